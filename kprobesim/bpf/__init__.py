@@ -1,0 +1,1 @@
+"""The in-kernel virtual machine: isa, assembler, disassembler, interpreter, maps and helpers."""

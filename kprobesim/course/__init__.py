@@ -1,0 +1,1 @@
+"""Lessons: load, check, progress, grade."""

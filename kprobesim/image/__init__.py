@@ -1,0 +1,1 @@
+"""What a kernel image is: ELF, kallsyms, DWARF lines, BTF types and instruction decoding."""

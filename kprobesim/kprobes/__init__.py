@@ -1,0 +1,1 @@
+"""The kprobe manager: register, arm, hit, single-step, emulate, return probes, blacklist."""

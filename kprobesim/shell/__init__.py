@@ -1,0 +1,1 @@
+"""The command shell of the simulated machine, and its file tree."""

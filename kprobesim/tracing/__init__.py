@@ -1,0 +1,1 @@
+"""What joins probes and BPF, and shows them as Linux does."""
