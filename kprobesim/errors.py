@@ -11,8 +11,7 @@ KprobesimError
 Each message is one sentence saying what is wrong and where; ``hint``, where there is one, says what to try.
 """
 
-import errno as _errno
-import os
+from kprobesim.linux_errno import Errno
 
 __all__ = ["BadInput", "BusError", "GuestError", "ImageError", "KprobesimError", "LinuxError", "TripleFault"]
 
@@ -38,22 +37,17 @@ class LinuxError(KprobesimError):
     """An errno that Linux would return, with Linux's own text first and the explanation after it.
 
     Args:
-        number: a positive errno, for example ``errno.EINVAL``.
+        errno: which one, for example ``Errno.EINVAL``.
         message: why, for people.
         hint: what to try.
     """
 
-    def __init__(self, number: int, message: str, *, hint: str = "") -> None:
+    def __init__(self, errno: Errno, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
-        self.errno = number
-
-    @property
-    def name(self) -> str:
-        """The errno's name, for example ``EINVAL``."""
-        return _errno.errorcode.get(self.errno, str(self.errno))
+        self.errno = errno
 
     def __str__(self) -> str:
-        return f"{os.strerror(self.errno)} (-{self.name}): {super().__str__()}"
+        return f"{self.errno.text} (-{self.errno.name}): {super().__str__()}"
 
 
 class GuestError(KprobesimError):
