@@ -119,7 +119,8 @@ class Engine:
         self._limit, self._stopped_at = count, 0
         if self._counts_by_hook:
             self._counter.value = 0
-        status = uclib.uc_emu_start(self.handle, self._rip.words[0], _NOWHERE, 0, count)
+        limit = 0 if self._counts_by_hook else count
+        status = uclib.uc_emu_start(self.handle, self._rip.words[0], _NOWHERE, 0, limit)
         # At its limit, and when it is stopped in the middle of a block, the engine has counted one instruction more
         # than it ran: the one that it then refused.
         counted = self._stopped_at or self._counter.value
@@ -213,6 +214,8 @@ class Engine:
 
     def _count_one(self, *_: Any) -> None:
         self._counter.value += 1
+        if self._counter.value > self._limit:
+            uclib.uc_emu_stop(self.handle)
 
     def _invalid_instruction(self, *_: Any) -> bool:
         try:

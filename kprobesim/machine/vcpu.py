@@ -130,7 +130,7 @@ class VCpu:
 
     def port_in(self, port: int, size: int) -> int:
         """Hand a port read to the devices; called by the engine."""
-        return self._machine.devices.port_in(self, port, size)
+        return self._machine.devices.port_in(port, size)
 
     # Hypercalls
 
