@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -68,9 +69,7 @@ class Segment:
     @property
     def permissions(self) -> str:
         """As ``readelf`` shows them: ``r-x``, ``rw-``."""
-        return "".join(
-            letter if self.flags & bit else "-" for letter, bit in (("r", PF_R), ("w", PF_W), ("x", PF_X))
-        )
+        return "".join(letter if self.flags & bit else "-" for letter, bit in (("r", PF_R), ("w", PF_W), ("x", PF_X)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,10 +314,12 @@ def _segments(name: str, elf: "ELFFile", contents: bytes) -> tuple[Segment, ...]
         data = memoryview(contents)[offset : offset + in_file]
         found.append(Segment(virtual, physical, memory, header["p_flags"], data))
     if not found:
-        raise ImageError(f"{name} has no loadable segments, so there is nothing to load.", hint="Link it: ld writes them.")
+        raise ImageError(
+            f"{name} has no loadable segments, so there is nothing to load.", hint="Link it: ld writes them."
+        )
     for what in ("physical", "virtual"):
         spans = sorted((getattr(segment, what), segment.memory_size) for segment in found)
-        for (first, size), (second, _) in zip(spans, spans[1:], strict=False):
+        for (first, size), (second, _) in pairwise(spans):
             if first + size > second:
                 raise ImageError(f"{name} has two segments that overlap at {what} address {second:#x}.")
     return tuple(sorted(found, key=lambda segment: segment.virtual))

@@ -117,7 +117,9 @@ class Kallsyms(SymbolTable):
         for section in image.sections_by_index:
             if section and section.is_loaded:
                 segment = image.segment_at(section.address)
-                extents.append((section.name, section.address, section.end, segment.virtual_end if segment else section.end))
+                extents.append(
+                    (section.name, section.address, section.end, segment.virtual_end if segment else section.end)
+                )
         return cls(_read_symbols(image), extents)
 
     def __iter__(self) -> Iterator[Symbol]:
@@ -213,7 +215,8 @@ class SymbolOverlay(SymbolTable):
 def _order(symbol: Symbol) -> tuple[int, bool, bool, int]:
     """Linux scripts/kallsyms.c:compare_symbols: address, weak last, linker-made last, fewer underscores first."""
     name = symbol.name
-    linker_made = name.startswith(("__start_", "__stop_", "__end_")) or name.endswith(("_start", "_end")) and name.startswith("__")
+    linker_made = name.startswith(("__start_", "__stop_", "__end_"))
+    linker_made |= name.startswith("__") and name.endswith(("_start", "_end"))
     underscores = len(name) - len(name.lstrip("_"))
     return symbol.address, symbol.type_letter in "wWvV", linker_made, underscores
 
