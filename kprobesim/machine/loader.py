@@ -36,22 +36,22 @@ class Segment(Protocol):
     """One loadable part of an image, as in an ELF program header."""
 
     @property
-    def vaddr(self) -> int:
+    def virtual(self) -> int:
         """Virtual address that the image was linked for."""
         ...
 
     @property
-    def paddr(self) -> int:
+    def physical(self) -> int:
         """Physical address to load at."""
         ...
 
     @property
-    def memsz(self) -> int:
+    def memory_size(self) -> int:
         """Bytes in memory; those past ``data`` are zero."""
         ...
 
     @property
-    def data(self) -> bytes:
+    def data(self) -> bytes | memoryview:
         """Bytes in the file."""
         ...
 
@@ -63,14 +63,14 @@ def load_segments(ram: PhysicalMemory, segments: Sequence[Segment]) -> None:
         ImageError: a segment does not fit where it asks to be.
     """
     for segment in segments:
-        end = segment.paddr + max(segment.memsz, len(segment.data))
-        if segment.paddr < _FIRST_FREE or end > ram.size:
+        end = segment.physical + max(segment.memory_size, len(segment.data))
+        if segment.physical < _FIRST_FREE or end > ram.size:
             raise ImageError(
-                f"A segment asks for physical memory {segment.paddr:#x}-{end:#x}; "
+                f"A segment asks for physical memory {segment.physical:#x}-{end:#x}; "
                 f"{_FIRST_FREE:#x}-{ram.size:#x} can be had.",
                 hint="Give the machine more memory, or link the kernel elsewhere.",
             )
-        ram.write(segment.paddr, segment.data + bytes(segment.memsz - len(segment.data)))
+        ram.write(segment.physical, bytes(segment.data).ljust(segment.memory_size, b"\0"))
 
 
 def write_first_tables(ram: PhysicalMemory, segments: Sequence[Segment]) -> None:
@@ -101,12 +101,12 @@ def write_first_tables(ram: PhysicalMemory, segments: Sequence[Segment]) -> None
     upper = ram.read_u64(LOADER_ROOT)
     ram.write(LOADER_ROOT + 8 * (DIRECT_MAP >> 39 & 511), upper.to_bytes(8, "little"))
     for segment in segments:
-        start = segment.vaddr & ~(PAGE_SIZE - 1)
-        for virtual in range(start, segment.vaddr + segment.memsz, PAGE_SIZE):
+        start = segment.virtual & ~(PAGE_SIZE - 1)
+        for virtual in range(start, segment.virtual + segment.memory_size, PAGE_SIZE):
             table = LOADER_ROOT
             for shift in (39, 30, 21):
                 table = entry(table, virtual >> shift & 511)
-            physical = segment.paddr + virtual - segment.vaddr & ~(PAGE_SIZE - 1)
+            physical = segment.physical + virtual - segment.virtual & ~(PAGE_SIZE - 1)
             ram.write(table + 8 * (virtual >> 12 & 511), (physical | _PRESENT_WRITABLE).to_bytes(8, "little"))
 
 

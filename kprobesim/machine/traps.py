@@ -31,7 +31,7 @@ def vector_name(vector: int) -> str:
     return VECTOR_NAMES.get(vector) or f"IRQ {vector:#x}"
 
 
-class DeliveryFault(Exception):  # noqa: N818 - an exception of the guest, not of the host
+class DeliveryFault(Exception):
     """The CPU cannot take a trap, and raises this exception instead.
 
     Args:

@@ -76,7 +76,7 @@ class VCpu:
         self._general = RegisterSet(handle, GENERAL)
         self._all = RegisterSet(handle, (*GENERAL, *SYSTEM, "efer", "star", "lstar", "fmask", "kernel_gs_base"))
         self._syscall = RegisterSet(handle, ("star", "lstar", "fmask"))
-        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cs"))
+        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3"))
         self._answer = RegisterSet(handle, ("rax", "r10"))
 
     # Starting
@@ -139,6 +139,11 @@ class VCpu:
         words = self._call.words
         self._call.read()
         return words[0], words[1], words[2]
+
+    @property
+    def root(self) -> int:
+        """CR3 at the hypercall under way."""
+        return self._call.words[3]
 
     def answer(self, rax: int, r10: int = 0) -> None:
         """Return from a hypercall under way: RAX, and R10 = a guest function to call first, or 0."""
