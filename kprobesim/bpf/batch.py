@@ -56,9 +56,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         if op == "run":
             if request.get("engine", "interp") != "interp":
                 raise ValueError(f"there is no engine {request['engine']!r} yet, only 'interp'")
-            r0 = run_hex(
-                request["insns"], request.get("mem", ""), request.get("mem_size"), request.get("stack", 512)
-            )
+            r0 = run_hex(request["insns"], request.get("mem", ""), request.get("mem_size"), request.get("stack", 512))
             reply["r0"] = f"{r0:#x}"
         elif op == "decode":
             reply["ok"] = True

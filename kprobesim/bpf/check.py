@@ -59,9 +59,7 @@ def subprograms(insns: Sequence[Insn]) -> tuple[int, ...]:
     inside = _second_slots(insns)
     for index, insn in enumerate(insns):
         target = None
-        if insn.code == 0x85 and insn.src == 1:
-            target = index + 1 + insn.imm
-        elif is_lddw(insn) and insn.src == Pseudo.FUNC and index not in inside:
+        if (insn.code == 0x85 and insn.src == 1) or (is_lddw(insn) and insn.src == Pseudo.FUNC and index not in inside):
             target = index + 1 + insn.imm
         if target is None:
             continue

@@ -23,13 +23,13 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from kprobesim.bpf.check import jump_target, subprograms
-from kprobesim.bpf.errors import KprobesimError
 from kprobesim.bpf.helpers import HELPERS, HelperContext
 from kprobesim.bpf.isa import MASK64, Insn, is_lddw, lddw_value
 from kprobesim.bpf.memory import GuestMemory, WindowedMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
+from kprobesim.errors import KprobesimError
 
-__all__ = ["FRAME_SIZE", "MAX_CALL_FRAMES", "Compiled", "DepthExceeded", "OverBudget", "compile_program"]
+__all__ = ["FRAME_SIZE", "MAX_CALL_FRAMES", "Compiled", "DepthError", "OverBudgetError", "compile_program"]
 
 FRAME_SIZE = 512
 """Bytes of stack of one BPF function (MAX_BPF_STACK)."""
@@ -40,14 +40,14 @@ _TAIL = 8  # a jump to at most this many instructions before an exit is replaced
 _LONGEST = 256  # a head's code ends after this many instructions
 
 _MASK = f"{MASK64:#x}"
-_REGISTERS = tuple(f"r{n}" for n in range(10)) + ("fp",)
+_REGISTERS = (*(f"r{n}" for n in range(10)), "fp")
 
 
-class OverBudget(KprobesimError):
+class OverBudgetError(KprobesimError):
     """Raised by compiled code; the caller turns it into BudgetExceeded."""
 
 
-class DepthExceeded(KprobesimError):
+class DepthError(KprobesimError):
     """Raised by compiled code; the caller turns it into a RunError."""
 
 
@@ -158,7 +158,9 @@ class _Function:
         for head in self.heads:  # grows while it is walked
             blocks[head] = self._head(head).spelled()
         windowed = self.spell.window is not None
-        lines = [(f"def f{self.start}(r1, r2, fp, r0=0, {', '.join(f'r{n}=0' for n in range(3, 10))}, depth=1, n=0):", 0)]
+        lines = [
+            (f"def f{self.start}(r1, r2, fp, r0=0, {', '.join(f'r{n}=0' for n in range(3, 10))}, depth=1, n=0):", 0)
+        ]
         prologue = [f"sp = fp - {self.spell.window:#x}"] if windowed else []
         if self.start == 0 and windowed:
             prologue += ["if not lowest <= sp <= highest and depth == 1:", "    return elsewhere(r1, r2, fp)"]
@@ -168,9 +170,7 @@ class _Function:
         lines += [(f"    pc = {self.start}", self.start), ("    while True:", self.start)]
         return lines + self._choose(sorted(blocks), blocks, 2)
 
-    def _choose(
-        self, heads: list[int], blocks: dict[int, list[tuple[str, int]]], depth: int
-    ) -> list[tuple[str, int]]:
+    def _choose(self, heads: list[int], blocks: dict[int, list[tuple[str, int]]], depth: int) -> list[tuple[str, int]]:
         pad = "    " * depth
         if len(heads) == 1:
             return [(pad + line, at) for line, at in blocks[heads[0]]]
@@ -220,8 +220,8 @@ class _Function:
             block.add(at, *statements(insn, self.spell, value), depth=depth)
         elif insn.src == 1:
             kept = ", ".join(f"r{n}" for n in range(3, 10))
-            block.add(at, f"if n + {count} > limit: raise OverBudget('')", depth=depth)
-            block.add(at, f"if depth >= {MAX_CALL_FRAMES}: raise DepthExceeded('')", depth=depth)
+            block.add(at, f"if n + {count} > limit: raise OverBudgetError('')", depth=depth)
+            block.add(at, f"if depth >= {MAX_CALL_FRAMES}: raise DepthError('')", depth=depth)
             callee = f"f{at + 1 + insn.imm}(r1, r2, fp - {FRAME_SIZE}, r0, {kept}, depth + 1, n + {count})"
             block.add(at, f"r0, n = {callee}", clobber, depth=depth)
             return 0
@@ -232,7 +232,7 @@ class _Function:
 
     def _exit(self, block: _Block, at: int, count: int, depth: int) -> None:
         if self.bounded:
-            block.add(at, f"n += {count}", "if n > limit: raise OverBudget('')", "return r0, n", depth=depth)
+            block.add(at, f"n += {count}", "if n > limit: raise OverBudgetError('')", "return r0, n", depth=depth)
         else:
             block.add(at, f"return r0, n + {count}", depth=depth)
 
@@ -245,7 +245,7 @@ class _Function:
             return
         block.add(at, f"n += {count}", depth=depth)
         if target <= at:
-            block.add(at, "if n > limit: raise OverBudget('')", depth=depth)
+            block.add(at, "if n > limit: raise OverBudgetError('')", depth=depth)
         if target == head:
             block.loops = True
             block.add(at, block.SELF, depth=depth)
@@ -336,8 +336,8 @@ def compile_program(
     }
     names: Mapping[str, Any] = {
         **NAMES,
-        "OverBudget": OverBudget,
-        "DepthExceeded": DepthExceeded,
+        "OverBudgetError": OverBudgetError,
+        "DepthError": DepthError,
         "from_bytes": int.from_bytes,
         "__builtins__": {},
     }

@@ -46,14 +46,14 @@ _LABELLED = {
 class Line(NamedTuple):
     """One instruction: the slot it starts at, its record, how many slots it has, and its text without ``(xx)``."""
 
-    index: int
+    slot: int
     insn: Insn
     slots: int
     text: str
 
     def __str__(self) -> str:
         """The line as the kernel prints it, ``3: (07) r2 += -4``."""
-        return f"{self.index}: {_with_code(self.insn, self.text)}"
+        return f"{self.slot}: {_with_code(self.insn, self.text)}"
 
 
 def _with_code(insn: Insn, text: str) -> str:
@@ -175,15 +175,13 @@ def _bare(insn: Insn, value: int, level: Level, imm64: Imm64Text) -> str:
 def insn_text(
     insns: Sequence[Insn], index: int, level: Level = Level.V3, imm64: Imm64Text = plain_imm64, *, code: bool = True
 ) -> str:
-    """The text of the instruction that starts at ``insns[index]``, with ``(xx) `` before it unless ``code`` is false."""
+    """The text of the instruction in slot ``index``, with ``(xx) `` before it unless ``code`` is false."""
     insn = insns[index]
     text = _bare(insn, lddw_value(insns, index) if is_lddw(insn) else 0, level, imm64)
     return _with_code(insn, text) if code else text
 
 
-def disassemble(
-    insns: Sequence[Insn], level: Level = Level.V3, imm64: Imm64Text = plain_imm64
-) -> Iterator[Line]:
+def disassemble(insns: Sequence[Insn], level: Level = Level.V3, imm64: Imm64Text = plain_imm64) -> Iterator[Line]:
     """One Line per instruction, in order; an LDDW's second slot gets none."""
     index = 0
     while index < len(insns):

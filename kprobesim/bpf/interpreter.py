@@ -17,8 +17,8 @@ from kprobesim.bpf.compiler import (
     FRAME_SIZE,
     MAX_CALL_FRAMES,
     Compiled,
-    DepthExceeded,
-    OverBudget,
+    DepthError,
+    OverBudgetError,
     compile_program,
 )
 from kprobesim.bpf.environment import Environment
@@ -256,9 +256,9 @@ class BoundProgram:
             return self._run(ctx, r2, stack_top)
         except MemoryFault as fault:
             raise BpfFault(self._where(fault), fault) from None
-        except OverBudget as over:
+        except OverBudgetError as over:
             raise BudgetExceeded(self._where(over), self.budget) from None
-        except DepthExceeded as deep:
+        except DepthError as deep:
             raise _too_deep(self._where(deep)) from None
 
     def start(

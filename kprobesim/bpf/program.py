@@ -18,13 +18,13 @@ from kprobesim.linux_errno import Errno
 
 __all__ = ["GPL_COMPATIBLE", "PROG_TYPES", "MapUse", "Program", "prog_tag"]
 
-PROG_TYPES: tuple[str, ...] = tuple(
-    """
+_NAMES = """
     unspec socket_filter kprobe sched_cls sched_act tracepoint xdp perf_event cgroup_skb cgroup_sock lwt_in lwt_out
-    lwt_xmit sock_ops sk_skb cgroup_device sk_msg raw_tracepoint cgroup_sock_addr lwt_seg6local lirc_mode2 sk_reuseport
-    flow_dissector cgroup_sysctl raw_tracepoint_writable cgroup_sockopt tracing struct_ops ext lsm sk_lookup syscall
-    """.split()
-)
+    lwt_xmit sock_ops sk_skb cgroup_device sk_msg raw_tracepoint cgroup_sock_addr lwt_seg6local lirc_mode2
+    sk_reuseport flow_dissector cgroup_sysctl raw_tracepoint_writable cgroup_sockopt tracing struct_ops ext lsm
+    sk_lookup syscall
+"""
+PROG_TYPES: tuple[str, ...] = tuple(_NAMES.split())
 """Names of the program types of Linux 6.1, as bpftool prints them; the index is ``BPF_PROG_TYPE_*``."""
 
 GPL_COMPATIBLE = frozenset(

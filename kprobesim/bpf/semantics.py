@@ -132,7 +132,7 @@ def condition(insn: Insn, spell: Spelling) -> str:
         return f"{d} {signs[op]} {s}"
     sign = _SIGN[bits]  # flipping the sign bit turns signed order into unsigned order
     biased = f"({s} ^ {sign:#x})" if insn.by_reg else f"{insn.imm & mask ^ sign:#x}"
-    return f"({d} ^ {sign:#x}) { {0x60: '>', 0x70: '>=', 0xC0: '<', 0xD0: '<='}[op]} {biased}"
+    return f"({d} ^ {sign:#x}) { {0x60: '>', 0x70: '>=', 0xC0: '<', 0xD0: '<='}[op] } {biased}"
 
 
 def _atomic(insn: Insn, spell: Spelling) -> list[str]:

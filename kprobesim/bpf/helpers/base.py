@@ -13,7 +13,7 @@ from kprobesim.bpf.memory import GuestMemory
 __all__ = ["MAX_BUFFER", "Arg", "Helper", "HelperContext", "Ret"]
 
 MAX_BUFFER = 1 << 20
-"""Longest buffer a helper will touch, bytes. The verifier bounds buffers to real objects; unverified programs do not."""
+"""Longest buffer a helper will touch, bytes; only unverified programs ask for more."""
 
 
 class Arg(Enum):

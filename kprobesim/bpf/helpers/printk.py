@@ -71,7 +71,7 @@ def format_text(template: str, args: tuple[int, ...], read: Callable[[int, str],
             out.append(_pad(_number(match["number"], bool(match["long"]), value), flags, width))
         elif match["char"]:
             out.append(chr(value & 0xFF))
-        elif match["text"] or (match["pointer"] or "").endswith("s") and len(match["pointer"]) == 3:
+        elif match["text"] or ((match["pointer"] or "").endswith("s") and len(match["pointer"]) == 3):
             out.append(read(value, "" if match["text"] else match["pointer"][1]).ljust(width if "-" in flags else 0))
         else:
             out.append(f"{value:016x}")

@@ -22,14 +22,13 @@ __all__ = ["HEAD_SIZE", "MAP_TYPES", "BpfMap", "MapSpec", "UpdateFlag", "map_typ
 HEAD_SIZE = 272
 """Bytes before an array's first value; translated programs of Linux 6.1 show it as ``r1 += 272``."""
 
-MAP_TYPES: tuple[str, ...] = tuple(
-    """
+_NAMES = """
     unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array lru_hash
     lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap sockhash cgroup_storage
     reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash struct_ops ringbuf inode_storage
     task_storage bloom_filter user_ringbuf
-    """.split()
-)
+"""
+MAP_TYPES: tuple[str, ...] = tuple(_NAMES.split())
 """Names of the map types of Linux 6.1, as bpftool prints them; the index is ``BPF_MAP_TYPE_*``."""
 
 
@@ -92,9 +91,7 @@ class BpfMap(ABC):
         self.value_size = spec.value_size
         self.address = arena.alloc(HEAD_SIZE + body_size)
         head = bytearray(HEAD_SIZE + body_size)
-        struct.pack_into(
-            "<4I", head, 24, map_type_id(spec.type), spec.key_size, spec.value_size, spec.max_entries
-        )
+        struct.pack_into("<4I", head, 24, map_type_id(spec.type), spec.key_size, spec.value_size, spec.max_entries)
         struct.pack_into("<2I", head, 48, spec.flags, number)
         memory.write(self.address, bytes(head))
 
@@ -117,7 +114,7 @@ class BpfMap(ABC):
 
     @abstractmethod
     def get_next_key(self, key: bytes | None) -> bytes | None:
-        """The key after ``key``; the first for None or a key that is not there; None where there is no more (ENOENT)."""
+        """The key after ``key``; the first for None or an unknown key; None where there is no more (ENOENT)."""
 
     @abstractmethod
     def free(self) -> None:
