@@ -1,0 +1,10 @@
+"""Helper functions: what a BPF program may call.
+
+``HELPERS`` holds those that exist here; the names and ids of all that Linux 6.1 has are in ``helper_names``. A helper
+gets a HelperContext and its arguments as unsigned 64-bit numbers and returns an int, possibly negative.
+"""
+
+from kprobesim.bpf.helpers.base import Arg, Helper, HelperContext, Ret
+from kprobesim.bpf.helpers.registry import HELPERS, helpers_for
+
+__all__ = ["HELPERS", "Arg", "Helper", "HelperContext", "Ret", "helpers_for"]

@@ -1,0 +1,134 @@
+"""Guest memory as BPF sees it, and the allocator that gives out pieces of it.
+
+BPF programs, their stacks, contexts and map values all live at guest addresses, so that a debugger, a memory view and
+the machine's way back in time see them as they see everything else.
+"""
+
+from bisect import bisect_left, insort
+from typing import Protocol, runtime_checkable
+
+from kprobesim.bpf.errors import MemoryFault
+from kprobesim.errors import BadInput
+
+__all__ = ["Arena", "ArenaFull", "FlatMemory", "GuestMemory", "WindowedMemory"]
+
+
+class GuestMemory(Protocol):
+    """Bytes at guest addresses."""
+
+    def read(self, addr: int, size: int) -> bytes:
+        """``size`` bytes from ``addr``; MemoryFault if any of them is not there."""
+        ...
+
+    def write(self, addr: int, data: bytes) -> None:
+        """Store ``data`` at ``addr``; MemoryFault, and nothing stored, if any byte is not there."""
+        ...
+
+
+@runtime_checkable
+class WindowedMemory(GuestMemory, Protocol):
+    """Memory of which one stretch is a plain buffer; the fast interpreter reads that without a call."""
+
+    def window(self) -> tuple[int, memoryview]:
+        """Guest address of the stretch and a writable view of its bytes, both valid as long as the memory is."""
+        ...
+
+
+class FlatMemory:
+    """One stretch of zeroed memory, for tests and for running a program without a machine.
+
+    Args:
+        base: guest address of the first byte.
+        size: length in bytes.
+    """
+
+    def __init__(self, base: int, size: int) -> None:
+        self.base = base
+        self.size = size
+        self._bytes = bytearray(size)
+
+    def read(self, addr: int, size: int) -> bytes:
+        """See GuestMemory."""
+        offset = addr - self.base
+        if offset < 0 or size < 0 or offset + size > self.size:
+            raise MemoryFault(addr, size, write=False)
+        return bytes(self._bytes[offset : offset + size])
+
+    def write(self, addr: int, data: bytes) -> None:
+        """See GuestMemory."""
+        offset = addr - self.base
+        if offset < 0 or offset + len(data) > self.size:
+            raise MemoryFault(addr, len(data), write=True)
+        self._bytes[offset : offset + len(data)] = data
+
+    def window(self) -> tuple[int, memoryview]:
+        """See WindowedMemory."""
+        return self.base, memoryview(self._bytes)
+
+    def save(self) -> object:
+        """All bytes."""
+        return bytes(self._bytes)
+
+    def restore(self, state: object) -> None:
+        """Put back what ``save`` gave."""
+        assert isinstance(state, bytes)
+        self._bytes[:] = state
+
+
+class ArenaFull(BadInput):
+    """No free stretch of the arena is long enough."""
+
+
+class Arena:
+    """Gives out addresses of one stretch of guest memory: first fit over a sorted list of free stretches.
+
+    It keeps addresses only and never touches the memory.
+
+    Args:
+        base: first address, a multiple of 8.
+        size: bytes.
+    """
+
+    def __init__(self, base: int, size: int) -> None:
+        self.base = base
+        self.size = size
+        self._free: list[tuple[int, int]] = [(base, base + size)]
+        self._used: dict[int, int] = {}
+
+    @property
+    def used(self) -> int:
+        """Bytes given out."""
+        return sum(self._used.values())
+
+    def alloc(self, size: int, align: int = 8) -> int:
+        """Address of ``size`` free bytes, a multiple of ``align`` (a power of two); ArenaFull if there are none."""
+        size = max(size, 1)
+        for index, (start, end) in enumerate(self._free):
+            addr = start + align - 1 & -align
+            if addr + size <= end:
+                self._free[index : index + 1] = [
+                    stretch for stretch in ((start, addr), (addr + size, end)) if stretch[0] < stretch[1]
+                ]
+                self._used[addr] = size
+                return addr
+        raise ArenaFull(f"no {size} bytes are free in the {self.size} bytes of BPF memory at {self.base:#x}.")
+
+    def free(self, addr: int) -> None:
+        """Take back what ``alloc`` gave; KeyError for an address it did not give."""
+        start, end = addr, addr + self._used.pop(addr)
+        index = bisect_left(self._free, (start, end))
+        if index < len(self._free) and self._free[index][0] == end:
+            end = self._free.pop(index)[1]
+        if index and self._free[index - 1][1] == start:
+            start = self._free.pop(index - 1)[0]
+        insort(self._free, (start, end))
+
+    def save(self) -> object:
+        """What is given out and what is free."""
+        return tuple(self._free), dict(self._used)
+
+    def restore(self, state: object) -> None:
+        """Put back what ``save`` gave."""
+        assert isinstance(state, tuple)
+        free, used = state
+        self._free, self._used = list(free), dict(used)
