@@ -330,7 +330,7 @@ def compile_program(
         given |= {f"load{size}": codec.unpack_from, f"store{size}": codec.pack_into}
     given |= {f"last{size}": len(view) - size for size in (1, 2, 4, 8)}
     given |= {
-        f"h{insn.imm}": HELPERS[insn.imm].function
+        f"h{insn.imm}": helpers.entry(HELPERS[insn.imm])
         for insn in insns
         if insn.code == 0x85 and insn.src == 0 and insn.imm in HELPERS
     }

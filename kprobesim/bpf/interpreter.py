@@ -23,7 +23,7 @@ from kprobesim.bpf.compiler import (
 )
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import BpfFault, BudgetExceeded, MemoryFault, RunError
-from kprobesim.bpf.helpers import HELPERS, HelperContext
+from kprobesim.bpf.helpers import HELPERS, Around, HelperContext
 from kprobesim.bpf.isa import MASK64, Class, Insn, is_lddw, lddw_value
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
@@ -162,7 +162,7 @@ class Execution:
                 _operation(insn, value)(regs, bound.memory.read, bound.memory.write)
             elif kind is _Kind.HELPER:
                 helper = HELPERS[insn.imm]
-                regs[0] = helper.function(bound.helpers, *regs[1 : 1 + len(helper.args)]) & MASK64
+                regs[0] = bound.helpers.entry(helper)(bound.helpers, *regs[1 : 1 + len(helper.args)]) & MASK64
                 regs[1:6] = [CLOBBERED] * 5
             elif kind is _Kind.CALL:
                 following = self._call(pc, insn)
@@ -224,14 +224,22 @@ class BoundProgram:
         memory: guest memory; the fast way is fastest if it has a window.
         env: the machine around the program.
         budget: most instructions of one run.
+        around: sees every call of a helper; see HelperContext.
     """
 
-    def __init__(self, program: "Program", memory: GuestMemory, env: Environment, budget: int = DEFAULT_BUDGET) -> None:
+    def __init__(
+        self,
+        program: "Program",
+        memory: GuestMemory,
+        env: Environment,
+        budget: int = DEFAULT_BUDGET,
+        around: Around | None = None,
+    ) -> None:
         self.program = program
         self.insns = program.resolved
         self.memory = memory
         self.budget = budget
-        self.helpers = HelperContext(memory, env, {m.address: m for m in program.used_maps})
+        self.helpers = HelperContext(memory, env, {m.address: m for m in program.used_maps}, around)
         self._compiled: Compiled | None = None
         self._run: Callable[[int, int, int], tuple[int, int]] = self._first_run
 
