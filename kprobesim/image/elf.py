@@ -161,7 +161,8 @@ class KernelImage:
             return _parse(name, contents)
         except ImageError:
             raise
-        except Exception as error:  # noqa: BLE001,RUF100 - pyelftools meets damage with whatever its parser stumbled over
+        except Exception as error:
+            # pyelftools meets damage with whatever its parser stumbled over.
             raise ImageError(
                 f"{name} is a damaged ELF file ({type(error).__name__}: {error}).", hint="Build the kernel again."
             ) from None
