@@ -4,7 +4,6 @@ Every check is made here, once, so that the rest of the program can trust a :cla
 image may look like is said in ``docs/machine.md``; the file format is the System V gABI, chapters 4 and 5.
 """
 
-import hashlib
 import io
 import struct
 from collections.abc import Mapping
@@ -170,6 +169,8 @@ class KernelImage:
     @cached_property
     def sha256(self) -> str:
         """Of the whole file, in hex."""
+        import hashlib
+
         return hashlib.sha256(self.contents).hexdigest()
 
     @property

@@ -98,6 +98,7 @@ def test_targets_are_named_when_a_symbolizer_is_given() -> None:
         ("660f3a0fc108", "66", 0, OpcodeMap.MAP_0F3A, 0x0F, 0xC1),
         ("c4e2f0f2c2", "", 0x48, OpcodeMap.MAP_0F38, 0xF2, 0xC2),
         ("f30f1efa", "f3", 0, OpcodeMap.TWO_BYTE, 0x1E, 0xFA),
+        ("402e8400", "2e", 0, OpcodeMap.ONE_BYTE, 0x84, 0x00),
         ("f3c3", "f3", 0, OpcodeMap.ONE_BYTE, 0xC3, None),
     ],
 )

@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kprobesim.errors import ImageError
 from kprobesim.image import (
@@ -143,6 +145,26 @@ def test_fentry_sites_are_the_functions_entries(image: KernelImage) -> None:
     """REG-05: with fentry the site is the function's first instruction."""
     sites = read_tables(image, Kallsyms.from_image(image)).mcount_loc
     assert set(sites) == {entry_of(image, name) for name in ("vfs_read", "_start", "by_value")}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_damage_to_debug_information_ends_in_an_image_error_or_an_answer(
+    image: KernelImage, data: st.DataObject
+) -> None:
+    section = data.draw(st.sampled_from([part for name, part in image.sections.items() if name.startswith(".debug_")]))
+    spoiled = bytearray(image.contents)
+    start = image.contents.index(bytes(section.raw))
+    for _ in range(data.draw(st.integers(1, 3))):
+        spoiled[start + data.draw(st.integers(0, len(section.raw) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        broken = KernelImage.open(bytes(spoiled))
+        lines, functions = LineTable(broken), DebugFunctions(broken)
+        _ = lines.files
+        for symbol in Kallsyms.from_image(broken):
+            functions.parameters(symbol.address)
+    except ImageError as error:
+        assert str(error)
 
 
 def test_an_image_without_debug_information_has_no_lines() -> None:

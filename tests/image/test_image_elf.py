@@ -2,6 +2,8 @@
 
 import hashlib
 import struct
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -199,3 +201,9 @@ def test_segments_are_sorted_by_virtual_address() -> None:
     writer = small_kernel()
     writer.segments.append(WrittenSegment(0x100000, b"boot", 0x200000))
     assert KernelImage.open(writer.build()).segments[0].virtual == 0x100000
+
+
+def test_importing_the_package_loads_no_decoder_and_no_elf_reader() -> None:
+    script = "import sys, kprobesim.image; print({'capstone', 'elftools', 'tomllib'} & set(sys.modules))"
+    made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert made.stdout.strip() == "set()"

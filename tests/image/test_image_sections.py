@@ -77,9 +77,9 @@ def test_the_blacklist_is_an_array_of_addresses() -> None:
     assert tables_of(with_table("_kprobe_blacklist", data)).kprobe_blacklist == (TEXT_BASE + 16, TEXT_BASE)
 
 
-def test_fentry_sites_are_sorted() -> None:
+def test_fentry_sites_are_sorted_and_dropped_ones_left_out() -> None:
     """REG-05: ftrace_location() looks a site up among these."""
-    data = struct.pack("<2Q", TEXT_BASE + 16, TEXT_BASE)
+    data = struct.pack("<3Q", TEXT_BASE + 16, 0, TEXT_BASE)
     assert tables_of(with_table("__mcount_loc", data)).mcount_loc == (TEXT_BASE, TEXT_BASE + 16)
 
 
