@@ -5,7 +5,7 @@ Open one with :func:`open_image`, then build what you need from it: ``Kallsyms.f
 Nothing here knows a running machine.
 """
 
-from kprobesim.image.btf import Btf, BtfKind, BtfMember, BtfType, Enumerator, MemberPlace, Parameter
+from kprobesim.image.btf import Btf, BtfKind, BtfMember, BtfType, Enumerator, MemberPlace, Parameter, Variable
 from kprobesim.image.decode import (
     MAX_INSN_SIZE,
     Boundaries,
@@ -56,6 +56,7 @@ __all__ = [
     "Symbol",
     "SymbolOverlay",
     "SymbolTable",
+    "Variable",
     "decode_one",
     "decode_range",
     "find_image",

@@ -37,7 +37,11 @@ IGNORED_SEGMENTS = {0x26: "es", 0x2E: "cs", 0x36: "ss", 0x3E: "ds"}
 SHIFTS_BY_ONE = (0xD0, 0xD1)
 SHIFTS_BY_IMMEDIATE = (0xC0, 0xC1)
 SHIFTS_BY_CL = (0xD2, 0xD3)
-IN_OUT_DX = range(0xEC, 0xF0)
+IN_OUT_DX = frozenset({0x6C, 0x6D, 0x6E, 0x6F, 0xEC, 0xED, 0xEE, 0xEF})
+STOS = (0xAA, 0xAB)
+IMPLICIT_FIRST = (*SHIFTS_BY_CL, *STOS)
+ACCUMULATORS = {1: "%al", 2: "%ax", 4: "%eax", 8: "%rax"}
+REPEATS = {"repe": "repz", "repne": "repnz"}
 
 
 def render(insn: Any, encoding: Encoding, symbolize: Any) -> tuple[str, str]:
@@ -60,6 +64,9 @@ def render(insn: Any, encoding: Encoding, symbolize: Any) -> tuple[str, str]:
         return mnemonic, f"{target:#x}{_name(target, symbolize)}"
     star = "*" if encoding.branch is not None and one_byte and encoding.opcode == 0xFF else ""
     texts = [_operand(insn, encoding, operand, one_byte) for operand in operands]
+    if one_byte and len(texts) == 1 and encoding.opcode in IMPLICIT_FIRST:
+        # capstone leaves these two kinds out of its list of operands, though not out of its text.
+        texts.insert(0, "%cl" if encoding.opcode in SHIFTS_BY_CL else ACCUMULATORS[operands[0].size])
     if encoding.is_rip_relative and texts:
         target = insn.address + encoding.size + _field(insn, encoding.displacement_offset, 4) & MASK
         texts[-1] += f"        # {target:#x}{_name(target, symbolize)}"
@@ -67,14 +74,14 @@ def render(insn: Any, encoding: Encoding, symbolize: Any) -> tuple[str, str]:
 
 
 def _mnemonic(insn: Any, encoding: Encoding, operands: list[Any], one_byte: bool) -> str:
-    *words, last = insn.mnemonic.split(" ")
+    *words, last = (REPEATS.get(word, word) for word in insn.mnemonic.split(" "))
     if last in FIXED:
         last = FIXED[last]
     elif one_byte and last[:-1] in SUFFIXLESS_STRINGS:
         last = last[:-1]
     elif last[-1] in "bwlq" and last[:-1] == insn.insn_name():
         # The suffix goes where a register tells the size; the count of a shift tells nothing.
-        sized = operands[1:] if one_byte and encoding.opcode in SHIFTS_BY_CL else operands
+        sized = operands[-1:] if one_byte and encoding.opcode in SHIFTS_BY_CL else operands
         if any(operand.type == REGISTER for operand in sized):
             last = last[:-1]
     # Prefixes that pad: every 66 after the first, and a segment that 64-bit mode ignores.

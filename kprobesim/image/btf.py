@@ -11,7 +11,7 @@ from enum import IntEnum
 from kprobesim.errors import ImageError
 from kprobesim.image.elf import KernelImage
 
-__all__ = ["Btf", "BtfKind", "BtfMember", "BtfType", "Enumerator", "MemberPlace", "Parameter"]
+__all__ = ["Btf", "BtfKind", "BtfMember", "BtfType", "Enumerator", "MemberPlace", "Parameter", "Variable"]
 
 MAGIC = 0xEB9F
 HEADER = struct.Struct("<HBBIIIII")

@@ -4,7 +4,6 @@ Every check is made here, once, so that the rest of the program can trust a :cla
 image may look like is said in ``docs/machine.md``; the file format is the System V gABI, chapters 4 and 5.
 """
 
-import hashlib
 import io
 import struct
 from collections.abc import Mapping
@@ -161,7 +160,8 @@ class KernelImage:
             return _parse(name, contents)
         except ImageError:
             raise
-        except Exception as error:  # noqa: BLE001,RUF100 - pyelftools meets damage with whatever its parser stumbled over
+        except Exception as error:
+            # pyelftools meets damage with whatever its parser stumbled over.
             raise ImageError(
                 f"{name} is a damaged ELF file ({type(error).__name__}: {error}).", hint="Build the kernel again."
             ) from None
@@ -169,6 +169,8 @@ class KernelImage:
     @cached_property
     def sha256(self) -> str:
         """Of the whole file, in hex."""
+        import hashlib
+
         return hashlib.sha256(self.contents).hexdigest()
 
     @property

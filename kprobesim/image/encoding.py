@@ -171,12 +171,18 @@ def split(code: bytes, *, has_modrm: bool) -> Encoding:
         code: exactly its bytes.
         has_modrm: whether a ModRM byte follows the opcode.
     """
-    at = 0
-    while code[at] in LEGACY_PREFIXES:
+    at, rex, is_vex = 0, 0, False
+    prefixes = bytearray()
+    while True:
+        if code[at] in LEGACY_PREFIXES:
+            # A REX byte counts only right before the opcode.
+            prefixes.append(code[at])
+            rex = 0
+        elif code[at] & 0xF0 == 0x40:
+            rex = code[at]
+        else:
+            break
         at += 1
-    prefixes, rex, is_vex = code[:at], 0, False
-    if code[at] & 0xF0 == 0x40:
-        rex, at = code[at], at + 1
     if code[at] in (0xC4, 0xC5, 0x62) or (code[at] == 0x8F and code[at + 1] & 0x1F >= 8):
         opcode_map, rex, at = _vex(code, at)
         is_vex = True
@@ -210,7 +216,7 @@ def split(code: bytes, *, has_modrm: bool) -> Encoding:
     immediate = len(code) - after
     return Encoding(
         size=len(code),
-        prefixes=prefixes,
+        prefixes=bytes(prefixes),
         rex=rex,
         is_vex=is_vex,
         map=opcode_map,

@@ -3,7 +3,6 @@
 Linux ``kernel/kallsyms.c`` for the look-ups, ``scripts/kallsyms.c`` for which symbols there are and their order.
 """
 
-import difflib
 import struct
 from abc import ABC, abstractmethod
 from bisect import bisect_right
@@ -86,6 +85,8 @@ class SymbolTable(ABC):
 
     def near_names(self, name: str, count: int = 3) -> list[str]:
         """Up to ``count`` names that a person may have meant, best first."""
+        import difflib
+
         return difflib.get_close_matches(name, {symbol.name for symbol in self}, count, 0.6)
 
 

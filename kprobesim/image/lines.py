@@ -17,9 +17,11 @@ from kprobesim.image.elf import KernelImage
 if TYPE_CHECKING:
     from elftools.dwarf.dwarfinfo import DWARFInfo
 
-__all__ = ["LineRow", "LineTable", "SourceLine", "open_dwarf"]
+__all__ = ["LineRow", "LineTable", "SourceLine", "damaged", "open_dwarf"]
 
 MAX_ROWS = 1 << 20
+MIN_READS, READS_PER_BYTE = 20_000, 32
+"""Sound debug information of a kernel takes about 1 read a byte of a section, most in ``.debug_abbrev``."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,12 +75,8 @@ class LineTable:
             return ()
         try:
             found = sorted(_read_rows(dwarf), key=lambda row: row.start)
-        except ImageError:
-            raise
-        except Exception as error:  # noqa: BLE001,RUF100 - pyelftools meets damage with whatever its parser stumbled over
-            raise ImageError(
-                f"{self._image.name}: the debug line table is damaged ({type(error).__name__}: {error})."
-            ) from None
+        except Exception as error:
+            raise damaged(self._image, error) from None
         return tuple(found)
 
     @cached_property
@@ -179,11 +177,36 @@ def open_dwarf(image: KernelImage) -> "DWARFInfo | None":
             if section and section.name.startswith(".debug_"):
                 # Unpacking our way checks the size that a packed section promises before memory is taken for it.
                 _ = section.data
-        return ELFFile(io.BytesIO(image.contents)).get_dwarf_info(relocate_dwarf_sections=False)
+        dwarf = ELFFile(io.BytesIO(image.contents)).get_dwarf_info(relocate_dwarf_sections=False)
+        for name, value in list(vars(dwarf).items()):
+            if name.endswith("_sec") and value is not None:
+                setattr(dwarf, name, value._replace(stream=_PatientStream(value.stream.getvalue())))
     except ImageError:
         raise
-    except Exception as error:  # noqa: BLE001,RUF100 - as above
-        raise ImageError(f"{image.name}: the debug information is damaged ({type(error).__name__}: {error}).") from None
+    except Exception as error:
+        raise damaged(image, error) from None
+    return dwarf
+
+
+def damaged(image: KernelImage, error: Exception) -> ImageError:
+    """What to raise when pyelftools stumbles, which it does in many ways: it trusts what it reads."""
+    if isinstance(error, ImageError):
+        return error
+    return ImageError(f"{image.name}: the debug information is damaged ({type(error).__name__}: {error}).")
+
+
+class _PatientStream(io.BytesIO):
+    """A section that may be read only so often: damaged references make pyelftools go round in circles."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.left = MIN_READS + READS_PER_BYTE * len(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("it refers to itself without end")
+        return super().read(size)
 
 
 def _read_rows(dwarf: "DWARFInfo") -> Iterator[LineRow]:

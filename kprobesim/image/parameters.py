@@ -3,12 +3,12 @@
 DWARF 5, sections 3.3 and 4.1; registers are numbered as in the x86-64 psABI, figure 3.36.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kprobesim.errors import ImageError
 from kprobesim.image.elf import KernelImage
-from kprobesim.image.lines import open_dwarf
+from kprobesim.image.lines import damaged, open_dwarf
 
 if TYPE_CHECKING:
     from elftools.dwarf.die import DIE
@@ -62,12 +62,8 @@ class DebugFunctions:
         """
         try:
             return self._parameters(address)
-        except ImageError:
-            raise
-        except Exception as error:  # noqa: BLE001,RUF100 - pyelftools meets damage with whatever its parser stumbled over
-            raise ImageError(
-                f"{self._image.name}: the debug information is damaged ({type(error).__name__}: {error})."
-            ) from None
+        except Exception as error:
+            raise damaged(self._image, error) from None
 
     def _parameters(self, address: int) -> tuple[DebugParameter, ...] | None:
         if self._units is None:
@@ -85,18 +81,15 @@ class DebugFunctions:
 
     def _functions(self, unit: Any) -> dict[int, tuple[DebugParameter, ...]]:
         found = {}
-        for die in unit.get_top_DIE().iter_children():
-            if die.tag == "DW_TAG_subprogram" and "DW_AT_low_pc" in die.attributes:
-                low = die.attributes["DW_AT_low_pc"].value
-                found[low] = self._of_function(die, low)
+        for function, parameters in _subprograms(unit):
+            low = function.attributes["DW_AT_low_pc"].value
+            found[low] = self._of_function(parameters, low)
         return found
 
-    def _of_function(self, function: "DIE", low: int) -> tuple[DebugParameter, ...]:
+    def _of_function(self, parameters: "list[DIE]", low: int) -> tuple[DebugParameter, ...]:
         found: list[DebugParameter] = []
         by_position: int | None = 0
-        for die in function.iter_children():
-            if die.tag != "DW_TAG_formal_parameter":
-                continue
+        for die in parameters:
             # An out-of-line copy of an inline function leaves name and type to the abstract one.
             declared = die
             if "DW_AT_abstract_origin" in die.attributes:
@@ -137,6 +130,43 @@ class DebugFunctions:
                 if entry.begin_offset + offset <= low < entry.end_offset + offset:
                     return _register(entry.loc_expr)
         return None
+
+
+def _subprograms(unit: Any) -> "Iterator[tuple[DIE, list[DIE]]]":
+    """The functions of a unit that have code, each with its parameters.
+
+    Walks from one entry to the next in the order of the bytes, and only ever forward: pyelftools' own walk follows
+    sibling references, which in damaged data can lead back.
+    """
+    top = unit.get_top_DIE()
+    at, end, depth = top.offset + top.size, unit.cu_offset + unit.size, 1
+    function: DIE | None = None
+    parameters: list[DIE] = []
+    while at < end and depth > 0:
+        die = unit.get_DIE_from_refaddr(at)
+        at += die.size
+        if die.is_null():
+            depth -= 1
+            if depth == 1 and function is not None:
+                yield function, parameters
+                function = None
+            continue
+        if depth == 1 and die.tag == "DW_TAG_subprogram" and "DW_AT_low_pc" in die.attributes:
+            function, parameters = die, []
+            if die.has_children:
+                depth += 1
+                continue
+            yield function, parameters
+            function = None
+        elif depth == 2 and function is not None and die.tag == "DW_TAG_formal_parameter":
+            parameters.append(die)
+        if die.has_children:
+            sibling = die.attributes.get("DW_AT_sibling")
+            target = sibling.value + unit.cu_offset if sibling else 0
+            if target > at:
+                at = target
+            else:
+                depth += 1
 
 
 def _register(expression: list[int]) -> str | None:

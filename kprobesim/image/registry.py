@@ -1,9 +1,7 @@
 """The kernel images that ship: in an installed wheel below ``kprobesim/_data``, in a checkout below ``kernels/``."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -41,6 +39,8 @@ class ImageInfo:
 
 def kernels_folder() -> Path:
     """The folder that holds one folder for each image; it may be missing."""
+    from importlib.resources import files
+
     package = Path(str(files("kprobesim")))
     shipped = package / "_data" / "kernels"
     return shipped if shipped.is_dir() else package.parent / "kernels"
@@ -108,6 +108,8 @@ def open_image(name_or_path: str | Path, folder: Path | None = None) -> KernelIm
 
 
 def _read(folder: Path) -> ImageInfo:
+    import tomllib
+
     path = folder / DESCRIPTION
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))

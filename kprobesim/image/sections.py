@@ -133,7 +133,8 @@ def read_tables(image: KernelImage, kallsyms: Kallsyms) -> KernelTables:
         noinstr_text=find(".noinstr.text", ("__noinstr_text_start", "__noinstr_text_end")),
         entry_text=find(".entry.text", ("__entry_text_start", "__entry_text_end")),
         kprobe_blacklist=numbers("_kprobe_blacklist", blacklist),
-        mcount_loc=tuple(sorted(numbers("__mcount_loc", mcount))),
+        # Zeroes are sites that the linker dropped (Linux kernel/trace/ftrace.c:ftrace_process_locs).
+        mcount_loc=tuple(sorted(site for site in numbers("__mcount_loc", mcount) if site)),
         hypercalls=tuple(zip(stubs[::2], stubs[1::2], strict=True)),
         exception_table=exceptions,
         exception_table_bytes=contents(exceptions),
