@@ -94,13 +94,14 @@ def read_tables(image: KernelImage, kallsyms: Kallsyms) -> KernelTables:
     """
 
     def find(section: str, *marks: tuple[str, str]) -> Range:
-        found = image.sections.get(section)
-        if found is not None and found.is_loaded:
-            return Range(found.address, found.end)
+        # The symbols first, as Linux itself goes by them: a section may begin with padding.
         for first, last in marks:
             start, end = kallsyms.lookup_name(first), kallsyms.lookup_name(last)
             if start and end:
                 return Range(start[0].address, end[0].address)
+        found = image.sections.get(section)
+        if found is not None and found.is_loaded:
+            return Range(found.address, found.end)
         return EMPTY
 
     def numbers(name: str, span: Range, each: int = 8) -> tuple[int, ...]:
