@@ -244,13 +244,13 @@ class _Assembler:
                 expected="a register, '*(', lock, if, goto, call or exit",
                 hint=near(token.text, (*keyword, "lock", "r0", "w0")),
             )
-        raise line.error(f"{line.found()} is no instruction", expected="a register, '*(', lock, if, goto, call or exit")
+        raise line.misfit("a register, '*(', lock, if, goto, call or exit")
 
     def _reg(self, line: Line, letter: str = "") -> tuple[str, int]:
         token = line.peek
         found = register(token.text) if token.kind == "word" else None
         if found is None:
-            raise line.error(f"{line.found()} is no register", expected=f"{letter or 'r'}0 to {letter or 'r'}10")
+            raise line.misfit(f"{letter or 'r'}0 to {letter or 'r'}10")
         if letter and found[0] != letter:
             raise line.error(
                 f"{token.text} is {32 if found[0] == 'w' else 64} bits wide here", expected=f"{letter}{found[1]}"
