@@ -71,3 +71,15 @@ def programs(draw: st.DrawFn, longest: int = 40) -> tuple[Insn, ...]:
             insn = insn._replace(dst=draw(_LOW))
             made.append(insn)
     return (*made, Insn(0x95))
+
+
+@st.composite
+def called_programs(draw: st.DrawFn) -> tuple[Insn, ...]:
+    """Several of the above as functions of one program; some of their helper calls become calls of each other."""
+    parts = draw(st.lists(programs(longest=14), min_size=2, max_size=4))
+    starts = [sum(len(part) for part in parts[:number]) for number in range(len(parts))]
+    made = [insn for part in parts for insn in part]
+    for at, insn in enumerate(made):
+        if insn.code == 0x85 and draw(st.booleans()):
+            made[at] = Insn(0x85, src=1, imm=draw(st.sampled_from(starts)) - at - 1)
+    return tuple(made)

@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from kprobesim.bpf import (
     BenchEnvironment,
@@ -19,7 +20,7 @@ from kprobesim.bpf import (
 )
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.semantics import CLOBBERED
-from tests.bpf.generators import programs
+from tests.bpf.generators import called_programs, programs
 from tests.bpf.rig import BASE, CTX, SIZE, TOP, CalledMemory, build_rig
 
 M = (1 << 64) - 1
@@ -233,10 +234,12 @@ def _outcome(program: Program, how: str) -> tuple[object, ...]:
         return ("budget",)  # how far each got before it noticed may differ
     except BpfFault as fault:
         result = (fault.insn, fault.addr, fault.size, fault.write)
+    except RunError as deep:
+        result = deep.insn
     return result, memory.save(), env.save()
 
 
-@given(programs())
+@given(st.one_of(programs(), called_programs()))
 @settings(max_examples=200, deadline=None)
 @example((Insn(0xB7, 0, 0, 0, 5), Insn(0x17, 0, 0, 0, 1), Insn(0x55, 0, 0, -2, 0), Insn(0x95)))
 def test_all_ways_of_running_agree(insns: tuple[Insn, ...]) -> None:
