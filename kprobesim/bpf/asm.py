@@ -79,7 +79,7 @@ class _Assembler:
         if line.peek.text.startswith("."):
             self._directive(line)
             return
-        if line.ahead(1).text == ":":
+        if line.ahead(1).text == ":" and line.peek.kind in ("num", "word"):
             if line.peek.kind == "word":
                 self._label(line)
             line.at += 2

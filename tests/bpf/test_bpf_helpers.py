@@ -2,7 +2,7 @@
 
 import pytest
 
-from kprobesim.bpf import HELPER_IDS, HELPER_NAMES, HELPERS, BpfFault, LoadError, helper_text
+from kprobesim.bpf import HELPER_IDS, HELPER_NAMES, HELPERS, BpfFault, Helper, LoadError, helper_text
 from kprobesim.bpf.helpers.printk import format_text
 from kprobesim.linux_errno import Errno
 from tests.bpf.rig import TOP, Rig, build_rig
@@ -211,3 +211,18 @@ def test_gpl_only_helpers_ask_for_the_licence() -> None:
 def test_other_program_types_do_not_get_tracing_helpers() -> None:
     with pytest.raises(LoadError, match="unknown func bpf_probe_read_kernel#113"):
         build_rig(".type xdp\ncall probe_read_kernel\nexit")
+
+
+def test_an_observer_is_told_of_every_call() -> None:
+    rig = build_rig("r6 = 1\ncall get_smp_processor_id\nr1 = 0\ncall get_func_ip\nr0 = 0\nexit")
+    rig.env.cpu, rig.env.ip = 2, 3
+    told: list[tuple[str, tuple[int, ...], int]] = []
+
+    def tell(helper: Helper, args: tuple[int, ...], result: int) -> None:
+        told.append((helper.name, args, result))
+
+    bound = rig.program.bind(rig.memory, rig.env, observer=tell)
+    for go in (lambda: bound.run(TOP, TOP), bound.start(TOP, TOP).run):
+        told.clear()
+        assert go() == 0
+        assert told == [("get_smp_processor_id", (), 2), ("get_func_ip", (0,), 3)]

@@ -10,7 +10,7 @@ from kprobesim.bpf.errors import MemoryFault
 from kprobesim.bpf.maps import BpfMap
 from kprobesim.bpf.memory import GuestMemory
 
-__all__ = ["MAX_BUFFER", "Arg", "Helper", "HelperContext", "Ret"]
+__all__ = ["MAX_BUFFER", "Arg", "Helper", "HelperContext", "HelperObserver", "Ret"]
 
 MAX_BUFFER = 1 << 20
 """Longest buffer a helper will touch, bytes; only unverified programs ask for more."""
@@ -85,3 +85,7 @@ class Helper:
     args: tuple[Arg, ...]
     gpl_only: bool
     function: Callable[..., Any]
+
+
+HelperObserver = Callable[[Helper, tuple[int, ...], int], None]
+"""Told of every helper call when it is over: the helper, its arguments and its result, unsigned 64-bit numbers."""
