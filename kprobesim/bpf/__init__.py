@@ -22,7 +22,7 @@ from kprobesim.bpf.disasm import Line, disassemble, insn_text, listing, source_i
 from kprobesim.bpf.environment import BenchEnvironment, Environment
 from kprobesim.bpf.errors import AsmError, BpfFault, BudgetExceeded, LoadError, MemoryFault, RunError
 from kprobesim.bpf.helper_names import HELPER_IDS, HELPER_NAMES, helper_text
-from kprobesim.bpf.helpers import HELPERS, Helper, HelperContext, HelperObserver, helpers_for
+from kprobesim.bpf.helpers import HELPERS, Helper, HelperContext, helpers_for
 from kprobesim.bpf.interpreter import DEFAULT_BUDGET, BoundProgram, Execution, Frame, run
 from kprobesim.bpf.isa import Insn, Level, decode, encode
 from kprobesim.bpf.maps import MAP_TYPES, ArrayMap, BpfMap, HashMap, MapSpec, UpdateFlag, create_map
@@ -58,7 +58,6 @@ __all__ = [
     "HashMap",
     "Helper",
     "HelperContext",
-    "HelperObserver",
     "Insn",
     "Level",
     "Line",

@@ -269,11 +269,6 @@ class _Function:
         return []
 
 
-def _called(insns: Sequence[Insn]) -> list[int]:
-    """Ids of the helpers that the program calls."""
-    return sorted({insn.imm for insn in insns if insn.code == 0x85 and insn.src == 0})
-
-
 def _source(insns: Sequence[Insn], window: int | None, budget: int) -> tuple[str, list[int]]:
     starts = subprograms(insns)
     ends = (*starts[1:], len(insns))
@@ -286,7 +281,7 @@ def _source(insns: Sequence[Insn], window: int | None, budget: int) -> tuple[str
     sizes = (2, 4, 8)
     names = ["view", "lowest", "highest", "elsewhere", "read", "write", "limit", "ctx"]
     names += [f"load{n}" for n in sizes] + [f"store{n}" for n in sizes] + [f"last{n}" for n in (1, *sizes)]
-    names += [f"h{number}" for number in _called(insns)]
+    names += sorted({f"h{insn.imm}" for insn in insns if insn.code == 0x85 and insn.src == 0 and insn.imm in HELPERS})
     text = [f"def make({', '.join(names)}):"]
     text += [f"    {line}" for line, _ in lines]
     text.append("    return f0")
@@ -294,13 +289,7 @@ def _source(insns: Sequence[Insn], window: int | None, budget: int) -> tuple[str
 
 
 def compile_program(
-    insns: Sequence[Insn],
-    memory: GuestMemory,
-    helpers: HelperContext,
-    functions: Mapping[int, Callable[..., Any]],
-    budget: int,
-    *,
-    use_window: bool = True,
+    insns: Sequence[Insn], memory: GuestMemory, helpers: HelperContext, budget: int, *, use_window: bool = True
 ) -> Compiled:
     """Make a program fit to run fast.
 
@@ -308,7 +297,6 @@ def compile_program(
         insns: a checked program whose map references are addresses.
         memory: where loads and stores go.
         helpers: what helpers work on.
-        functions: helpers by id.
         budget: most instructions of one run.
         use_window: whether to look for a window in ``memory``.
     """
@@ -323,7 +311,7 @@ def compile_program(
     def elsewhere(r1: int, r2: int, stack_top: int) -> tuple[int, int]:
         """Run with a stack that is not in the window."""
         if not spare:
-            spare.append(compile_program(insns, memory, helpers, functions, budget, use_window=False))
+            spare.append(compile_program(insns, memory, helpers, budget, use_window=False))
         return spare[0].run(r1, r2, stack_top)
 
     frames = MAX_CALL_FRAMES if len(subprograms(insns)) > 1 else 1
@@ -341,7 +329,11 @@ def compile_program(
         codec = struct.Struct(f"<{letter}")
         given |= {f"load{size}": codec.unpack_from, f"store{size}": codec.pack_into}
     given |= {f"last{size}": len(view) - size for size in (1, 2, 4, 8)}
-    given |= {f"h{number}": functions[number] for number in _called(insns)}
+    given |= {
+        f"h{insn.imm}": helpers.entry(HELPERS[insn.imm])
+        for insn in insns
+        if insn.code == 0x85 and insn.src == 0 and insn.imm in HELPERS
+    }
     names: Mapping[str, Any] = {
         **NAMES,
         "OverBudgetError": OverBudgetError,

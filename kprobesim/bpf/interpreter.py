@@ -23,7 +23,7 @@ from kprobesim.bpf.compiler import (
 )
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import BpfFault, BudgetExceeded, MemoryFault, RunError
-from kprobesim.bpf.helpers import HELPERS, HelperContext, HelperObserver, helper_functions
+from kprobesim.bpf.helpers import HELPERS, Around, HelperContext
 from kprobesim.bpf.isa import MASK64, Class, Insn, is_lddw, lddw_value
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
@@ -161,8 +161,8 @@ class Execution:
                     value, following = lddw_value(insns, pc), pc + 2
                 _operation(insn, value)(regs, bound.memory.read, bound.memory.write)
             elif kind is _Kind.HELPER:
-                arguments = regs[1 : 1 + len(HELPERS[insn.imm].args)]
-                regs[0] = bound.functions[insn.imm](bound.helpers, *arguments) & MASK64
+                helper = HELPERS[insn.imm]
+                regs[0] = bound.helpers.entry(helper)(bound.helpers, *regs[1 : 1 + len(helper.args)]) & MASK64
                 regs[1:6] = [CLOBBERED] * 5
             elif kind is _Kind.CALL:
                 following = self._call(pc, insn)
@@ -224,7 +224,7 @@ class BoundProgram:
         memory: guest memory; the fast way is fastest if it has a window.
         env: the machine around the program.
         budget: most instructions of one run.
-        observer: told of every helper call, in both ways of running.
+        around: sees every call of a helper; see HelperContext.
     """
 
     def __init__(
@@ -233,14 +233,13 @@ class BoundProgram:
         memory: GuestMemory,
         env: Environment,
         budget: int = DEFAULT_BUDGET,
-        observer: HelperObserver | None = None,
+        around: Around | None = None,
     ) -> None:
         self.program = program
         self.insns = program.resolved
         self.memory = memory
         self.budget = budget
-        self.helpers = HelperContext(memory, env, {m.address: m for m in program.used_maps})
-        self.functions = helper_functions(observer)
+        self.helpers = HelperContext(memory, env, {m.address: m for m in program.used_maps}, around)
         self._compiled: Compiled | None = None
         self._run: Callable[[int, int, int], tuple[int, int]] = self._first_run
 
@@ -284,7 +283,7 @@ class BoundProgram:
         if len(self.insns) > _FAST_LIMIT:
             self._run = self._stepped
         else:
-            self._compiled = compile_program(self.insns, self.memory, self.helpers, self.functions, self.budget)
+            self._compiled = compile_program(self.insns, self.memory, self.helpers, self.budget)
             self._run = self._compiled.run
         return self._run(ctx, r2, stack_top)
 

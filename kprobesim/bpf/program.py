@@ -8,7 +8,7 @@ from kprobesim.bpf.check import check_program
 from kprobesim.bpf.disasm import Imm64Text, listing, plain_imm64
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import LoadError
-from kprobesim.bpf.helpers import HELPERS, HelperObserver, helpers_for
+from kprobesim.bpf.helpers import HELPERS, Around, helpers_for
 from kprobesim.bpf.interpreter import DEFAULT_BUDGET, BoundProgram
 from kprobesim.bpf.isa import MASK32, Insn, Level, Pseudo, encode, is_lddw, lddw
 from kprobesim.bpf.maps import BpfMap
@@ -108,14 +108,10 @@ class Program:
         return self.license in GPL_COMPATIBLE
 
     def bind(
-        self,
-        memory: GuestMemory,
-        env: Environment,
-        budget: int = DEFAULT_BUDGET,
-        observer: HelperObserver | None = None,
+        self, memory: GuestMemory, env: Environment, budget: int = DEFAULT_BUDGET, around: Around | None = None
     ) -> BoundProgram:
         """The program with the memory and the machine it runs in; keep the result, it holds the compiled code."""
-        return BoundProgram(self, memory, env, budget, observer)
+        return BoundProgram(self, memory, env, budget, around)
 
     def text(self, imm64: Imm64Text | None = None) -> str:
         """The program as text, one line per instruction, maps by name (``map[counts]``) or else by id.

@@ -1,1 +1,33 @@
-"""The computer: vCPUs on Unicorn, RAM, page tables, trap delivery, devices, the clock and checkpoints."""
+"""The computer: vCPUs on Unicorn, RAM, page tables, trap delivery, devices, the clock, forwards and backwards.
+
+Knows nothing of probes, BPF or Linux.
+"""
+
+from kprobesim.machine.devices import Devices, Hypercall
+from kprobesim.machine.events import Event, EventKind, EventLog, Field, Moment, event_json
+from kprobesim.machine.kinds import MACHINE_KINDS
+from kprobesim.machine.machine import Machine, Stop
+from kprobesim.machine.memory import PAGE_SIZE, MemoryFault, PageEntry, PhysicalMemory
+from kprobesim.machine.timeline import Input, Timeline
+from kprobesim.machine.vcpu import VCpu
+
+__all__ = [
+    "MACHINE_KINDS",
+    "PAGE_SIZE",
+    "Devices",
+    "Event",
+    "EventKind",
+    "EventLog",
+    "Field",
+    "Hypercall",
+    "Input",
+    "Machine",
+    "MemoryFault",
+    "Moment",
+    "PageEntry",
+    "PhysicalMemory",
+    "Stop",
+    "Timeline",
+    "VCpu",
+    "event_json",
+]

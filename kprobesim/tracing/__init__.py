@@ -1,1 +1,6 @@
 """What joins probes and BPF, and shows them as Linux does."""
+
+from kprobesim.tracing.bpf import Attachment, BpfPrograms, RunningProgram
+from kprobesim.tracing.kinds import BPF_KINDS
+
+__all__ = ["BPF_KINDS", "Attachment", "BpfPrograms", "RunningProgram"]

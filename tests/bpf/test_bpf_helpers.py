@@ -2,7 +2,7 @@
 
 import pytest
 
-from kprobesim.bpf import HELPER_IDS, HELPER_NAMES, HELPERS, BpfFault, Helper, LoadError, helper_text
+from kprobesim.bpf import HELPER_IDS, HELPER_NAMES, HELPERS, BpfFault, Helper, HelperContext, LoadError, helper_text
 from kprobesim.bpf.helpers.printk import format_text
 from kprobesim.linux_errno import Errno
 from tests.bpf.rig import TOP, Rig, build_rig
@@ -213,15 +213,17 @@ def test_other_program_types_do_not_get_tracing_helpers() -> None:
         build_rig(".type xdp\ncall probe_read_kernel\nexit")
 
 
-def test_an_observer_is_told_of_every_call() -> None:
+def test_every_call_can_be_seen_from_around() -> None:
     rig = build_rig("r6 = 1\ncall get_smp_processor_id\nr1 = 0\ncall get_func_ip\nr0 = 0\nexit")
     rig.env.cpu, rig.env.ip = 2, 3
     told: list[tuple[str, tuple[int, ...], int]] = []
 
-    def tell(helper: Helper, args: tuple[int, ...], result: int) -> None:
+    def tell(helper: Helper, context: HelperContext, args: tuple[int, ...]) -> int:
+        result = int(helper.function(context, *args))
         told.append((helper.name, args, result))
+        return result
 
-    bound = rig.program.bind(rig.memory, rig.env, observer=tell)
+    bound = rig.program.bind(rig.memory, rig.env, around=tell)
     for stepped in (False, True):
         told.clear()
         assert (bound.start(TOP, TOP).run() if stepped else bound.run(TOP, TOP)) == 0

@@ -10,7 +10,7 @@ from kprobesim.bpf.errors import MemoryFault
 from kprobesim.bpf.maps import BpfMap
 from kprobesim.bpf.memory import GuestMemory
 
-__all__ = ["MAX_BUFFER", "Arg", "Helper", "HelperContext", "HelperObserver", "Ret"]
+__all__ = ["MAX_BUFFER", "Arg", "Helper", "HelperContext", "Ret"]
 
 MAX_BUFFER = 1 << 20
 """Longest buffer a helper will touch, bytes; only unverified programs ask for more."""
@@ -44,14 +44,26 @@ class HelperContext:
         memory: guest memory, where pointers lead.
         env: the machine around the program.
         maps: guest address of a map's head -> map.
+        around: called instead of each helper, with the helper, this context and the arguments; it is to call
+            ``helper.function(context, *args)`` and to return the result. None: helpers are called directly.
     """
 
-    __slots__ = ("env", "maps", "memory")
+    __slots__ = ("around", "env", "maps", "memory")
 
-    def __init__(self, memory: GuestMemory, env: Environment, maps: Mapping[int, BpfMap]) -> None:
+    def __init__(
+        self, memory: GuestMemory, env: Environment, maps: Mapping[int, BpfMap], around: "Around | None" = None
+    ) -> None:
         self.memory = memory
         self.env = env
         self.maps = maps
+        self.around = around
+
+    def entry(self, helper: "Helper") -> Callable[..., int]:
+        """What a call of a helper calls: the helper, or what stands around it."""
+        around = self.around
+        if around is None:
+            return helper.function
+        return lambda context, *args: around(helper, context, args)
 
     def map_at(self, addr: int) -> BpfMap:
         """The map whose head is at ``addr``; MemoryFault if there is none, which only unverified programs see."""
@@ -87,5 +99,5 @@ class Helper:
     function: Callable[..., Any]
 
 
-HelperObserver = Callable[[Helper, tuple[int, ...], int], None]
-"""Told of every helper call when it is over: the helper, its arguments and its result, unsigned 64-bit numbers."""
+Around = Callable[[Helper, HelperContext, tuple[int, ...]], int]
+"""Something that wants to see every call of a helper; see HelperContext."""

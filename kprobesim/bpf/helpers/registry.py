@@ -8,12 +8,11 @@ from typing import Any
 
 from kprobesim.bpf.helper_names import HELPER_NAMES
 from kprobesim.bpf.helpers import probe_read as pr
-from kprobesim.bpf.helpers.base import Arg, Helper, HelperContext, HelperObserver, Ret
+from kprobesim.bpf.helpers.base import Arg, Helper, HelperContext, Ret
 from kprobesim.bpf.helpers.printk import trace_printk
-from kprobesim.bpf.isa import MASK64
 from kprobesim.linux_errno import Errno
 
-__all__ = ["HELPERS", "HZ", "INITIAL_JIFFIES", "TRACING_TYPES", "helper_functions", "helpers_for"]
+__all__ = ["HELPERS", "HZ", "INITIAL_JIFFIES", "TRACING_TYPES", "helpers_for"]
 
 HZ = 250
 INITIAL_JIFFIES = (1 << 32) - 300 * HZ
@@ -141,19 +140,3 @@ def helpers_for(program_type: str) -> dict[int, Helper]:
     if program_type in TRACING_TYPES:
         return HELPERS
     return {number: HELPERS[number] for number in (1, 2, 3, 5, 7, 8, 42, 118, 125)}
-
-
-def _observed(helper: Helper, observer: HelperObserver) -> Callable[..., Any]:
-    def call(ctx: HelperContext, *args: int) -> int:
-        result: int = helper.function(ctx, *args) & MASK64
-        observer(helper, args, result)
-        return result
-
-    return call
-
-
-def helper_functions(observer: HelperObserver | None) -> dict[int, Callable[..., Any]]:
-    """id -> function of every helper; with an observer, functions that tell it of each call."""
-    if observer is None:
-        return {number: helper.function for number, helper in HELPERS.items()}
-    return {number: _observed(helper, observer) for number, helper in HELPERS.items()}

@@ -1,0 +1,144 @@
+"""The tables that a kernel keeps about its own code, read from the image.
+
+Each is looked for as a section, then between the pair of symbols by which Linux's linker script marks it
+(Linux include/asm-generic/vmlinux.lds.h). What is not there is empty.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from kprobesim.errors import ImageError
+from kprobesim.image.elf import KernelImage
+from kprobesim.image.kallsyms import Kallsyms
+
+__all__ = ["ExceptionEntry", "KernelTables", "Range", "read_tables"]
+
+MAX_TABLE = 16 << 20
+EXCEPTION_ENTRY = struct.Struct("<iii")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Addresses from ``start`` up to, not including, ``end``; ``address in range`` asks."""
+
+    start: int
+    end: int
+
+    def __contains__(self, address: int) -> bool:
+        return self.start <= address < self.end
+
+    def __bool__(self) -> bool:
+        return self.start < self.end
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return max(self.end - self.start, 0)
+
+
+EMPTY = Range(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionEntry:
+    """When ``insn`` faults, the kernel goes on at ``fixup``; both are addresses, ``data`` is the handler's own word."""
+
+    insn: int
+    fixup: int
+    data: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTables:
+    """What an image says about its code.
+
+    ``text`` holds every executable section, by address. ``kprobe_blacklist`` are the addresses that
+    ``NOKPROBE_SYMBOL`` noted, ``mcount_loc`` the fentry sites (sorted), ``hypercalls`` pairs of stub address and
+    number. ``exception_table`` and ``bug_table`` are where those tables are, with their bytes beside them.
+    """
+
+    text: tuple[Range, ...]
+    kprobes_text: Range
+    noinstr_text: Range
+    entry_text: Range
+    kprobe_blacklist: tuple[int, ...]
+    mcount_loc: tuple[int, ...]
+    hypercalls: tuple[tuple[int, int], ...]
+    exception_table: Range
+    exception_table_bytes: bytes
+    bug_table: Range
+    bug_table_bytes: bytes
+
+    def is_text(self, address: int) -> bool:
+        """True for an address in any executable section (Linux kernel/extable.c:kernel_text_address)."""
+        return any(address in span for span in self.text)
+
+    def exception_entries(self) -> tuple[ExceptionEntry, ...]:
+        """The exception table in Linux's 12-byte form, as far as it goes; a rest of less than 12 bytes is ignored.
+
+        Each field counts from its own address (Linux arch/x86/include/asm/extable.h).
+        """
+        whole = len(self.exception_table_bytes) // EXCEPTION_ENTRY.size * EXCEPTION_ENTRY.size
+        found = []
+        for index, (insn, fixup, data) in enumerate(EXCEPTION_ENTRY.iter_unpack(self.exception_table_bytes[:whole])):
+            at = self.exception_table.start + index * EXCEPTION_ENTRY.size
+            found.append(ExceptionEntry(at + insn, at + 4 + fixup, data))
+        return tuple(found)
+
+
+def read_tables(image: KernelImage, kallsyms: Kallsyms) -> KernelTables:
+    """Read them all.
+
+    Raises:
+        ImageError: a table's size is not a whole number of entries, or its bytes are outside the segments.
+    """
+
+    def find(section: str, *marks: tuple[str, str]) -> Range:
+        # The symbols first, as Linux itself goes by them: a section may begin with padding.
+        for first, last in marks:
+            start, end = kallsyms.lookup_name(first), kallsyms.lookup_name(last)
+            if start and end:
+                return Range(start[0].address, end[0].address)
+        found = image.sections.get(section)
+        if found is not None and found.is_loaded:
+            return Range(found.address, found.end)
+        return EMPTY
+
+    def numbers(name: str, span: Range, each: int = 8) -> tuple[int, ...]:
+        if span.size % each:
+            raise ImageError(
+                f"{image.name}: {name} is {span.size} bytes long, not a whole number of {each}-byte entries."
+            )
+        return struct.unpack(f"<{span.size // 8}Q", contents(span))
+
+    def contents(span: Range) -> bytes:
+        if span.size > MAX_TABLE:
+            raise ImageError(
+                f"{image.name}: the table at {span.start:#x} is {span.size} bytes long, which is not sensible."
+            )
+        return image.read(span.start, span.size) if span else b""
+
+    text = sorted(
+        (section.address, section.end)
+        for section in image.sections_by_index
+        if section and section.is_loaded and section.is_text and section.size
+    )
+    blacklist = find("_kprobe_blacklist", ("__start_kprobe_blacklist", "__stop_kprobe_blacklist"))
+    mcount = find("__mcount_loc", ("__start_mcount_loc", "__stop_mcount_loc"))
+    stubs = numbers(".hypercalls", find(".hypercalls", ("__start_hypercalls", "__stop_hypercalls")), each=16)
+    exceptions = find("__ex_table", ("__start___ex_table", "__stop___ex_table"))
+    bugs = find("__bug_table", ("__start___bug_table", "__stop___bug_table"))
+    return KernelTables(
+        text=tuple(Range(start, end) for start, end in text),
+        kprobes_text=find(".kprobes.text", ("__kprobes_text_start", "__kprobes_text_end")),
+        noinstr_text=find(".noinstr.text", ("__noinstr_text_start", "__noinstr_text_end")),
+        entry_text=find(".entry.text", ("__entry_text_start", "__entry_text_end")),
+        kprobe_blacklist=numbers("_kprobe_blacklist", blacklist),
+        # Zeroes are sites that the linker dropped (Linux kernel/trace/ftrace.c:ftrace_process_locs).
+        mcount_loc=tuple(sorted(site for site in numbers("__mcount_loc", mcount) if site)),
+        hypercalls=tuple(zip(stubs[::2], stubs[1::2], strict=True)),
+        exception_table=exceptions,
+        exception_table_bytes=contents(exceptions),
+        bug_table=bugs,
+        bug_table_bytes=contents(bugs),
+    )

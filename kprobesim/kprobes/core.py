@@ -1,0 +1,348 @@
+"""Registering, arming and removing probes.
+
+Follows Linux 6.1 kernel/kprobes.c and arch/x86/kernel/kprobes/core.c. The order of the checks in `register_kprobe` is
+Linux's, as it decides which errno one sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from kprobesim.errors import LinuxError
+from kprobesim.kprobes.blacklist import Blacklist
+from kprobesim.kprobes.kernel import RunningKernel
+from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeCtlblk, KprobeFlag
+from kprobesim.kprobes.prepare import can_probe, copy_instruction
+from kprobesim.kprobes.pt_regs import PtRegs
+from kprobesim.kprobes.slots import InsnSlots
+from kprobesim.linux_errno import Errno
+
+__all__ = ["Kprobes", "aggr_post_handler", "aggr_pre_handler"]
+
+_BUG_ENTRY_SIZE: Final = 12
+
+
+class Kprobes:
+    """The table of probes of one kernel, and the per-CPU state of handling them.
+
+    Args:
+        kernel: the running kernel.
+
+    Attributes:
+        blacklist: where no probe is accepted.
+        slots: the instruction slots.
+        ctlblk: ``kprobe_ctlblk`` by CPU number.
+        all_disarmed: the global switch: probes are registered but none is armed.
+    """
+
+    def __init__(self, kernel: RunningKernel) -> None:
+        self.kernel = kernel
+        self.blacklist = Blacklist(kernel)
+        self.slots = InsnSlots(kernel.modules)
+        self.ctlblk = [KprobeCtlblk() for _ in kernel.machine.cpus]
+        self.all_disarmed = False
+        self._table: dict[int, Kprobe] = {}
+        self._ever: dict[int, Kprobe] = {}
+        self._places: dict[int, tuple[str, int]] = {}
+
+    # Looking
+
+    def get_kprobe(self, address: int) -> Kprobe | None:
+        """The probe at an address, or the aggregator if there are several."""
+        return self._table.get(address)
+
+    def __iter__(self) -> Iterator[Kprobe]:
+        """All registered probes, those behind aggregators included."""
+        for probe in self._table.values():
+            yield from probe.children if probe.children is not None else (probe,)
+
+    def hidden(self, address: int) -> int | None:
+        """The byte that an armed probe hides at an address."""
+        probe = self._table.get(address)
+        return None if probe is None else probe.opcode
+
+    def is_armed(self, probe: Kprobe) -> bool:
+        """Whether the probe's int3 is in guest memory now."""
+        return probe.addr is not None and self.kernel.read(probe.addr, 1)[0] == INT3
+
+    def place(self, probe: Kprobe) -> dict[str, Any]:
+        """The fields that say in an event which probe it is about."""
+        address = probe.addr
+        assert address is not None
+        if address not in self._places:
+            found = self.kernel.kallsyms.lookup_size_offset(address)
+            self._places[address] = (found[0].name, found[1]) if found else ("", 0)
+        symbol, offset = self._places[address]
+        return {"addr": address, "symbol": symbol, "offset": offset, "probe": probe.name or f"{symbol}+{offset:#x}"}
+
+    # Registering
+
+    def register_kprobe(self, probe: Kprobe) -> None:
+        """Register a probe and, unless it or all are disabled, arm it.
+
+        Raises:
+            LinuxError: EINVAL, bad place (REG-01, REG-06, REG-07, REG-15) or registered already (REG-03); ENOENT, no
+                such symbol; EILSEQ, not an instruction boundary (REG-13); EOPNOTSUPP, an instruction that can be
+                neither stepped nor emulated (REG-17); ENOSPC, no room behind the copy (REG-18); ENOMEM, no slot.
+        """
+        address = self._kprobe_addr(probe)
+        if probe.addr is not None:
+            raise LinuxError(Errno.EINVAL, "This probe is registered already.")
+        probe.flags = KprobeFlag.DISABLED if probe.disabled else KprobeFlag(0)
+        probe.nmissed = 0
+        self._check_address_safe(address)
+        place = self.kernel.kallsyms.lookup_size_offset(address)
+        if place is not None and place[1] == 0:
+            probe.flags |= KprobeFlag.ON_FUNC_ENTRY
+        self._ever[id(probe)] = probe
+        old = self._table.get(address)
+        if old is not None:
+            self._register_aggr_kprobe(old, probe, address)
+        else:
+            self._prepare(probe, address)
+            self._table[address] = probe
+            if not self.all_disarmed and not probe.is_disabled:
+                self._arm(probe)
+        self.kernel.machine.emit("kprobe.register", **self.place(probe), armed=int(self.is_armed(probe)))
+
+    def register_kprobes(self, probes: Iterable[Kprobe]) -> None:
+        """Register several; if one fails, those before it are removed again (REG-22).
+
+        Raises:
+            LinuxError: of the first that failed.
+        """
+        done: list[Kprobe] = []
+        for probe in probes:
+            try:
+                self.register_kprobe(probe)
+            except LinuxError:
+                self.unregister_kprobes(done)
+                raise
+            done.append(probe)
+
+    def _kprobe_addr(self, probe: Kprobe) -> int:
+        """``_kprobe_addr``: exactly one of symbol and address, resolved to the symbol that really contains it."""
+        if (probe.symbol_name is None) == (probe.address is None):
+            raise LinuxError(Errno.EINVAL, "A probe needs either a symbol or an address, not both.")
+        kallsyms = self.kernel.kallsyms
+        if probe.symbol_name is not None:
+            found = kallsyms.lookup_name(probe.symbol_name)
+            if not found:
+                near = kallsyms.near_names(probe.symbol_name)
+                hint = f"Did you mean {' or '.join(near)}?" if near else ""
+                raise LinuxError(Errno.ENOENT, f"The kernel has no symbol {probe.symbol_name}.", hint=hint)
+            address = found[0].address + probe.offset
+        else:
+            assert probe.address is not None
+            address = probe.address + probe.offset
+        if kallsyms.lookup_size_offset(address) is None:
+            raise LinuxError(Errno.ENOENT, f"No symbol of the kernel contains {address:#x}.")
+        return address
+
+    def _check_address_safe(self, address: int) -> None:
+        """``check_kprobe_address_safe``."""
+        where = self.kernel.kallsyms.symbolize(address)
+        tables = self.kernel.tables
+        if not tables.is_text(address):
+            raise LinuxError(
+                Errno.EINVAL, f"{where} is not code of the kernel.", hint="Probe a function, not a variable."
+            )
+        if reason := self.blacklist.reason(address):
+            raise LinuxError(
+                Errno.EINVAL,
+                f"{where} cannot be probed: {reason}.",
+                hint="What runs while a probe is handled is on the blacklist.",
+            )
+        if address in self._bug_addresses():
+            raise LinuxError(Errno.EINVAL, f"{where} is the ud2 of a BUG or WARN.")
+
+    def _bug_addresses(self) -> set[int]:
+        """Addresses of the trap instructions that ``__bug_table`` lists, each entry relative to itself."""
+        start, data = self.kernel.tables.bug_table.start, self.kernel.tables.bug_table_bytes
+        return {
+            start + offset + int.from_bytes(data[offset : offset + 4], "little", signed=True)
+            for offset in range(0, len(data) - 3, _BUG_ENTRY_SIZE)
+        }
+
+    def _prepare(self, probe: Kprobe, address: int) -> None:
+        """``arch_prepare_kprobe``: boundary, slot, copy; nothing of the text is changed."""
+        can_probe(self.kernel, address, self.hidden)
+        slot = self.slots.get()
+        try:
+            ainsn = copy_instruction(self.kernel, address, slot, self.hidden)
+        except LinuxError:
+            self.slots.free(slot)
+            raise
+        self.kernel.write(slot, ainsn.copy)
+        probe.addr, probe.ainsn, probe.opcode = address, ainsn, ainsn.original[0]
+        self.kernel.machine.emit(
+            "kprobe.prepare",
+            **self.place(probe),
+            slot=slot,
+            original=ainsn.original,
+            copy=ainsn.copy,
+            emulated=int(ainsn.emulate_op is not None),
+        )
+
+    # Several at one address
+
+    def _register_aggr_kprobe(self, old: Kprobe, probe: Kprobe, address: int) -> None:
+        """Let a further probe share slot, saved byte and int3 of the one that is there."""
+        if old.children is None:
+            aggregator = Kprobe(address=address, pre_handler=aggr_pre_handler, post_handler=aggr_post_handler)
+            aggregator.addr, aggregator.opcode, aggregator.ainsn = address, old.opcode, old.ainsn
+            aggregator.flags = old.flags
+            aggregator.children = [old]
+            self._ever[id(aggregator)] = aggregator
+            self._table[address] = aggregator
+            old = aggregator
+        assert old.children is not None
+        probe.addr, probe.opcode, probe.ainsn = address, old.opcode, old.ainsn
+        old.children.insert(0, probe)
+        if old.is_disabled and not probe.is_disabled:
+            old.flags &= ~KprobeFlag.DISABLED
+            if not self.all_disarmed:
+                self._arm(old)
+
+    # Arming: one byte, then every CPU is made to see it
+
+    def _arm(self, probe: Kprobe) -> None:
+        self._poke(probe, bytes([INT3]))
+
+    def _disarm(self, probe: Kprobe) -> None:
+        self._poke(probe, bytes([probe.opcode]))
+
+    def _poke(self, probe: Kprobe, data: bytes) -> None:
+        assert probe.addr is not None
+        if self.kernel.read(probe.addr, 1) != data:
+            self.kernel.machine.text_poke(probe.addr, data, self.kernel.kallsyms.symbolize(probe.addr))
+
+    # Removing
+
+    def unregister_kprobe(self, probe: Kprobe) -> None:
+        """Remove a probe; its handlers do not run any more once this returns."""
+        self.unregister_kprobes([probe])
+
+    def unregister_kprobes(self, probes: Iterable[Kprobe]) -> None:
+        """Remove probes in Linux's two phases: disarm and unlink all of them, then free what they used (REG-23).
+
+        A probe that is not registered is left alone.
+        """
+        freed: list[int] = []
+        for probe in probes:
+            site = self._table.get(probe.addr) if probe.addr is not None else None
+            if site is None or (site is not probe and probe not in (site.children or ())):
+                continue
+            place = self.place(probe)
+            freed += self._unlink(site, probe)
+            probe.forget()
+            self.kernel.machine.emit("kprobe.unregister", **place)
+        for slot in freed:
+            self.slots.free(slot)
+
+    def _unlink(self, site: Kprobe, probe: Kprobe) -> list[int]:
+        """Take a probe out of the table; the slots that nobody needs any more."""
+        assert site.addr is not None and site.ainsn is not None
+        if site.children is not None:
+            site.children.remove(probe)
+            if site.children:
+                if all(child.is_disabled for child in site.children) and not site.is_disabled:
+                    site.flags |= KprobeFlag.DISABLED
+                    self._disarm(site)
+                return []
+        if not site.is_disabled and not self.all_disarmed:
+            self._disarm(site)
+        del self._table[site.addr]
+        return [site.ainsn.insn]
+
+    # Enabling and disabling
+
+    def disable_kprobe(self, probe: Kprobe) -> None:
+        """Keep a probe registered but do not run its handlers; the site is disarmed with its last probe.
+
+        Raises:
+            LinuxError: EINVAL, it is not registered.
+        """
+        site = self._site_of(probe)
+        probe.flags |= KprobeFlag.DISABLED
+        if site.children is not None and not all(child.is_disabled for child in site.children):
+            return
+        site.flags |= KprobeFlag.DISABLED
+        if not self.all_disarmed:
+            self._disarm(site)
+
+    def enable_kprobe(self, probe: Kprobe) -> None:
+        """Undo `disable_kprobe`.
+
+        Raises:
+            LinuxError: EINVAL, it is not registered, or gone with its module.
+        """
+        site = self._site_of(probe)
+        if probe.flags & KprobeFlag.GONE:
+            raise LinuxError(Errno.EINVAL, "The probed code is gone.")
+        probe.flags &= ~KprobeFlag.DISABLED
+        site.flags &= ~KprobeFlag.DISABLED
+        if not self.all_disarmed:
+            self._arm(site)
+
+    def arm_all_kprobes(self, on: bool) -> None:
+        """The global switch: arm or disarm every site without touching the probes' own flags (REG-25)."""
+        self.all_disarmed = not on
+        for site in self._table.values():
+            if not site.is_disabled:
+                (self._arm if on else self._disarm)(site)
+
+    def _site_of(self, probe: Kprobe) -> Kprobe:
+        site = self._table.get(probe.addr) if probe.addr is not None else None
+        if site is None or (site is not probe and probe not in (site.children or ())):
+            raise LinuxError(Errno.EINVAL, "This probe is not registered.")
+        return site
+
+    # Going back and forth in time
+
+    def save(self) -> object:
+        """All state that is not in guest memory."""
+        return (
+            tuple(self._table.items()),
+            tuple((probe, probe.save()) for probe in self._ever.values()),
+            tuple(
+                (block.current, block.status, block.old_flags, block.saved_flags, block.previous)
+                for block in self.ctlblk
+            ),
+            self.all_disarmed,
+            self.slots.save(),
+            self.kernel.modules.save(),
+        )
+
+    def restore(self, state: Any) -> None:
+        """Go back to what `save` returned; probes registered since are as before registration."""
+        table, probes, blocks, self.all_disarmed, slots, modules = state
+        known = {id(probe) for probe, _ in probes}
+        for number, probe in list(self._ever.items()):
+            if number not in known:
+                probe.forget()
+                del self._ever[number]
+        for probe, saved in probes:
+            probe.restore(saved)
+            self._ever[id(probe)] = probe
+        self._table = dict(table)
+        for block, saved in zip(self.ctlblk, blocks, strict=True):
+            block.current, block.status, block.old_flags, block.saved_flags, block.previous = saved
+        self.slots.restore(slots)
+        self.kernel.modules.restore(modules)
+
+
+def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> int:
+    """Run the children's pre_handlers, the latest first, until one's answer is not zero (AGG-02, AGG-03)."""
+    for child in site.children or ():
+        if child.pre_handler is not None and not child.is_disabled and child.pre_handler(child, regs):
+            return 1
+    return 0
+
+
+def aggr_post_handler(site: Kprobe, regs: PtRegs, flags: int) -> None:
+    """Run the children's post_handlers (AGG-04)."""
+    for child in site.children or ():
+        if child.post_handler is not None and not child.is_disabled:
+            child.post_handler(child, regs, flags)

@@ -1,0 +1,208 @@
+"""The hit path: from the breakpoint trap to the function going on.
+
+Follows Linux 6.1 arch/x86/kernel/kprobes/core.c: kprobe_int3_handler, setup_singlestep, reenter_kprobe,
+resume_singlestep, kprobe_post_process, kprobe_fault_handler. The guest's ``exc_int3`` comes here by a hypercall.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from kprobesim.errors import GuestError
+from kprobesim.image import MAX_INSN_SIZE
+from kprobesim.kprobes.core import Kprobes
+from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeCtlblk, KprobeStatus
+from kprobesim.kprobes.pt_regs import PtRegs
+from kprobesim.machine import VCpu
+
+__all__ = ["Int3Path"]
+
+_IF: Final = 1 << 9
+_INT3_SIZE: Final = 1
+_WORD: Final = struct.Struct("<Q")
+_RUNNING: Final = (KprobeStatus.HIT_ACTIVE, KprobeStatus.HIT_SS, KprobeStatus.HIT_SSDONE)
+
+
+class Int3Path:
+    """What happens at an int3.
+
+    Args:
+        kprobes: the table of probes.
+    """
+
+    def __init__(self, kprobes: Kprobes) -> None:
+        self._kprobes = kprobes
+        self._kernel = kprobes.kernel
+        self._machine = kprobes.kernel.machine
+        self._current_kprobe: dict[int, int] = {}
+
+    # Entries from the guest
+
+    def kprobe_int3_handler(self, cpu: VCpu, address: int, _: int, __: int) -> int:
+        """Handle an int3, if it is a kprobe's.
+
+        Args:
+            cpu: the vCPU.
+            address: of the guest's ``struct pt_regs``.
+
+        Returns:
+            1 if it was, 0 if somebody else must claim it.
+        """
+        regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
+        if regs.user_mode:
+            return 0
+        ip = regs.ip
+        probe = self._kprobes.get_kprobe(ip - _INT3_SIZE)
+        block = self._kprobes.ctlblk[cpu.number]
+        if probe is not None:
+            if block.current is not None:
+                self._reenter_kprobe(probe, regs, block)
+            else:
+                self._hit(probe, regs, block)
+            return 1
+        current = block.current
+        if current is not None and block.status in (KprobeStatus.HIT_SS, KprobeStatus.REENTER):
+            assert current.ainsn is not None
+            if current.ainsn.insn < ip < current.ainsn.insn + MAX_INSN_SIZE:
+                self._resume_singlestep(current, regs, block)
+                self._post_process(current, regs, block)
+                return 1
+        if self._kernel.read(ip - _INT3_SIZE, 1)[0] != INT3:
+            # Another CPU has put the byte back since this one took the trap: run what is there now.
+            regs.ip = ip - _INT3_SIZE
+            self._machine.emit("kprobe.removed", addr=ip - _INT3_SIZE)
+            return 1
+        return 0
+
+    def kprobe_fault_handler(self, cpu: VCpu, address: int, trapnr: int, _: int) -> int:
+        """An exception while a probe is being handled: undo the step if it was the copy that faulted.
+
+        Returns:
+            0: the exception is handled as if the original instruction had raised it (FLT-01, FLT-02).
+        """
+        block = self._kprobes.ctlblk[cpu.number]
+        current = block.current
+        regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
+        if current is None or current.ainsn is None or regs.ip != current.ainsn.insn:
+            return 0
+        assert current.addr is not None
+        regs.ip = current.addr
+        regs.flags |= block.old_flags
+        self._machine.emit("kprobe.fault", **self._kprobes.place(current), trapnr=trapnr)
+        self._leave(block, cpu.number)
+        return 0
+
+    # The steps
+
+    def _hit(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
+        self._set_current(probe, regs, block)
+        block.status = KprobeStatus.HIT_ACTIVE
+        place = self._kprobes.place(probe)
+        self._machine.emit("kprobe.hit", **place)
+        if probe.pre_handler is not None:
+            answer = probe.pre_handler(probe, regs)
+            self._machine.emit("kprobe.pre_handler", **place, ret=answer)
+            if answer:
+                self._reset_current(block, regs.cpu)
+                return
+        self._setup_singlestep(probe, regs, block, reenter=False)
+
+    def _reenter_kprobe(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
+        if block.status not in _RUNNING:
+            where = self._kernel.kallsyms.symbolize(regs.ip - _INT3_SIZE)
+            raise GuestError(
+                f"Unrecoverable kprobe detected. At {where}, while a reentered probe's instruction was being stepped.",
+                report=self._machine.report(self._machine.cpus[regs.cpu]),
+            )
+        for missed in probe.children if probe.children is not None else (probe,):
+            missed.nmissed += 1
+            self._machine.emit("kprobe.miss", **self._kprobes.place(missed), nmissed=missed.nmissed)
+        self._setup_singlestep(probe, regs, block, reenter=True)
+
+    def _setup_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, *, reenter: bool) -> None:
+        assert probe.ainsn is not None
+        if reenter:
+            block.previous = (block.current, block.status, block.old_flags, block.saved_flags)
+            self._set_current(probe, regs, block)
+            block.status = KprobeStatus.REENTER
+        if probe.ainsn.emulate_op is not None:
+            probe.ainsn.emulate_op(regs)
+            text = probe.ainsn.original.hex(" ")
+            self._machine.emit("kprobe.emulate", **self._kprobes.place(probe), insn=text, ip=regs.ip)
+            self._post_process(probe, regs, block)
+            return
+        if not reenter:
+            block.status = KprobeStatus.HIT_SS
+        regs.flags &= ~_IF
+        regs.ip = probe.ainsn.insn
+        self._machine.emit(
+            "kprobe.singlestep",
+            **self._kprobes.place(probe),
+            slot=probe.ainsn.insn,
+            saved_if=int(bool(block.saved_flags)),
+        )
+
+    def _resume_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
+        assert probe.ainsn is not None and probe.addr is not None
+        regs.ip += probe.addr - probe.ainsn.insn - _INT3_SIZE
+        regs.flags |= block.saved_flags
+        self._machine.emit("kprobe.resume", **self._kprobes.place(probe), ip=regs.ip)
+
+    def _post_process(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
+        if block.status is not KprobeStatus.REENTER:
+            block.status = KprobeStatus.HIT_SSDONE
+            if probe.post_handler is not None:
+                probe.post_handler(probe, regs, 0)
+                self._machine.emit("kprobe.post_handler", **self._kprobes.place(probe))
+        self._leave(block, regs.cpu)
+
+    # Per-CPU state
+
+    def _set_current(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
+        block.current = probe
+        block.saved_flags = block.old_flags = regs.flags & _IF
+        self._note(regs.cpu, probe.addr or 0)
+
+    def _leave(self, block: KprobeCtlblk, cpu: int) -> None:
+        """After a reentered probe the outer one is current again, otherwise none is."""
+        if block.status is KprobeStatus.REENTER:
+            block.current, block.status, block.old_flags, block.saved_flags = block.previous
+            self._note(cpu, (block.current and block.current.addr) or 0)
+        else:
+            self._reset_current(block, cpu)
+
+    def _reset_current(self, block: KprobeCtlblk, cpu: int) -> None:
+        block.current, block.status = None, KprobeStatus.NONE
+        self._note(cpu, 0)
+
+    def _note(self, cpu: int, address: int) -> None:
+        """Tell the guest, whose fault path asks only while a probe is being handled."""
+        physical = self._current_kprobe.get(cpu)
+        if physical is None:
+            if not self._kernel.has_symbol("current_kprobe"):
+                return
+            physical = self._current_kprobe[cpu] = self._kernel.percpu_physical("current_kprobe", cpu)
+        _WORD.pack_into(self._machine.ram.bytes, physical, address)
+
+    def running_as(self, probe: Kprobe, regs: PtRegs) -> _Running:
+        """For a return handler: while it runs, ``probe`` is the current one, so that probes it hits are missed."""
+        return _Running(self, probe, regs)
+
+
+class _Running:
+    def __init__(self, path: Int3Path, probe: Kprobe, regs: PtRegs) -> None:
+        self._path, self._probe, self._regs = path, probe, regs
+
+    def __enter__(self) -> None:
+        path = self._path
+        block = path._kprobes.ctlblk[self._regs.cpu]
+        self._outer = (block.current, block.status, block.old_flags, block.saved_flags)
+        block.current, block.status = self._probe, KprobeStatus.HIT_ACTIVE
+        path._note(self._regs.cpu, self._probe.addr or 1)
+
+    def __exit__(self, *_: object) -> None:
+        path = self._path
+        block = path._kprobes.ctlblk[self._regs.cpu]
+        block.current, block.status, block.old_flags, block.saved_flags = self._outer
+        path._note(self._regs.cpu, (block.current and block.current.addr) or 0)

@@ -1,0 +1,225 @@
+"""What the kprobe core sees of the running kernel: symbols, kernel memory, per-CPU data, the module area."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kprobesim.errors import ImageError, LinuxError
+from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, SymbolOverlay, read_tables
+from kprobesim.linux_errno import Errno
+from kprobesim.machine import PAGE_SIZE, Machine
+
+__all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
+
+MODULES_VADDR: Final = 0xFFFF_FFFF_A000_0000
+DIRECT_MAP: Final = 0xFFFF_8880_0000_0000
+_COMM_LEN: Final = 16
+
+
+class Task:
+    """A ``struct task_struct`` in guest memory.
+
+    Args:
+        kernel: where to read.
+        address: of the structure.
+    """
+
+    def __init__(self, kernel: RunningKernel, address: int) -> None:
+        self._kernel = kernel
+        self.address = address
+
+    @property
+    def pid(self) -> int:
+        """``task->pid``: what user space calls the thread id."""
+        return self._kernel.read_member(self.address, "pid")
+
+    @property
+    def tgid(self) -> int:
+        """``task->tgid``: what user space calls the process id."""
+        return self._kernel.read_member(self.address, "tgid")
+
+    @property
+    def comm(self) -> bytes:
+        """``task->comm``: 16 bytes, NUL-padded."""
+        return self._kernel.read(self.address + self._kernel.task_offset("comm"), _COMM_LEN)
+
+    @property
+    def name(self) -> str:
+        """The command name as text."""
+        return self.comm.split(b"\0")[0].decode(errors="replace")
+
+
+class RunningKernel:
+    """A kernel image on a machine.
+
+    Args:
+        machine: the computer it runs on.
+        image: the image it was booted from.
+
+    Attributes:
+        kallsyms: its symbols, plus those that the host adds (``kprobe_insn_page``).
+        tables: its own tables: blacklist, fentry sites, hypercall stubs.
+    """
+
+    def __init__(self, machine: Machine, image: KernelImage) -> None:
+        self.machine = machine
+        self.image = image
+        base = Kallsyms.from_image(image)
+        self.kallsyms = SymbolOverlay(base)
+        self.tables: KernelTables = read_tables(image, base)
+        self._btf: Btf | None = None
+        self._offsets: dict[str, int] = {}
+        self._percpu: dict[int, int] = {}
+        self.modules = ModuleArea(self)
+
+    @property
+    def btf(self) -> Btf:
+        """The kernel's types; parsed when first asked for."""
+        if self._btf is None:
+            self._btf = Btf.from_image(self.image)
+        return self._btf
+
+    # Symbols
+
+    def symbol(self, name: str) -> int:
+        """Address of a symbol that every image must have.
+
+        Raises:
+            ImageError: this one has not.
+        """
+        found = self.kallsyms.lookup_name(name)
+        if not found:
+            raise ImageError(f"{self.image.name}: the image has no symbol {name}, which kprobesim relies on.")
+        return found[0].address
+
+    def has_symbol(self, name: str) -> bool:
+        """Whether there is such a symbol."""
+        return bool(self.kallsyms.lookup_name(name))
+
+    # Memory
+
+    @property
+    def root(self) -> int:
+        """CR3 of the vCPU whose turn it is; the kernel's half is the same in all address spaces."""
+        return self.machine.registers()["cr3"]
+
+    def read(self, address: int, size: int) -> bytes:
+        """Kernel memory.
+
+        Raises:
+            MemoryFault: not mapped.
+        """
+        if DIRECT_MAP <= address < DIRECT_MAP + self.machine.ram.size:
+            return self.machine.ram.read(address - DIRECT_MAP, size)
+        return self.machine.ram.read_virtual(self.root, address, size)
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write kernel data; code is written by ``Machine.text_poke``.
+
+        Raises:
+            MemoryFault: not mapped.
+        """
+        if DIRECT_MAP <= address < DIRECT_MAP + self.machine.ram.size:
+            self.machine.ram.write(address - DIRECT_MAP, data)
+        else:
+            self.machine.ram.write_virtual(self.root, address, data)
+
+    def read_u64(self, address: int) -> int:
+        """A 64-bit word of kernel memory."""
+        return int.from_bytes(self.read(address, 8), "little")
+
+    # Per-CPU data and tasks
+
+    def percpu_address(self, symbol: str, cpu: int) -> int:
+        """Where a CPU's copy of a per-CPU variable is; without per-CPU areas, the variable itself."""
+        return self.symbol(symbol) + self._percpu_offset(cpu)
+
+    def _percpu_offset(self, cpu: int) -> int:
+        if cpu not in self._percpu:
+            offset = 0
+            if self.has_symbol("__per_cpu_offset"):
+                offset = self.read_u64(self.symbol("__per_cpu_offset") + 8 * cpu)
+            self._percpu[cpu] = offset
+        return self._percpu[cpu]
+
+    def percpu_physical(self, symbol: str, cpu: int) -> int:
+        """The same as a physical address, for what is read on every hit."""
+        return self.machine.ram.translate(self.root, self.percpu_address(symbol, cpu) & (1 << 64) - 1)
+
+    def current(self, cpu: int) -> Task:
+        """The task that runs on a CPU."""
+        return Task(self, self.read_u64(self.percpu_address("current_task", cpu) & (1 << 64) - 1))
+
+    def task_offset(self, member: str) -> int:
+        """Byte offset of a member of ``struct task_struct``.
+
+        Raises:
+            ImageError: the image's types have no such member.
+        """
+        if member not in self._offsets:
+            place = self.btf.struct_member("task_struct", member)
+            if place is None:
+                raise ImageError(f"{self.image.name}: struct task_struct has no member {member}.")
+            self._offsets[member] = place.offset
+        return self._offsets[member]
+
+    def read_member(self, task: int, member: str) -> int:
+        """A 32-bit member of a task."""
+        return int.from_bytes(self.read(task + self.task_offset(member), 4), "little")
+
+
+class ModuleArea:
+    """Pages for code that the host makes, within reach of a 32-bit displacement from the kernel's text.
+
+    The kernel maps them read-only and executable at boot and says where they are.
+    """
+
+    def __init__(self, kernel: RunningKernel) -> None:
+        self._kernel = kernel
+        self._owners: list[str | None] = []
+
+    @property
+    def pages(self) -> int:
+        """How many pages the kernel has set aside."""
+        return int.from_bytes(self._kernel.read(self._kernel.symbol("module_area_pages"), 4), "little")
+
+    def alloc_page(self, owner: str) -> int:
+        """A free page, named in kallsyms after its owner.
+
+        Args:
+            owner: the symbol, for example ``kprobe_insn_page``.
+
+        Raises:
+            LinuxError: ENOMEM, all pages are in use.
+        """
+        if not self._owners:
+            self._owners = [None] * self.pages
+        for number, taken in enumerate(self._owners):
+            if taken is None:
+                self._owners[number] = owner
+                address = MODULES_VADDR + number * PAGE_SIZE
+                self._name_pages()
+                return address
+        raise LinuxError(Errno.ENOMEM, f"All {len(self._owners)} pages of the module area are in use.")
+
+    def free_page(self, address: int) -> None:
+        """Give a page back."""
+        self._owners[(address - MODULES_VADDR) // PAGE_SIZE] = None
+        self._name_pages()
+
+    def _name_pages(self) -> None:
+        overlay = self._kernel.kallsyms
+        for symbol in overlay.added:
+            overlay.remove(symbol)
+        for number, owner in enumerate(self._owners):
+            if owner is not None:
+                overlay.add(owner, MODULES_VADDR + number * PAGE_SIZE, PAGE_SIZE, module="__builtin__kprobes")
+
+    def save(self) -> tuple[str | None, ...]:
+        """Who owns which page."""
+        return tuple(self._owners)
+
+    def restore(self, state: tuple[str | None, ...]) -> None:
+        """Go back to what `save` returned."""
+        self._owners = list(state)
+        self._name_pages()

@@ -1,0 +1,66 @@
+"""The kprobe manager: the host's part of the kernel core, bound to the guest's hypercall stubs by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kprobesim.errors import ImageError
+from kprobesim.kprobes.core import Kprobes
+from kprobesim.kprobes.int3 import Int3Path
+from kprobesim.kprobes.kernel import RunningKernel
+from kprobesim.kprobes.rethook import Rethooks
+from kprobesim.machine import Hypercall
+
+__all__ = ["KprobeManager"]
+
+
+class KprobeManager:
+    """Everything about probes in one running kernel.
+
+    Args:
+        kernel: the running kernel; its hypercall stubs are bound to this manager.
+
+    Attributes:
+        kprobes: the table: register, arm, remove.
+        int3: what happens at a hit.
+        rethooks: return probes.
+    """
+
+    def __init__(self, kernel: RunningKernel) -> None:
+        self.kernel = kernel
+        self.kprobes = Kprobes(kernel)
+        self.int3 = Int3Path(self.kprobes)
+        self.rethooks = Rethooks(self.kprobes, self.int3)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Connect the image's stubs to the functions of the same name.
+
+        Raises:
+            ImageError: a stub's number is one of the board's own.
+        """
+        functions: dict[str, Hypercall] = {
+            "kprobe_int3_handler": self.int3.kprobe_int3_handler,
+            "kprobe_fault_handler": self.int3.kprobe_fault_handler,
+            "rethook_trampoline_handler": self.rethooks.rethook_trampoline_handler,
+        }
+        devices = self.kernel.machine.devices
+        for address, number in self.kernel.tables.hypercalls:
+            place = self.kernel.kallsyms.lookup_size_offset(address)
+            name = place[0].name if place else ""
+            if number < 16:
+                raise ImageError(
+                    f"{self.kernel.image.name}: {name} asks for hypercall {number}, which is the board's own."
+                )
+            if name in functions:
+                devices.hypercalls[number] = functions[name]
+
+    def save(self) -> object:
+        """All state that is not in guest memory."""
+        return self.kprobes.save(), self.rethooks.save()
+
+    def restore(self, state: Any) -> None:
+        """Go back to what `save` returned."""
+        kprobes, rethooks = state
+        self.kprobes.restore(kprobes)
+        self.rethooks.restore(rethooks)

@@ -1,0 +1,113 @@
+"""From an address to an instruction that can run elsewhere.
+
+Is it an instruction boundary, can it be copied, where must its displacement point now? Follows Linux 6.1
+arch/x86/kernel/kprobes/core.c: can_probe, __copy_instruction, prepare_singlestep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from kprobesim.errors import LinuxError
+from kprobesim.image import MAX_INSN_SIZE, DecodeError, Instruction, OpcodeMap, decode_one, instruction_boundaries
+from kprobesim.kprobes.emulate import prepare_emulation
+from kprobesim.kprobes.kernel import RunningKernel
+from kprobesim.kprobes.kprobe import INT3, ArchSpecificInsn
+from kprobesim.linux_errno import Errno
+
+__all__ = ["can_probe", "copy_instruction", "recover_code"]
+
+_FORCED_EMULATION: Final = (b"\x0f\x0b\x78\x65\x6e", b"\x0f\x0b\x6b\x76\x6d")  # ud2; "xen" and ud2; "kvm"
+
+# The byte that an armed probe hides at an address, or None where there is no armed probe.
+Hidden = Callable[[int], int | None]
+
+
+def recover_code(kernel: RunningKernel, address: int, size: int, hidden: Hidden) -> bytes:
+    """Text as it was before any probe was armed (``recover_probed_instruction``).
+
+    Args:
+        kernel: whose memory.
+        address: of the first byte.
+        size: in bytes.
+        hidden: says which bytes are a probe's int3.
+    """
+    code = bytearray(kernel.read(address, size))
+    for offset, byte in enumerate(code):
+        if byte == INT3 and (original := hidden(address + offset)) is not None:
+            code[offset] = original
+    return bytes(code)
+
+
+def can_probe(kernel: RunningKernel, address: int, hidden: Hidden) -> None:
+    """Check that an instruction begins at an address, by decoding its function from the start.
+
+    Raises:
+        LinuxError: EILSEQ, it does not.
+    """
+    place = kernel.kallsyms.lookup_size_offset(address)
+    if place is None:
+        raise LinuxError(Errno.EILSEQ, f"No symbol contains {address:#x}.")
+    symbol, offset, size = place
+    code = recover_code(kernel, symbol.address, size, hidden)
+    boundaries = instruction_boundaries(code, symbol.address)
+    if address in boundaries:
+        return
+    starts = [start for start in boundaries.starts if start < address]
+    inside = starts[-1] - symbol.address if starts else 0
+    nearest = f"The instruction that contains it begins at {symbol.name}+{inside:#x}."
+    raise LinuxError(Errno.EILSEQ, f"{symbol.name}+{offset:#x} is not an instruction boundary.", hint=nearest)
+
+
+def copy_instruction(kernel: RunningKernel, address: int, slot: int, hidden: Hidden) -> ArchSpecificInsn:
+    """Read the instruction at an address and make the copy that will run in a slot; nothing is written.
+
+    A RIP-relative displacement is changed so that the copy reaches the same memory; an int3 is put behind the copy.
+
+    Args:
+        kernel: whose memory.
+        address: of the instruction.
+        slot: where the copy will be.
+        hidden: says which bytes are a probe's int3.
+
+    Raises:
+        LinuxError: EINVAL, it cannot be copied; EOPNOTSUPP, it can neither be stepped nor emulated; ENOSPC, there is no
+            room for the int3.
+    """
+    place = kernel.kallsyms.lookup_size_offset(address)
+    room = MAX_INSN_SIZE if place is None else min(MAX_INSN_SIZE, max(place[2] - place[1], 1))
+    code = recover_code(kernel, address, room, hidden)
+    where = kernel.kallsyms.symbolize(address)
+    insn = decode_one(code, address)
+    if isinstance(insn, DecodeError):
+        raise LinuxError(Errno.EINVAL, f"The bytes at {where} are not an instruction.")
+    if code.startswith(_FORCED_EMULATION):
+        raise LinuxError(Errno.EINVAL, f"{where} is a forced-emulation prefix of a hypervisor.")
+    if insn.raw[0] == INT3:
+        raise LinuxError(Errno.EINVAL, f"There is an int3 at {where} already, which is not a kprobe's.")
+    if _masks_exceptions(insn):
+        raise LinuxError(Errno.EINVAL, f"{insn.text} at {where} would hold back the int3 behind it in the slot.")
+    copy = bytearray(insn.raw)
+    if insn.is_rip_relative:
+        encoding = insn.encoding
+        displacement = insn.displacement + address - slot
+        if not -(1 << 31) <= displacement < 1 << 31:
+            raise LinuxError(
+                Errno.EINVAL, f"From slot {slot:#x} the operand of {insn.text} cannot be reached with 32 bits."
+            )
+        start = encoding.displacement_offset
+        copy[start : start + 4] = displacement.to_bytes(4, "little", signed=True)
+    emulate_op = prepare_emulation(insn)
+    if insn.size + 1 > MAX_INSN_SIZE:
+        raise LinuxError(Errno.ENOSPC, f"The instruction at {where} fills the slot and leaves no room for the int3.")
+    copy.append(INT3)
+    return ArchSpecificInsn(slot, insn.size, insn.raw, bytes(copy), emulate_op)
+
+
+def _masks_exceptions(insn: Instruction) -> bool:
+    """``mov ss`` and (in other modes) ``pop ss`` hold back traps until after the next instruction."""
+    encoding = insn.encoding
+    return encoding.map is OpcodeMap.ONE_BYTE and (
+        encoding.opcode == 0x17 or (encoding.opcode == 0x8E and encoding.reg == 2)
+    )

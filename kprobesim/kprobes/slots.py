@@ -1,0 +1,62 @@
+"""Out-of-line instruction slots: where displaced instructions run.
+
+Follows Linux kernel/kprobes.c:__get_insn_slot and __free_insn_slot: pages in the module area, within 2 GiB of the text,
+cut into slots of the longest instruction's size.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kprobesim.image import MAX_INSN_SIZE
+from kprobesim.kprobes.kernel import ModuleArea
+from kprobesim.machine import PAGE_SIZE
+
+__all__ = ["SLOTS_PER_PAGE", "InsnSlots"]
+
+SLOTS_PER_PAGE: Final = PAGE_SIZE // MAX_INSN_SIZE
+
+
+class InsnSlots:
+    """The slots of all pages named ``kprobe_insn_page``.
+
+    Args:
+        modules: where pages come from.
+    """
+
+    def __init__(self, modules: ModuleArea) -> None:
+        self._modules = modules
+        self._pages: dict[int, set[int]] = {}
+
+    def get(self) -> int:
+        """Address of a free slot of 15 bytes.
+
+        Raises:
+            LinuxError: ENOMEM, the module area is full.
+        """
+        for page, used in self._pages.items():
+            if len(used) < SLOTS_PER_PAGE:
+                number = next(number for number in range(SLOTS_PER_PAGE) if number not in used)
+                used.add(number)
+                return page + number * MAX_INSN_SIZE
+        page = self._modules.alloc_page("kprobe_insn_page")
+        self._pages[page] = {0}
+        return page
+
+    def free(self, slot: int) -> None:
+        """Give a slot back; a page without slots is kept, as Linux keeps the last one."""
+        page = slot & ~(PAGE_SIZE - 1)
+        self._pages[page].discard((slot - page) // MAX_INSN_SIZE)
+
+    @property
+    def used(self) -> int:
+        """How many slots are taken."""
+        return sum(len(used) for used in self._pages.values())
+
+    def save(self) -> tuple[tuple[int, frozenset[int]], ...]:
+        """Which slots are taken."""
+        return tuple((page, frozenset(used)) for page, used in self._pages.items())
+
+    def restore(self, state: tuple[tuple[int, frozenset[int]], ...]) -> None:
+        """Go back to what `save` returned."""
+        self._pages = {page: set(used) for page, used in state}

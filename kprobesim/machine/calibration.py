@@ -1,0 +1,124 @@
+"""Three facts that Unicorn's API does not tell, found inside the engine at start-up.
+
+How many instructions a counted run retired, the error code of an exception, and the exception that came before it are
+fields of the engine. Their places differ from build to build, so they are looked for with known values and checked with
+others. Where the counter cannot be found `Engine` counts with a hook on every instruction: slow, but as correct.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+from typing import Final, NamedTuple
+
+from unicorn import UC_ARCH_X86, UC_HOOK_INTR, UC_MODE_64, UC_PROT_ALL, Uc
+from unicorn import x86_const as x86
+
+from kprobesim.errors import KprobesimError
+
+__all__ = ["Calibration", "calibrate"]
+
+_SEARCHED_BYTES: Final = 8192
+_CODE: Final = 0x1000
+_TABLES: Final = 0x10000
+_RAM: Final = 0x200000
+_PAGE_FAULT: Final = 14
+_NONE: Final = 0xFFFF_FFFF
+
+
+class Calibration(NamedTuple):
+    """Byte offsets inside the engine.
+
+    Attributes:
+        counter: of the retired-instruction counter, from the start of the engine's structure; None if not found.
+        error_code: of the last exception's error code, from the start of a saved context.
+        old_exception: of the contributory exception before, from the start of a saved context; -1 for none. The engine
+            makes a double fault of a second page fault unless whoever delivers the first one resets it.
+    """
+
+    counter: int | None
+    error_code: int
+    old_exception: int
+
+
+@functools.cache
+def calibrate() -> Calibration:
+    """Find the fields by experiment; once per process, in a few milliseconds.
+
+    Raises:
+        KprobesimError: this build of Unicorn keeps its exceptions somewhere else.
+    """
+    error_code, old_exception = _find_exception_fields()
+    return Calibration(_find_counter(), error_code, old_exception)
+
+
+def _laboratory() -> tuple[Uc, mmap.mmap]:
+    ram = mmap.mmap(-1, _RAM)
+    uc = Uc(UC_ARCH_X86, UC_MODE_64)
+    uc.mem_map_ptr(0, _RAM, UC_PROT_ALL, ctypes.addressof((ctypes.c_char * _RAM).from_buffer(ram)))
+    return uc, ram
+
+
+def _find_counter() -> int | None:
+    uc, ram = _laboratory()
+    ram[_CODE : _CODE + 5] = b"\x48\xff\xc0\xeb\xfb"  # inc %rax; jmp back to it
+    words = (ctypes.c_uint64 * (_SEARCHED_BYTES // 8)).from_address(uc._uch.value)
+    found: set[int] | None = None
+    for count in (12_347, 98_765):
+        uc.emu_start(_CODE, 0, count=count)
+        # The engine counts the instruction that it then refuses to run, so the counter is one past the limit.
+        places = {i * 8 for i in range(1, len(words)) if words[i] == count and words[i - 1] == count + 1}
+        found = places if found is None else found & places
+    return found.pop() - 8 if found and len(found) == 1 else None
+
+
+def _find_exception_fields() -> tuple[int, int]:
+    uc, ram = _laboratory()
+    entries = {
+        _TABLES: _TABLES + 0x1003,
+        _TABLES + 0x1000: _TABLES + 0x2003,
+        _TABLES + 0x2000: _TABLES + 0x3003,
+        _TABLES + 0x3008: 0x1003,  # the code
+        _TABLES + 0x3010: 0x2001,  # a read-only page
+        _TABLES + 0x3018: 0x8000_0000_0000_3003,  # a page without code
+    }
+    for place, entry in entries.items():
+        ram[place : place + 8] = entry.to_bytes(8, "little")
+    ram[_CODE : _CODE + 3] = b"\x48\x8b\x01"  # mov (%rcx),%rax
+    ram[_CODE + 16 : _CODE + 19] = b"\x48\x89\x01"  # mov %rax,(%rcx)
+    ram[_CODE + 32 : _CODE + 34] = b"\xff\xe1"  # jmp *%rcx
+    uc.reg_write(x86.UC_X86_REG_MSR, (0xC000_0080, 0xD01))  # EFER: long mode, no-execute
+    uc.reg_write(x86.UC_X86_REG_CR4, 0x20)
+    uc.reg_write(x86.UC_X86_REG_CR3, _TABLES)
+    uc.reg_write(x86.UC_X86_REG_CR0, 0x8001_0011)
+    uc.hook_add(UC_HOOK_INTR, lambda engine, vector, _: engine.emu_stop())
+    pristine, after = uc.context_save(), uc.context_save()
+    error_places: set[int] | None = None
+    old_places: set[int] | None = None
+    before = bytes(pristine)
+    for code, address, expected in (
+        (_CODE, 0x4000, 0),  # read an absent page
+        (_CODE + 16, 0x4000, 2),  # write to an absent page
+        (_CODE + 16, 0x2000, 3),  # write to a read-only page
+        (_CODE + 32, 0x3000, 0x11),  # run a page without code
+    ):
+        uc.context_restore(pristine)
+        uc.reg_write(x86.UC_X86_REG_RCX, address)
+        uc.emu_start(code, 0, count=4)
+        uc.context_update(after)
+        blob = bytes(after)
+        errors = {i for i in range(0, len(blob) - 3, 4) if _u32(blob, i) == expected}
+        olds = {i for i in range(0, len(blob) - 3, 4) if _u32(before, i) == _NONE and _u32(blob, i) == _PAGE_FAULT}
+        error_places = errors if error_places is None else error_places & errors
+        old_places = olds if old_places is None else old_places & olds
+    if error_places is None or len(error_places) != 1 or old_places is None or len(old_places) != 1:
+        raise KprobesimError(
+            "This build of Unicorn keeps its exceptions where kprobesim cannot find them.",
+            hint="Install unicorn 2.1.4 from PyPI.",
+        )
+    return error_places.pop(), old_places.pop()
+
+
+def _u32(blob: bytes, offset: int) -> int:
+    return int.from_bytes(blob[offset : offset + 4], "little")

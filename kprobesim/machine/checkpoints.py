@@ -1,0 +1,132 @@
+"""Checkpoints: RAM by pages that neighbours share, CPU contexts, and the Python state of whoever takes part."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import Final, NamedTuple, Protocol
+
+from kprobesim.machine.machine import Machine, MachineState
+from kprobesim.machine.memory import PAGE_SIZE
+
+__all__ = ["Checkpoint", "Checkpoints", "Component"]
+
+_KEEP: Final = 160
+_RECENT: Final = 64
+
+
+class Component(Protocol):
+    """Something outside the machine whose state must go back with it: the kprobe manager, BPF maps."""
+
+    def save(self) -> object:
+        """A copy of all mutable state that is not in guest memory."""
+        ...
+
+    def restore(self, state: object) -> None:
+        """Go back to a copy from `save`."""
+        ...
+
+
+class Checkpoint(NamedTuple):
+    """The whole state between two instructions.
+
+    Attributes:
+        insn: instructions retired.
+        inputs: inputs applied.
+        pages: contents of every page of RAM; equal pages of neighbouring checkpoints are one object.
+        machine: the machine's state apart from RAM.
+        components: the components' states, in their order.
+    """
+
+    insn: int
+    inputs: int
+    pages: tuple[bytes, ...]
+    machine: MachineState
+    components: tuple[object, ...]
+
+
+class Checkpoints:
+    """A bounded collection of checkpoints of one machine, ordered by time.
+
+    The most recent ones are all kept; the older, the sparser.
+
+    Args:
+        machine: whose.
+        components: saved and restored with it, in this order.
+    """
+
+    def __init__(self, machine: Machine, components: Iterable[Component]) -> None:
+        self._machine = machine
+        self.components = list(components)
+        self._kept: list[Checkpoint] = []
+        zero = bytes(PAGE_SIZE)
+        self._known: list[bytes] = [zero] * (machine.ram.size // PAGE_SIZE)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def take(self, inputs: int) -> Checkpoint:
+        """Make a checkpoint of the present, without keeping it.
+
+        Args:
+            inputs: how many inputs have been applied.
+        """
+        self._sync()
+        return Checkpoint(
+            self._machine.retired,
+            inputs,
+            tuple(self._known),
+            self._machine.save(),
+            tuple(component.save() for component in self.components),
+        )
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Add a checkpoint to the collection, unless one with the same place is there."""
+        key = (checkpoint.insn, checkpoint.inputs)
+        at = bisect_right(self._kept, key, key=lambda kept: (kept.insn, kept.inputs))
+        if at and (self._kept[at - 1].insn, self._kept[at - 1].inputs) == key:
+            return
+        self._kept.insert(at, checkpoint)
+        if len(self._kept) > _KEEP:
+            old = self._kept[:-_RECENT]
+            self._kept = old[:1] + old[2::2] + self._kept[-_RECENT:]
+
+    def before(self, insn: int, inputs: int) -> Checkpoint:
+        """The latest checkpoint from which instruction ``insn`` can be reached with at most ``inputs`` inputs applied.
+
+        Raises:
+            LookupError: none was ever kept.
+        """
+        at = bisect_right(self._kept, insn, key=lambda kept: kept.insn)
+        while at and self._kept[at - 1].inputs > inputs:
+            at -= 1
+        if not at:
+            raise LookupError("no checkpoint was taken at the start")
+        return self._kept[at - 1]
+
+    def forget_after(self, insn: int, inputs: int) -> None:
+        """Drop all checkpoints of a future that will not come."""
+        self._kept = [kept for kept in self._kept if kept.insn <= insn and kept.inputs <= inputs]
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Put RAM, machine and components back."""
+        self._sync()
+        ram = self._machine.ram.bytes
+        known = self._known
+        for number, page in enumerate(checkpoint.pages):
+            if known[number] is not page:
+                ram[number * PAGE_SIZE : (number + 1) * PAGE_SIZE] = page
+        self._known = list(checkpoint.pages)
+        self._machine.restore(checkpoint.machine)
+        for component, state in zip(self.components, checkpoint.components, strict=True):
+            component.restore(state)
+
+    def _sync(self) -> None:
+        """Bring the list of known page contents up to date with RAM."""
+        ram, known = self._machine.ram.bytes, self._known
+        start = 0
+        for number, page in enumerate(known):
+            end = start + PAGE_SIZE
+            if (now := ram[start:end]) != page:
+                known[number] = now
+            start = end

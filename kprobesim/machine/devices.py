@@ -1,0 +1,152 @@
+"""The board's devices: console, local timers, and the hypercall port. ``docs/machine.md`` has the registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from kprobesim.errors import GuestError
+from kprobesim.machine.memory import MemoryFault
+
+if TYPE_CHECKING:
+    from kprobesim.machine.machine import Machine
+    from kprobesim.machine.vcpu import VCpu
+
+__all__ = ["FIRST_KERNEL_HYPERCALL", "SERIAL_VECTOR", "TIMER_VECTOR", "Devices", "Hypercall"]
+
+SERIAL_VECTOR: Final = 0x34
+TIMER_VECTOR: Final = 0xEC
+FIRST_KERNEL_HYPERCALL: Final = 16
+
+_SERIAL_DATA: Final = 0x3F8
+_SERIAL_STATUS: Final = 0x3FD
+_TIMER: Final = 0x600
+_HYPERCALL: Final = 0xB8
+_MARKS: Final = {1: "sched.switch", 2: "task.new", 3: "task.exec", 4: "task.exit", 5: "boot.done"}
+
+Hypercall = Callable[["VCpu", int, int, int], int]
+
+
+class Devices:
+    """Everything that answers to ``in`` and ``out``.
+
+    Attributes:
+        output: every byte the console has printed.
+        input: bytes typed at the console that the guest has not read.
+        hypercalls: the host's functions for numbers from `FIRST_KERNEL_HYPERCALL`; each is given the vCPU and RDI,
+            RSI, RDX, and returns RAX.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self.output = bytearray()
+        self.input = bytearray()
+        self.hypercalls: dict[int, Hypercall] = {}
+        self._line_start = 0
+        self._board: dict[int, Hypercall] = {
+            1: lambda cpu, a, b, c: machine.ns,
+            2: self._cpu_up,
+            3: self._send_ipi,
+            4: self._power_off,
+            5: self._panic,
+            6: self._mark,
+        }
+
+    # Ports
+
+    def port_out(self, cpu: VCpu, port: int, size: int, value: int) -> None:
+        """A port write by a vCPU; unknown ports swallow it, as on a PC."""
+        if port == _HYPERCALL:
+            call = self.hypercalls.get(value) or self._board.get(value)
+            if call is None:
+                raise GuestError(
+                    f"The guest issued hypercall {value}, which means nothing here.", report=self._machine.report(cpu)
+                )
+            cpu.answer(call(cpu, *cpu.call_arguments()))
+        elif port == _SERIAL_DATA:
+            self._print(value & 0xFF)
+        elif port == _TIMER:
+            cpu.timer = self._machine.ns + value if value else None
+            cpu.engine.stop()  # the run was measured for the old deadline
+
+    def port_in(self, port: int, size: int) -> int:
+        """A port read; unknown ports read as all ones, as on a PC."""
+        if port == _SERIAL_DATA:
+            return self.input.pop(0) if self.input else 0
+        if port == _SERIAL_STATUS:
+            return 0x20 | bool(self.input)
+        return (1 << 8 * size) - 1
+
+    def type(self, data: bytes) -> None:
+        """Put bytes into the console's input and raise its interrupt on vCPU 0."""
+        self.input += data
+        self._machine.cpus[0].raise_interrupt(SERIAL_VECTOR)
+
+    # Hypercalls of the board
+
+    def _cpu_up(self, cpu: VCpu, number: int, entry: int, argument: int) -> int:
+        others = self._machine.cpus
+        if not 0 < number < len(others) or others[number].online:
+            return -22
+        others[number].adopt(cpu)
+        others[number].start(entry, argument)
+        self._machine.reschedule()
+        self._machine.emit("cpu.up", number=number, entry=entry)
+        return 0
+
+    def _send_ipi(self, cpu: VCpu, number: int, vector: int, _: int) -> int:
+        if not 0 <= number < len(self._machine.cpus) or not 32 <= vector < 256:
+            return -22
+        self._machine.cpus[number].raise_interrupt(vector)
+        self._machine.emit("ipi", to=number, vector=vector)
+        cpu.engine.stop()
+        return 0
+
+    def _power_off(self, cpu: VCpu, code: int, _: int, __: int) -> int:
+        self._machine.emit("power.off", code=code)
+        self._machine.power_off(code)
+        return 0
+
+    def _panic(self, cpu: VCpu, message: int, _: int, __: int) -> int:
+        text = self._string(cpu, message)
+        self._machine.emit("panic", message=text)
+        raise GuestError(f"The kernel panicked: {text}", report=self._machine.report(cpu))
+
+    def _mark(self, cpu: VCpu, kind: int, first: int, second: int) -> int:
+        name = _MARKS.get(kind)
+        if name == "sched.switch":
+            self._machine.emit(name, prev=first, next=second)
+        elif name == "boot.done":
+            self._machine.emit(name)
+        elif name is not None:
+            self._machine.emit(name, task=first)
+        return 0
+
+    def _string(self, cpu: VCpu, address: int, limit: int = 256) -> str:
+        text = bytearray()
+        root = cpu.registers()["cr3"]
+        try:
+            while len(text) < limit and (byte := self._machine.ram.read_virtual(root, address + len(text), 1)) != b"\0":
+                text += byte
+        except MemoryFault:
+            pass
+        return text.decode(errors="replace")
+
+    def _print(self, byte: int) -> None:
+        self.output.append(byte)
+        if byte == 0x0A:
+            line = self.output[self._line_start :].decode(errors="replace")
+            self._line_start = len(self.output)
+            self._machine.emit("console", text=line)
+
+    # Checkpoints
+
+    def save(self) -> tuple[int, int, bytes]:
+        """How much was printed, where the unfinished line starts, and what waits to be read."""
+        return len(self.output), self._line_start, bytes(self.input)
+
+    def restore(self, state: tuple[int, int, bytes]) -> None:
+        """Go back to a state from `save`; output only ever shrinks, as what is replayed is printed again."""
+        length, self._line_start, waiting = state
+        del self.output[length:]
+        self.input = bytearray(waiting)

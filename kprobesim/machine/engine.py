@@ -1,0 +1,232 @@
+"""One Unicorn engine, reduced to what a vCPU needs.
+
+The hooks are raw C callbacks: the binding's own wrappers cost more than the work done in them. An exception raised in
+one is kept, the engine is stopped, and `Engine.run` raises it again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from unicorn import (
+    UC_ARCH_X86,
+    UC_ERR_OK,
+    UC_HOOK_CODE,
+    UC_HOOK_INSN,
+    UC_HOOK_INSN_INVALID,
+    UC_HOOK_INTR,
+    UC_MODE_64,
+    UC_PROT_ALL,
+    Uc,
+    UcError,
+)
+from unicorn import x86_const as x86
+from unicorn.unicorn_py3.unicorn import uclib
+
+from kprobesim.machine.calibration import calibrate
+from kprobesim.machine.memory import PhysicalMemory
+from kprobesim.machine.registers import RegisterSet
+
+__all__ = ["Context", "Engine", "EngineEvents"]
+
+# Where a run never ends by address: not canonical, so no instruction is ever there.
+_NOWHERE: Final = 0x7FFF_FFFF_FFFF_FFF0
+
+_INTR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
+_OUT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p)
+_IN = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_void_p)
+_PLAIN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+_INVALID = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
+_CODE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+
+Context = Any  # the binding's UcContext: an opaque copy of all CPU state
+
+
+class EngineEvents(Protocol):
+    """What an engine tells its vCPU; called in the middle of a run."""
+
+    def interrupt(self, vector: int) -> None:
+        """An exception or ``int n`` happened; deliver it by writing registers and memory."""
+
+    def syscall(self) -> None:
+        """A ``syscall`` instruction was executed; RIP is past it."""
+
+    def port_out(self, port: int, size: int, value: int) -> None:
+        """``out`` was executed."""
+
+    def port_in(self, port: int, size: int) -> int:
+        """``in`` was executed; the answer goes to the accumulator."""
+        ...
+
+
+class Engine:
+    """An x86-64 CPU over shared RAM.
+
+    Args:
+        ram: mapped at physical address 0; shared between engines.
+        events: who is told of interrupts, system calls and port accesses.
+        counting_hook: count instructions with a hook although the engine's own counter was found (for tests).
+
+    Attributes:
+        waiting: the last run ended in ``hlt``.
+    """
+
+    def __init__(self, ram: PhysicalMemory, events: EngineEvents, *, counting_hook: bool = False) -> None:
+        self._uc = Uc(UC_ARCH_X86, UC_MODE_64)
+        self.handle = self._uc._uch
+        self._uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
+        self._events = events
+        self._failure: BaseException | None = None
+        self._limit = 0
+        self._stopped_at = 0
+        self.waiting = False
+        self._callbacks: list[Any] = []
+        self._rip = RegisterSet(self.handle, ("rip",))
+        self._scratch = self._uc.context_save()
+        calibration = calibrate()
+        self._error_code = calibration.error_code
+        self._old_exception = calibration.old_exception
+        if calibration.counter is None or counting_hook:
+            self._counter = ctypes.c_uint64(0)
+            self._hook(UC_HOOK_CODE, _CODE(self._count_one))
+            self._counts_by_hook = True
+        else:
+            self._counter = ctypes.c_uint64.from_address(self.handle.value + calibration.counter)
+            self._counts_by_hook = False
+        self._hook(UC_HOOK_INTR, _INTR(self._guard(lambda _, vector, __: events.interrupt(vector))))
+        self._hook(UC_HOOK_INSN_INVALID, _INVALID(self._invalid_instruction))
+        self._hook(UC_HOOK_INSN, _PLAIN(self._guard(lambda _, __: events.syscall())), x86.UC_X86_INS_SYSCALL)
+        self._hook(
+            UC_HOOK_INSN,
+            _OUT(self._guard(lambda _, port, size, value, __: events.port_out(port, size, value))),
+            x86.UC_X86_INS_OUT,
+        )
+        self._hook(UC_HOOK_INSN, _IN(self._port_in), x86.UC_X86_INS_IN)
+
+    def run(self, count: int) -> int:
+        """Execute at most ``count`` instructions from the current RIP.
+
+        Returns:
+            How many were retired; an instruction that trapped counts.
+
+        Raises:
+            UcError: the engine gave up (an access outside RAM, for example).
+            Anything that a callback raised.
+        """
+        self._rip.read()
+        self._limit, self._stopped_at = count, 0
+        if self._counts_by_hook:
+            self._counter.value = 0
+        limit = 0 if self._counts_by_hook else count
+        status = uclib.uc_emu_start(self.handle, self._rip.words[0], _NOWHERE, 0, limit)
+        # At its limit, and when it is stopped in the middle of a block, the engine has counted one instruction more
+        # than it ran: the one that it then refused.
+        counted = self._stopped_at or self._counter.value
+        self.waiting = counted <= count and not self._stopped_at
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if status != UC_ERR_OK:
+            raise UcError(status)
+        return min(counted, count)
+
+    @property
+    def executed(self) -> int:
+        """Instructions of the run under way, the current one included; after a run, as `run` returned it."""
+        return min(self._stopped_at or self._counter.value, self._limit)
+
+    def take_error_code(self) -> int:
+        """The error code of the exception being delivered, which counts as delivered from now on.
+
+        Without the second half the engine would make a double fault of the next page fault.
+        """
+        scratch = self._scratch
+        self._uc.context_update(scratch)
+        base = scratch.context.value
+        code = ctypes.c_uint32.from_address(base + self._error_code).value
+        ctypes.c_int32.from_address(base + self._old_exception).value = -1
+        self._uc.context_restore(scratch)
+        return code
+
+    def stop(self) -> None:
+        """End the run under way after the current instruction."""
+        self._stopped_at = self._counter.value
+        uclib.uc_emu_stop(self.handle)
+
+    def read_register(self, register: int) -> Any:
+        """One register, slowly; ``register`` is a constant of ``unicorn.x86_const``."""
+        return self._uc.reg_read(register)
+
+    def write_register(self, register: int, value: Any) -> None:
+        """Write one register, slowly."""
+        self._uc.reg_write(register, value)
+
+    def save_context(self) -> Context:
+        """A copy of all CPU state, RAM not included."""
+        return self._uc.context_save()
+
+    def update_context(self, context: Context) -> None:
+        """Overwrite a copy made by `save_context` with the present state."""
+        self._uc.context_update(context)
+
+    def restore_context(self, context: Context) -> None:
+        """Put a copy back, current privilege level included."""
+        self._uc.context_restore(context)
+
+    def flush_code(self) -> None:
+        """Forget all translated code: memory that holds code has changed behind the engine's back."""
+        self._uc.ctl_flush_tb()
+
+    def flush_tlb(self) -> None:
+        """Forget all address translations: page tables have changed behind the engine's back."""
+        self._uc.reg_write(x86.UC_X86_REG_CR3, self._uc.reg_read(x86.UC_X86_REG_CR3))
+
+    def _hook(self, kind: int, callback: Any, *extra: int) -> None:
+        handle = ctypes.c_size_t()
+        status = uclib.uc_hook_add(
+            self.handle,
+            ctypes.byref(handle),
+            kind,
+            callback,
+            None,
+            ctypes.c_uint64(1),
+            ctypes.c_uint64(0),
+            *(ctypes.c_int(value) for value in extra),
+        )
+        if status != UC_ERR_OK:
+            raise UcError(status)
+        self._callbacks.append(callback)
+
+    def _guard(self, callback: Callable[..., None]) -> Callable[..., None]:
+        def guarded(*args: Any) -> None:
+            try:
+                callback(*args)
+            except BaseException as failure:
+                self._fail(failure)
+
+        return guarded
+
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = failure
+        self.stop()
+
+    def _count_one(self, *_: Any) -> None:
+        self._counter.value += 1
+        if self._counter.value > self._limit:
+            uclib.uc_emu_stop(self.handle)
+
+    def _invalid_instruction(self, *_: Any) -> bool:
+        try:
+            self._events.interrupt(6)
+        except BaseException as failure:
+            self._fail(failure)
+        return True
+
+    def _port_in(self, _: Any, port: int, size: int, __: Any) -> int:
+        try:
+            return self._events.port_in(port, size)
+        except BaseException as failure:
+            self._fail(failure)
+            return 0

@@ -1,0 +1,392 @@
+"""The computer: vCPUs that take turns over one RAM, on one clock.
+
+The clock is the number of instructions that all vCPUs together have retired, plus the time in which all of them waited.
+Turns, interrupts and timers depend on nothing else, so that a run is the same however it is cut into slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from kprobesim.errors import GuestError
+from kprobesim.machine import loader
+from kprobesim.machine.devices import TIMER_VECTOR, Devices
+from kprobesim.machine.events import Event, EventLog, Moment, StopAtMoment
+from kprobesim.machine.memory import PhysicalMemory
+from kprobesim.machine.vcpu import VCpu, VCpuState
+
+__all__ = ["Machine", "MachineState", "Stop"]
+
+_SLICE: Final = 1_000_000
+_INTERRUPT_POLL: Final = 16
+_TURN_MIN, _TURN_SPREAD = 512, 1024
+_MASK64: Final = (1 << 64) - 1
+
+
+class Stop(Enum):
+    """Why `Machine.run` came back."""
+
+    LIMIT = "the instruction count asked for is reached"
+    MOMENT = "the moment or event asked for is reached; the machine is frozen there"
+    IDLE = "all vCPUs wait and no timer is set: only input can wake them"
+    OFF = "the guest switched the machine off"
+
+
+class MachineState(NamedTuple):
+    """What a checkpoint keeps, RAM apart."""
+
+    retired: int
+    idle_ns: int
+    seq: int
+    event: int
+    turn: tuple[int, int, int]
+    off: int | None
+    cpus: tuple[VCpuState, ...]
+    devices: tuple[int, int, bytes]
+
+
+class Machine:
+    """An x86-64 computer that can be run to any instruction.
+
+    Args:
+        ram_size: bytes, a multiple of 2 MiB.
+        cpus: number of vCPUs, 1 to 8.
+        seed: of the length of turns; the guest gets it too.
+        ns_per_insn: virtual nanoseconds an instruction takes.
+        counting_hook: count instructions with a hook on each (for tests).
+
+    Attributes:
+        ram: physical memory.
+        cpus: the vCPUs.
+        devices: console, timers, hypercalls.
+        log: all events.
+        retired: instructions retired so far; in the middle of a run, before that run.
+        frozen: the registers of the vCPU that was stopped in the middle of an instruction, or None. A frozen machine
+            can be looked at but not run: go on from a checkpoint.
+        failure: why the guest cannot go on, once it cannot.
+        off: the guest's exit code once it switched the machine off.
+    """
+
+    def __init__(
+        self,
+        *,
+        ram_size: int = 16 << 20,
+        cpus: int = 1,
+        seed: int = 0,
+        ns_per_insn: int = 20,
+        counting_hook: bool = False,
+    ) -> None:
+        if not 1 <= cpus <= 8:
+            raise ValueError(f"a machine has 1 to 8 vCPUs, not {cpus}")
+        self.ram = PhysicalMemory(ram_size)
+        self.log = EventLog()
+        self.ns_per_insn = ns_per_insn
+        self.seed = seed
+        self.retired = 0
+        self.idle_ns = 0
+        self.off: int | None = None
+        self.frozen: dict[str, int] | None = None
+        self.failure: GuestError | None = None
+        self.slice = _SLICE
+        self.devices = Devices(self)
+        self.cpus = [VCpu(self, number, counting_hook=counting_hook) for number in range(cpus)]
+        self._turn_cpu = 0
+        self._turn_left = 0
+        self._turn_random = seed & _MASK64
+        self._running: VCpu | None = None
+        self._seq = 0
+        self._event_insn = 0
+        self._event = 0
+        self._step = 0
+        self._stop_at: Moment | None = None
+        self._stop_kinds: frozenset[str] = frozenset()
+
+    # Starting
+
+    def boot(self, entry: int, segments: Sequence[loader.Segment], command_line: str = "") -> None:
+        """Load an image and put vCPU 0 at its entry point.
+
+        Raises:
+            ImageError: the image does not fit this machine.
+        """
+        loader.load_segments(self.ram, segments)
+        loader.write_first_tables(self.ram, segments)
+        loader.write_boot_params(
+            self.ram, cpus=len(self.cpus), ns_per_insn=self.ns_per_insn, seed=self.seed, command_line=command_line
+        )
+        self.cpus[0].reset()
+        self.cpus[0].start(entry, loader.BOOT_PARAMS)
+
+    # The clock
+
+    @property
+    def insn(self) -> int:
+        """Instructions retired before the one under way."""
+        running = self._running
+        return self.retired if running is None else self.retired + running.engine.executed - 1
+
+    @property
+    def ns(self) -> int:
+        """Virtual nanoseconds since power-on."""
+        return self.insn * self.ns_per_insn + self.idle_ns
+
+    @property
+    def moment(self) -> Moment:
+        """Where the machine is now."""
+        insn = self.insn
+        return Moment(insn, self._event, self._step) if insn == self._event_insn else Moment(insn)
+
+    @property
+    def seq(self) -> int:
+        """Events emitted so far on the way to here."""
+        return self._seq
+
+    @property
+    def current_cpu(self) -> VCpu:
+        """The vCPU whose turn it is."""
+        return self._running or self.cpus[self._turn_cpu]
+
+    # Events
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Add an event to the stream, at the present moment.
+
+        Raises:
+            StopAtMoment: this is the event that the machine was to be stopped at.
+        """
+        running = self._running
+        insn = self.retired if running is None else self.retired + running.engine.executed - 1
+        if insn == self._event_insn:
+            self._event += 1
+        else:
+            self._event_insn, self._event = insn, 1
+        self._step = 0
+        if self._seq == len(self.log):
+            cpu = self._turn_cpu
+            ns = insn * self.ns_per_insn + self.idle_ns
+            self.log.append(Event(self._seq, ns, cpu, kind, Moment(insn, self._event), fields))
+        self._seq += 1
+        if kind in self._stop_kinds or (self._stop_at is not None and Moment(insn, self._event) >= self._stop_at):
+            self._freeze()
+
+    def fine_step(self) -> None:
+        """Mark a finer step (a BPF instruction) after the last event; only called while `steps_matter`.
+
+        Raises:
+            StopAtMoment: this is the step that the machine was to be stopped at.
+        """
+        if self.insn != self._event_insn:
+            self._event_insn, self._event = self.insn, 0
+        self._step += 1
+        if self._stop_at is not None and self.moment >= self._stop_at:
+            self._freeze()
+
+    @property
+    def steps_matter(self) -> bool:
+        """The machine is to be stopped inside the present instruction, maybe at a fine step."""
+        return self._stop_at is not None and self._stop_at.insn == self.insn
+
+    def _freeze(self) -> None:
+        self.frozen = self.current_cpu.registers()
+        raise StopAtMoment
+
+    # Running
+
+    def run(self, limit: int, *, stop_at: Moment | None = None, stop_kinds: frozenset[str] = frozenset()) -> Stop:
+        """Run until ``limit`` instructions are retired in all, or something else stops the machine.
+
+        Args:
+            limit: value of ``retired`` to stop at.
+            stop_at: freeze at the first moment at or past this one that is an event or a fine step.
+            stop_kinds: freeze at the first event of these kinds.
+
+        Raises:
+            GuestError: the guest cannot go on (triple fault, panic, bus error).
+        """
+        if self.failure is not None:
+            raise self.failure
+        assert self.frozen is None, "a frozen machine goes on from a checkpoint"
+        self._stop_at, self._stop_kinds = stop_at, stop_kinds
+        try:
+            return self._run(limit)
+        except StopAtMoment:
+            self.retired = self._event_insn
+            return Stop.MOMENT
+        except GuestError as failure:
+            self.frozen, self.failure = self.registers(), failure
+            raise
+        finally:
+            self._stop_at, self._stop_kinds = None, frozenset()
+
+    @contextmanager
+    def stopping_at(self, moment: Moment | None, kinds: frozenset[str]) -> Iterator[None]:
+        """While an input is applied: freeze at a moment or at an event of some kinds.
+
+        Args:
+            moment: as in `run`.
+            kinds: as in `run`.
+        """
+        self._stop_at, self._stop_kinds = moment, kinds
+        try:
+            yield
+        except StopAtMoment:
+            self.retired = self._event_insn
+        finally:
+            self._stop_at, self._stop_kinds = None, frozenset()
+
+    def _run(self, limit: int) -> Stop:
+        while self.off is None:
+            if self.retired >= limit:
+                return Stop.LIMIT
+            deadline = self._fire_timers()
+            cpu = self._next_turn()
+            if cpu is None:
+                if deadline is None:
+                    return Stop.IDLE
+                self._skip_to(deadline)
+                continue
+            budget = min(limit - self.retired, self._turn_left, self.slice)
+            if deadline is not None:
+                budget = min(budget, self._insns_until(deadline))
+            if cpu.pending:
+                if cpu.halted or (self.retired % _INTERRUPT_POLL == 0 and cpu.interrupts_enabled()):
+                    cpu.take_pending()
+                budget = min(budget, _INTERRUPT_POLL - self.retired % _INTERRUPT_POLL)
+            self._run_turn(cpu, budget)
+        return Stop.OFF
+
+    def _run_turn(self, cpu: VCpu, budget: int) -> None:
+        self._running = cpu
+        try:
+            executed = cpu.run(budget)
+        except GuestError:
+            self.retired += max(cpu.engine.executed - 1, 0)
+            raise
+        finally:
+            self._running = None
+        self._turn_left -= executed
+        if cpu.syscall_pending:
+            # The rise to ring 0 belongs to the syscall instruction, so that is not retired before it.
+            self.retired += executed - 1
+            cpu.enter_syscall()
+            self.retired += 1
+        else:
+            self.retired += executed
+
+    def _next_turn(self) -> VCpu | None:
+        """The vCPU that runs now, or None if all wait."""
+        cpu = self.cpus[self._turn_cpu]
+        if self._turn_left > 0 and cpu.runnable:
+            return cpu
+        for offset in range(1, len(self.cpus) + 1):
+            number = (self._turn_cpu + offset) % len(self.cpus)
+            if self.cpus[number].runnable:
+                self._turn_cpu, self._turn_left = number, self._turn_length()
+                return self.cpus[number]
+        return None
+
+    def _turn_length(self) -> int:
+        if len(self.cpus) == 1:
+            return 1 << 62
+        self._turn_random = (self._turn_random * 6364136223846793005 + 1442695040888963407) & _MASK64
+        return _TURN_MIN + (self._turn_random >> 33) % _TURN_SPREAD
+
+    def reschedule(self) -> None:
+        """End the run under way: who runs next may have changed."""
+        if self._running is not None:
+            self._running.engine.stop()
+
+    def power_off(self, code: int) -> None:
+        """Switch the machine off after the present instruction."""
+        self.off = code
+        self.reschedule()
+
+    def _fire_timers(self) -> int | None:
+        """Raise the interrupts of timers that are due; the earliest deadline of the others, in nanoseconds."""
+        now, earliest = self.ns, None
+        for cpu in self.cpus:
+            if cpu.timer is None:
+                continue
+            if cpu.timer <= now:
+                cpu.timer = None
+                cpu.raise_interrupt(TIMER_VECTOR)
+            elif earliest is None or cpu.timer < earliest:
+                earliest = cpu.timer
+        return earliest
+
+    def _insns_until(self, deadline: int) -> int:
+        return -(-(deadline - self.ns) // self.ns_per_insn)
+
+    def _skip_to(self, deadline: int) -> None:
+        skipped = deadline - self.ns
+        self.emit("idle", skipped_ns=skipped)
+        self.idle_ns += skipped
+
+    # Changing code
+
+    def text_poke(self, virtual: int, data: bytes, symbol: str, root: int | None = None) -> None:
+        """Write into the guest's code and make every vCPU see it; only between runs.
+
+        Args:
+            virtual: address of the first byte.
+            data: the new bytes.
+            symbol: for the event.
+            root: CR3 to translate with; the current vCPU's by default.
+
+        Raises:
+            MemoryFault: it is not mapped.
+        """
+        assert self._running is None, "code is changed between runs, never inside one"
+        if root is None:
+            root = self.current_cpu.registers()["cr3"]
+        old = self.ram.read_virtual(root, virtual, len(data))
+        self.ram.write_virtual(root, virtual, data)
+        for cpu in self.cpus:
+            cpu.engine.flush_code()
+        self.emit("text.poke", addr=virtual, symbol=symbol, old=old, new=bytes(data))
+
+    # Seeing and keeping
+
+    def registers(self, number: int | None = None) -> dict[str, int]:
+        """Registers of a vCPU (the current one by default) by name, at the present moment."""
+        cpu = self.current_cpu if number is None else self.cpus[number]
+        if self.frozen is not None and cpu is self.current_cpu:
+            return dict(self.frozen)
+        return cpu.registers()
+
+    def report(self, cpu: VCpu) -> str:
+        """The last state of a vCPU, for error reports."""
+        registers = cpu.registers()
+        names = [name for name in registers if name not in ("star", "lstar", "fmask")]
+        rows = [
+            "  ".join(f"{name:>6} {registers[name]:016x}" for name in names[i : i + 4]) for i in range(0, len(names), 4)
+        ]
+        return "\n".join([f"vCPU {cpu.number} after {self.insn:,} instructions, {self.ns:,} ns", *rows])
+
+    def save(self) -> MachineState:
+        """Everything but RAM that `restore` needs; only between runs."""
+        event = self._event if self._event_insn == self.retired else 0
+        return MachineState(
+            self.retired,
+            self.idle_ns,
+            self._seq,
+            event,
+            (self._turn_cpu, self._turn_left, self._turn_random),
+            self.off,
+            tuple(cpu.save() for cpu in self.cpus),
+            self.devices.save(),
+        )
+
+    def restore(self, state: MachineState) -> None:
+        """Go back to a saved state; RAM must hold that state's contents already."""
+        self.retired, self.idle_ns, self._seq = state.retired, state.idle_ns, state.seq
+        self._event_insn, self._event, self._step = state.retired, state.event, 0
+        self._turn_cpu, self._turn_left, self._turn_random = state.turn
+        self.off = state.off
+        self.frozen, self.failure = None, None
+        for cpu, saved in zip(self.cpus, state.cpus, strict=True):
+            cpu.restore(saved)
+        self.devices.restore(state.devices)

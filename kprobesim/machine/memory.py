@@ -1,0 +1,188 @@
+"""Physical memory and the page-table walk.
+
+RAM is one anonymous ``mmap`` that every Unicorn engine maps at physical address 0, so that the host reads and writes
+guest memory without a call. Virtual addresses are walked through the guest's own 4-level page tables.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+from dataclasses import dataclass
+
+from kprobesim.errors import KprobesimError
+
+__all__ = ["PAGE_SIZE", "MemoryFault", "PageEntry", "PhysicalMemory"]
+
+PAGE_SIZE = 4096
+PRESENT, WRITABLE, USER, LARGE = 1 << 0, 1 << 1, 1 << 2, 1 << 7
+NO_EXECUTE = 1 << 63
+_ADDRESS = 0x000F_FFFF_FFFF_F000
+_U64 = struct.Struct("<Q")
+
+
+class MemoryFault(KprobesimError):
+    """An address that is not mapped, or not RAM.
+
+    Args:
+        address: the virtual or physical address that failed.
+        what: "virtual" or "physical".
+    """
+
+    def __init__(self, address: int, what: str = "virtual") -> None:
+        super().__init__(f"Nothing is mapped at {what} address {address:#x}.")
+        self.address = address
+
+
+@dataclass(frozen=True, slots=True)
+class PageEntry:
+    """Where one virtual page is and what may be done there; permissions are those of all levels together.
+
+    Attributes:
+        physical: physical address of the byte asked for.
+        size: bytes that the last entry maps: 4 KiB, 2 MiB or 1 GiB.
+        writable, user, executable: what the page tables allow.
+    """
+
+    physical: int
+    size: int
+    writable: bool
+    user: bool
+    executable: bool
+
+
+class PhysicalMemory:
+    """One bank of RAM from physical address 0.
+
+    Args:
+        size: bytes, a multiple of the page size.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size <= 0 or size % PAGE_SIZE:
+            raise ValueError(f"RAM size {size:#x} is not a multiple of {PAGE_SIZE}")
+        self.size = size
+        self.bytes = mmap.mmap(-1, size)
+        self._anchor = (ctypes.c_char * size).from_buffer(self.bytes)
+
+    @property
+    def host_address(self) -> int:
+        """Where the bank lies in the host's memory, for ``mem_map_ptr``."""
+        return ctypes.addressof(self._anchor)
+
+    def read(self, physical: int, size: int) -> bytes:
+        """Bytes at a physical address.
+
+        Raises:
+            MemoryFault: the range is not all RAM.
+        """
+        if physical < 0 or size < 0 or physical + size > self.size:
+            raise MemoryFault(physical, "physical")
+        return self.bytes[physical : physical + size]
+
+    def write(self, physical: int, data: bytes) -> None:
+        """Write bytes at a physical address.
+
+        Raises:
+            MemoryFault: the range is not all RAM.
+        """
+        if physical < 0 or physical + len(data) > self.size:
+            raise MemoryFault(physical, "physical")
+        self.bytes[physical : physical + len(data)] = data
+
+    def read_u64(self, physical: int) -> int:
+        """The little-endian 64-bit word at a physical address.
+
+        Raises:
+            MemoryFault: it is not RAM.
+        """
+        try:
+            word: int = _U64.unpack_from(self.bytes, physical)[0]
+        except struct.error:
+            raise MemoryFault(physical, "physical") from None
+        return word
+
+    def translate(self, root: int, virtual: int) -> int:
+        """The physical address that a virtual address is mapped to; permissions are not looked at.
+
+        Args:
+            root: value of CR3.
+            virtual: any 64-bit address.
+
+        Raises:
+            MemoryFault: it is not mapped, or not canonical.
+        """
+        if (virtual >> 47) not in (0, 0x1FFFF):
+            raise MemoryFault(virtual)
+        unpack, ram = _U64.unpack_from, self.bytes
+        try:
+            entry = unpack(ram, (root & _ADDRESS) + ((virtual >> 36) & 0xFF8))[0]
+            if not entry & 1:
+                raise MemoryFault(virtual)
+            entry = unpack(ram, (entry & _ADDRESS) + ((virtual >> 27) & 0xFF8))[0]
+            if not entry & 1:
+                raise MemoryFault(virtual)
+            if entry & 0x80:
+                return int((entry & 0x000F_FFFF_C000_0000) | (virtual & 0x3FFF_FFFF))
+            entry = unpack(ram, (entry & _ADDRESS) + ((virtual >> 18) & 0xFF8))[0]
+            if not entry & 1:
+                raise MemoryFault(virtual)
+            if entry & 0x80:
+                return int((entry & 0x000F_FFFF_FFE0_0000) | (virtual & 0x1F_FFFF))
+            entry = unpack(ram, (entry & _ADDRESS) + ((virtual >> 9) & 0xFF8))[0]
+        except struct.error:
+            raise MemoryFault(virtual) from None
+        if not entry & 1:
+            raise MemoryFault(virtual)
+        return int((entry & _ADDRESS) | (virtual & 0xFFF))
+
+    def page_entry(self, root: int, virtual: int) -> PageEntry:
+        """Like `translate`, with size and permissions.
+
+        Raises:
+            MemoryFault: it is not mapped, or not canonical.
+        """
+        physical = self.translate(root, virtual)
+        table, flags, executable, size = root & _ADDRESS, WRITABLE | USER, True, 1 << 39
+        for shift in (39, 30, 21, 12):
+            entry = self.read_u64(table + 8 * ((virtual >> shift) & 511))
+            flags &= entry
+            executable = executable and not entry & NO_EXECUTE
+            table, size = entry & _ADDRESS, 1 << shift
+            if shift < 39 and entry & LARGE:
+                break
+        return PageEntry(physical, size, bool(flags & WRITABLE), bool(flags & USER), executable)
+
+    def read_virtual(self, root: int, virtual: int, size: int) -> bytes:
+        """Bytes at a virtual address, across page borders.
+
+        Raises:
+            MemoryFault: naming the first address that is not mapped.
+        """
+        if (virtual & 0xFFF) + size <= PAGE_SIZE:
+            physical = self.translate(root, virtual)
+            return self.read(physical, size)
+        parts = []
+        while size > 0:
+            chunk = min(size, PAGE_SIZE - (virtual & 0xFFF))
+            parts.append(self.read(self.translate(root, virtual), chunk))
+            virtual, size = virtual + chunk, size - chunk
+        return b"".join(parts)
+
+    def write_virtual(self, root: int, virtual: int, data: bytes) -> None:
+        """Write bytes at a virtual address, across page borders; all or nothing.
+
+        Raises:
+            MemoryFault: naming the first address that is not mapped.
+        """
+        if (virtual & 0xFFF) + len(data) <= PAGE_SIZE:
+            self.write(self.translate(root, virtual), data)
+            return
+        done, places = 0, []
+        while done < len(data):
+            chunk = min(len(data) - done, PAGE_SIZE - ((virtual + done) & 0xFFF))
+            places.append((self.translate(root, virtual + done), data[done : done + chunk]))
+            done += chunk
+        for physical, piece in places:
+            self.write(physical, piece)

@@ -1,0 +1,135 @@
+"""Trap delivery as the architecture has it: gate, stack, frame.
+
+Unicorn reports exceptions but does not take them through the interrupt descriptor table; this module does, with the
+guest's own IDT, TSS and stacks. Source: Intel SDM volume 3, chapter 6 (interrupt and exception handling, 64-bit mode).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from kprobesim.machine.memory import MemoryFault, PhysicalMemory
+
+__all__ = ["ERROR_CODE_VECTORS", "VECTOR_NAMES", "Delivery", "DeliveryFault", "deliver", "vector_name"]
+
+VECTOR_NAMES: Final = {
+    0: "#DE", 1: "#DB", 2: "NMI", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 8: "#DF", 10: "#TS", 11: "#NP",
+    12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC", 18: "#MC", 19: "#XM",
+}  # fmt: skip
+ERROR_CODE_VECTORS: Final = frozenset({8, 10, 11, 12, 13, 14, 17})
+
+_FRAME = struct.Struct("<5Q")
+_FRAME_WITH_CODE = struct.Struct("<6Q")
+_GATE = struct.Struct("<HHHHIxxxx")
+_TF, _IF, _RF, _NT = 1 << 8, 1 << 9, 1 << 16, 1 << 14
+_INTERRUPT_GATE, _TRAP_GATE = 14, 15
+
+
+def vector_name(vector: int) -> str:
+    """The manual's mnemonic of an exception, or ``IRQ 0xec`` for anything else."""
+    return VECTOR_NAMES.get(vector) or f"IRQ {vector:#x}"
+
+
+class DeliveryFault(Exception):
+    """The CPU cannot take a trap, and raises this exception instead.
+
+    Args:
+        vector: 13 for a gate that is not there or not allowed, 12 for a stack that is not mapped.
+        error_code: as the CPU would push it.
+    """
+
+    def __init__(self, vector: int, error_code: int) -> None:
+        super().__init__(f"vector {vector} while delivering, error code {error_code:#x}")
+        self.vector = vector
+        self.error_code = error_code
+
+
+class Delivery(NamedTuple):
+    """What the CPU's registers are once a trap is taken.
+
+    Attributes:
+        handler: RIP.
+        rsp: below the pushed frame.
+        rflags: IF cleared by an interrupt gate; TF, NT and RF by every gate.
+        cs: the gate's code segment selector.
+        frame: the bytes pushed, lowest address first: [error code], RIP, CS, RFLAGS, RSP, SS.
+    """
+
+    handler: int
+    rsp: int
+    rflags: int
+    cs: int
+    frame: bytes
+
+
+def deliver(
+    ram: PhysicalMemory,
+    *,
+    root: int,
+    idt_base: int,
+    idt_limit: int,
+    tss_base: int,
+    vector: int,
+    error_code: int | None,
+    software: bool,
+    rip: int,
+    cs: int,
+    rflags: int,
+    rsp: int,
+    ss: int,
+) -> Delivery:
+    """Read the gate, push the frame onto the guest's stack, and say how the CPU goes on.
+
+    Args:
+        ram: guest memory.
+        root: CR3.
+        idt_base, idt_limit: from IDTR.
+        tss_base: base of the task state segment, for stacks.
+        vector: 0 to 255.
+        error_code: pushed if not None.
+        software: raised by ``int3`` or ``int n``, so that the gate's privilege level is checked.
+        rip, cs, rflags, rsp, ss: of the interrupted code; ``rip`` is what is saved.
+
+    Raises:
+        DeliveryFault: the gate is missing or malformed, or the stack is not mapped.
+    """
+    gate_code = vector << 3 | 2
+    if vector * 16 + 15 > idt_limit:
+        raise DeliveryFault(13, gate_code)
+    try:
+        low, selector, attributes, middle, high = _GATE.unpack(ram.read_virtual(root, idt_base + 16 * vector, 16))
+    except MemoryFault:
+        raise DeliveryFault(13, gate_code) from None
+    present, kind = attributes >> 15, attributes >> 8 & 15
+    if not present:
+        raise DeliveryFault(11, gate_code)
+    if kind not in (_INTERRUPT_GATE, _TRAP_GATE):
+        raise DeliveryFault(13, gate_code)
+    from_user = cs & 3 == 3
+    if software and from_user and attributes >> 13 & 3 < 3:
+        raise DeliveryFault(13, gate_code)
+    stack = rsp
+    ist = attributes & 7
+    try:
+        if ist:
+            stack = _u64(ram, root, tss_base + 0x24 + 8 * (ist - 1))
+        elif from_user:
+            stack = _u64(ram, root, tss_base + 4)
+        stack &= ~15
+        if error_code is None:
+            frame = _FRAME.pack(rip, cs, rflags, rsp, ss)
+        else:
+            frame = _FRAME_WITH_CODE.pack(error_code, rip, cs, rflags, rsp, ss)
+        stack -= len(frame)
+        ram.write_virtual(root, stack, frame)
+    except MemoryFault:
+        raise DeliveryFault(12, 0) from None
+    flags = rflags & ~(_TF | _NT | _RF)
+    if kind == _INTERRUPT_GATE:
+        flags &= ~_IF
+    return Delivery(low | middle << 16 | high << 32, stack, flags, selector, frame)
+
+
+def _u64(ram: PhysicalMemory, root: int, virtual: int) -> int:
+    return int.from_bytes(ram.read_virtual(root, virtual, 8), "little")

@@ -1,0 +1,307 @@
+"""One virtual CPU: an engine, plus what the engine leaves out.
+
+That is taking traps through the IDT, rising to ring 0, system calls, and waiting in ``hlt``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from unicorn import UcError
+from unicorn import x86_const as x86
+
+from kprobesim.errors import BusError, TripleFault
+from kprobesim.machine import loader
+from kprobesim.machine.engine import Context, Engine
+from kprobesim.machine.registers import GENERAL, SYSTEM, RegisterSet
+from kprobesim.machine.traps import ERROR_CODE_VECTORS, DeliveryFault, deliver, vector_name
+
+if TYPE_CHECKING:
+    from kprobesim.machine.machine import Machine
+
+__all__ = ["VCpu", "VCpuState"]
+
+_IF: Final = 1 << 9
+_CONTRIBUTORY: Final = ERROR_CODE_VECTORS | {0}
+_DOUBLE_FAULT: Final = 8
+_BREAKPOINT_AND_OVERFLOW: Final = (3, 4)
+# After an EmulatorError-free run the engine is where the architecture says; these are all a trap needs to see.
+_TRAP_SET: Final = (*GENERAL, "cs", "ss", "cr2", "cr3", "fs_base", "gs_base", "kernel_gs_base", "idtr", "tr")
+_RIP, _RFLAGS, _RSP = (GENERAL.index(name) for name in ("rip", "rflags", "rsp"))
+_RCX, _R11 = GENERAL.index("rcx"), GENERAL.index("r11")
+_CS, _SS, _CR2, _CR3, _FS, _GS = range(len(GENERAL), len(GENERAL) + 6)
+_GENERAL_COUNT: Final = len(GENERAL)
+
+
+class VCpuState(NamedTuple):
+    """What a checkpoint keeps of a vCPU besides the engine's own context."""
+
+    context: Context
+    online: bool
+    halted: bool
+    pending: tuple[int, ...]
+    timer: int | None
+    kernel_context: Context | None
+    left_kernel: bool
+
+
+class VCpu:
+    """A CPU of the machine.
+
+    Args:
+        machine: owner of RAM, clock and devices.
+        number: 0 to 7.
+
+    Attributes:
+        online: it has been started.
+        halted: it waits in ``hlt``.
+        pending: external interrupts not taken yet, oldest first.
+        timer: virtual nanoseconds at which the local timer fires, or None.
+    """
+
+    def __init__(self, machine: Machine, number: int, *, counting_hook: bool = False) -> None:
+        self.number = number
+        self.online = number == 0
+        self.halted = False
+        self.pending: list[int] = []
+        self.timer: int | None = None
+        self.syscall_pending = False
+        self._machine = machine
+        self._ram = machine.ram
+        self._kernel_context: Context | None = None
+        self._left_kernel = False
+        self.engine = Engine(machine.ram, self, counting_hook=counting_hook)
+        handle = self.engine.handle
+        self._trap = RegisterSet(handle, _TRAP_SET)
+        self._general = RegisterSet(handle, GENERAL)
+        self._all = RegisterSet(handle, (*GENERAL, *SYSTEM, "efer", "star", "lstar", "fmask", "kernel_gs_base"))
+        self._syscall = RegisterSet(handle, ("star", "lstar", "fmask"))
+        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3"))
+        self._answer = RegisterSet(handle, ("rax", "r10"))
+
+    # Starting
+
+    def reset(self) -> None:
+        """Long mode, ring 0, the loader's page tables and descriptors; ready for `start`."""
+        write = self.engine.write_register
+        write(x86.UC_X86_REG_GDTR, (0, loader.GDT, 8 * len(loader.GDT_ENTRIES) - 1, 0))
+        write(x86.UC_X86_REG_MSR, (0xC000_0080, 0xD01))  # EFER: SCE, LME, LMA, NXE
+        write(x86.UC_X86_REG_CR4, 0x24)  # PAE, TSD
+        write(x86.UC_X86_REG_CR3, loader.LOADER_ROOT)
+        write(x86.UC_X86_REG_CR0, 0x8001_0011)  # PG, WP, ET, PE
+        write(x86.UC_X86_REG_RSP, loader.TRAMPOLINE - 16)
+        write(x86.UC_X86_REG_RAX, loader.DATA_SELECTOR)
+        write(x86.UC_X86_REG_RFLAGS, 2)
+        write(x86.UC_X86_REG_RIP, loader.TRAMPOLINE)
+        self.engine.run(5)
+
+    def start(self, rip: int, argument: int) -> None:
+        """Begin at ``rip`` with ``argument`` in RDI, all other general registers zero."""
+        self._general.read()
+        for index in range(_GENERAL_COUNT):
+            self._general.words[index] = 0
+        self._general.update({"rip": rip, "rdi": argument, "rflags": 2})
+        self._general.write()
+        self.online, self.halted = True, False
+
+    def adopt(self, other: VCpu) -> None:
+        """Take control registers and descriptor tables of another vCPU."""
+        self.engine.restore_context(other.engine.save_context())
+
+    # What the engine tells
+
+    def interrupt(self, vector: int) -> None:
+        """Take an exception or software interrupt; called by the engine."""
+        error_code = self.engine.take_error_code() if vector in _CONTRIBUTORY else 0
+        software = vector in _BREAKPOINT_AND_OVERFLOW or vector >= 32
+        self._take(vector, error_code if vector in ERROR_CODE_VECTORS else None, software)
+
+    def syscall(self) -> None:
+        """Stop the run: the rise to ring 0 is done outside of it, by `enter_syscall`."""
+        self.syscall_pending = True
+        self.engine.stop()
+
+    def port_out(self, port: int, size: int, value: int) -> None:
+        """Hand a port write to the devices; called by the engine."""
+        if not self._left_kernel:
+            # Until the first entry to ring 3 each port write refreshes what ring 0 looks like.
+            self._remember_kernel()
+        self._machine.devices.port_out(self, port, size, value)
+
+    def port_in(self, port: int, size: int) -> int:
+        """Hand a port read to the devices; called by the engine."""
+        return self._machine.devices.port_in(port, size)
+
+    # Hypercalls
+
+    def call_arguments(self) -> tuple[int, int, int]:
+        """RDI, RSI and RDX of a hypercall under way."""
+        words = self._call.words
+        self._call.read()
+        return words[0], words[1], words[2]
+
+    @property
+    def root(self) -> int:
+        """CR3 at the hypercall under way."""
+        return self._call.words[3]
+
+    def answer(self, rax: int, r10: int = 0) -> None:
+        """Return from a hypercall under way: RAX, and R10 = a guest function to call first, or 0."""
+        words = self._answer.words
+        words[0], words[1] = rax & 0xFFFF_FFFF_FFFF_FFFF, r10
+        self._answer.write()
+
+    # Traps
+
+    def raise_interrupt(self, vector: int) -> None:
+        """Make an external interrupt pending; a vector that is pending already is not doubled."""
+        if vector not in self.pending:
+            self.pending.append(vector)
+
+    def interrupts_enabled(self) -> bool:
+        """IF, as it is between two instructions."""
+        self._general.read()
+        return bool(self._general.words[_RFLAGS] & _IF)
+
+    @property
+    def runnable(self) -> bool:
+        """It has something to do: it runs, or waits with an interrupt that it can take."""
+        return self.online and (not self.halted or (bool(self.pending) and self.interrupts_enabled()))
+
+    def take_pending(self) -> None:
+        """Take the oldest pending interrupt, between two instructions; leaves ``hlt``."""
+        vector = self.pending.pop(0)
+        self.halted = False
+        self._take(vector, None, software=False)
+
+    def enter_syscall(self) -> None:
+        """Do what ``syscall`` does: RCX and R11 saved, RIP from LSTAR, flags masked, ring 0."""
+        self.syscall_pending = False
+        trap, words = self._trap, self._trap.words
+        trap.read()
+        self._syscall.read()
+        rip, rflags = words[_RIP], words[_RFLAGS]
+        self._machine.emit(
+            "syscall",
+            nr=words[0],
+            args=[words[GENERAL.index(name)] for name in ("rdi", "rsi", "rdx", "r10", "r8", "r9")],
+            rip=rip,
+        )
+        if words[_CS] & 3:
+            self._rise()
+        words[_RCX], words[_R11] = rip, rflags
+        words[_RIP] = self._syscall.msr("lstar")
+        words[_RFLAGS] = rflags & ~self._syscall.msr("fmask") & ~(1 << 16) | 2
+        trap.write(_GENERAL_COUNT)
+
+    def _take(self, vector: int, error_code: int | None, software: bool) -> None:
+        trap, words = self._trap, self._trap.words
+        trap.read()
+        cs, rip = words[_CS], words[_RIP]
+        fields: dict[str, Any] = {"vector": vector, "name": vector_name(vector), "rip": rip, "user": cs & 3 == 3}
+        if error_code is not None:
+            fields["error_code"] = error_code
+        if vector == 14:
+            fields["cr2"] = words[_CR2]
+        self._machine.emit("trap", **fields)
+        for attempt in (vector, _DOUBLE_FAULT):
+            try:
+                taken = deliver(
+                    self._ram,
+                    root=words[_CR3],
+                    idt_base=trap.base("idtr"),
+                    idt_limit=trap.limit("idtr"),
+                    tss_base=trap.base("tr"),
+                    vector=attempt,
+                    error_code=error_code if attempt == vector else 0,
+                    software=software and attempt == vector,
+                    rip=rip,
+                    cs=cs,
+                    rflags=words[_RFLAGS],
+                    rsp=words[_RSP],
+                    ss=words[_SS],
+                )
+                break
+            except DeliveryFault as fault:
+                cause = fault
+        else:
+            raise TripleFault(
+                f"Triple fault on vCPU {self.number}: {vector_name(vector)} at {rip:#x} could not be delivered "
+                f"({cause}), nor could the double fault.",
+                report=self._machine.report(self),
+                hint="Look at IDTR, the gate and the stack in the report.",
+            )
+        if cs & 3:
+            self._rise()
+        words[_RIP], words[_RSP], words[_RFLAGS] = taken.handler, taken.rsp, taken.rflags
+        trap.write(_GENERAL_COUNT)
+        self._machine.emit("gate", vector=vector, handler=taken.handler, rsp=taken.rsp, frame=taken.frame)
+
+    def _rise(self) -> None:
+        """From ring 3 to ring 0, which only a context saved in ring 0 can do; then put back what is newer than it."""
+        self._left_kernel = True
+        words = self._trap.words
+        root, fs, gs, kernel_gs = words[_CR3], words[_FS], words[_GS], self._trap.msr("kernel_gs_base")
+        self.engine.restore_context(self._kernel_context)
+        write = self.engine.write_register
+        if self.engine.read_register(x86.UC_X86_REG_CR3) != root:
+            write(x86.UC_X86_REG_CR3, root)
+        write(x86.UC_X86_REG_FS_BASE, fs)
+        write(x86.UC_X86_REG_GS_BASE, gs)
+        write(x86.UC_X86_REG_MSR, (0xC000_0102, kernel_gs))
+        write(x86.UC_X86_REG_CR2, words[_CR2])
+
+    def _remember_kernel(self) -> None:
+        if self._kernel_context is None:
+            self._kernel_context = self.engine.save_context()
+        else:
+            self.engine.update_context(self._kernel_context)
+
+    # Seeing and keeping
+
+    def registers(self) -> dict[str, int]:
+        """All registers by name, as they are now."""
+        self._all.read()
+        values = self._all.as_dict()
+        for name in ("efer", "star", "lstar", "fmask", "kernel_gs_base"):
+            values[name] = self._all.msr(name)
+        return values
+
+    def run(self, count: int) -> int:
+        """Run at most ``count`` instructions; notes ``hlt``.
+
+        Raises:
+            BusError: the guest touched a physical address where nothing is.
+        """
+        try:
+            executed = self.engine.run(count)
+        except UcError as error:
+            raise BusError(
+                f"vCPU {self.number} stopped: {error}.",
+                report=self._machine.report(self),
+                hint="The guest touched a physical address outside RAM, or code that cannot be fetched.",
+            ) from None
+        self.halted = self.engine.waiting
+        return executed
+
+    def save(self) -> VCpuState:
+        """Everything that `restore` needs."""
+        return VCpuState(
+            self.engine.save_context(),
+            self.online,
+            self.halted,
+            tuple(self.pending),
+            self.timer,
+            self._kernel_context,
+            self._left_kernel,
+        )
+
+    def restore(self, state: VCpuState) -> None:
+        """Go back to a saved state; translated code and address translations are forgotten."""
+        self.engine.restore_context(state.context)
+        self.engine.flush_tlb()
+        self.engine.flush_code()
+        self.online, self.halted, self.timer = state.online, state.halted, state.timer
+        self.pending = list(state.pending)
+        self._kernel_context, self._left_kernel = state.kernel_context, state.left_kernel
+        self.syscall_pending = False

@@ -1,0 +1,271 @@
+"""BPF programs on probes: loading, attaching, and the run on a hit.
+
+Follows Linux kernel/trace/bpf_trace.c:trace_call_bpf for the rules: one program at a time on a CPU, the result does not
+change what the probed function does. There is no verifier yet: programs pass a decode check and run with a budget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kprobesim.bpf import (
+    FRAME_SIZE,
+    MAX_CALL_FRAMES,
+    Arena,
+    Assembly,
+    BoundProgram,
+    BpfMap,
+    Execution,
+    Helper,
+    HelperContext,
+    Program,
+    RunError,
+    create_map,
+)
+from kprobesim.errors import BadInput
+from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
+from kprobesim.kprobes.kernel import DIRECT_MAP
+from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
+
+__all__ = ["Attachment", "BpfPrograms", "RunningProgram"]
+
+_MASK64: Final = (1 << 64) - 1
+_STACK_SIZE: Final = FRAME_SIZE * MAX_CALL_FRAMES
+
+
+@dataclass(eq=False)
+class Attachment:
+    """A program on a probe.
+
+    Attributes:
+        program: the program's name.
+        kprobe: the probe, when it is one at an instruction or a function's entry.
+        kretprobe: the probe, when it is one at a function's return.
+        cookie: what ``bpf_get_attach_cookie`` answers.
+    """
+
+    program: str
+    kprobe: Kprobe
+    kretprobe: Kretprobe | None = None
+    cookie: int = 0
+
+
+@dataclass
+class RunningProgram:
+    """A program in the middle of a run, as a frozen machine shows it.
+
+    Attributes:
+        program: what runs.
+        ctx: guest address of its context.
+        fp: R10.
+        execution: its registers and place, when it is being stepped; None before the first step of a fast run.
+    """
+
+    program: Program
+    ctx: int
+    fp: int
+    execution: Execution | None
+
+
+class BpfPrograms:
+    """All programs, maps and attachments of one running kernel.
+
+    Programs and maps are known by name: going back in time and forth again makes them anew.
+
+    Args:
+        manager: the kprobe manager.
+        seed: of ``bpf_get_prandom_u32``.
+
+    Attributes:
+        programs, maps, attachments: what there is now.
+        running: the program that a frozen machine is inside of.
+    """
+
+    def __init__(self, manager: KprobeManager, seed: int) -> None:
+        self._manager = manager
+        self._kernel = manager.kernel
+        self._machine = manager.kernel.machine
+        self._memory = KernelMemory(manager.kernel)
+        self._env = KernelEnvironment(manager.kernel, seed)
+        self._arena: Arena | None = None
+        self._stacks: dict[int, int] = {}
+        self._active: set[int] = set()
+        self._bound: dict[str, BoundProgram] = {}
+        self._looked_up: dict[int, tuple[BpfMap, bytes, bytes]] = {}
+        self.programs: dict[str, Program] = {}
+        self.maps: dict[str, BpfMap] = {}
+        self.attachments: list[Attachment] = []
+        self.running: RunningProgram | None = None
+
+    # Loading and attaching
+
+    def load(self, source: Assembly, name: str) -> Program:
+        """Make a program's maps, unless maps of these names are there, and load it.
+
+        Args:
+            source: assembled program.
+            name: what events call it.
+
+        Raises:
+            LoadError: what bpf(2) would say.
+            BadInput: there is a program of this name.
+        """
+        if name in self.programs:
+            raise BadInput(f"There is a program named {name} already.")
+        arena = self._get_arena()
+        for spec in source.maps:
+            if spec.name not in self.maps:
+                made = create_map(spec, self._memory, arena, len(self.maps) + 1)
+                self.maps[spec.name] = made
+                self._machine.emit("map.create", map=spec.name, type=spec.type, addr=made.address)
+        maps = {number: self.maps[spec.name] for number, spec in enumerate(source.maps)}
+        program = Program(name, source.type, source.insns, maps, source.license)
+        self.programs[name] = program
+        self._bound[name] = program.bind(self._memory, self._env, around=self._around)
+        self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns))
+        return program
+
+    def attach(self, attachment: Attachment) -> None:
+        """Register the attachment's probe with its program as the handler.
+
+        Raises:
+            BadInput: no such program.
+            LinuxError: the probe was refused.
+        """
+        bound = self._bound.get(attachment.program)
+        if bound is None:
+            raise BadInput(f"There is no program named {attachment.program}.")
+
+        def on_hit(probe: Kprobe, regs: PtRegs) -> int:
+            on_entry = probe.flags & KprobeFlag.ON_FUNC_ENTRY
+            self._run(bound, regs, (probe.addr or 0) if on_entry else 0, attachment.cookie)
+            return 0
+
+        def on_return(node: RethookNode, regs: PtRegs) -> None:
+            self._run(bound, regs, node.owner.kp.addr or 0, attachment.cookie)
+
+        if attachment.kretprobe is None:
+            attachment.kprobe.pre_handler = on_hit
+            self._manager.kprobes.register_kprobe(attachment.kprobe)
+        else:
+            attachment.kretprobe.handler = on_return
+            self._manager.rethooks.register_kretprobe(attachment.kretprobe)
+        self.attachments.append(attachment)
+        place = self._manager.kprobes.place(attachment.kprobe)
+        self._machine.emit("bpf.attach", prog=attachment.program, probe=place["probe"])
+
+    def detach(self, attachment: Attachment) -> None:
+        """Remove an attachment's probe; the program stays loaded."""
+        place = self._manager.kprobes.place(attachment.kprobe)
+        if attachment.kretprobe is None:
+            self._manager.kprobes.unregister_kprobe(attachment.kprobe)
+        else:
+            self._manager.rethooks.unregister_kretprobe(attachment.kretprobe)
+        self.attachments.remove(attachment)
+        self._machine.emit("bpf.detach", prog=attachment.program, probe=place["probe"])
+
+    def _get_arena(self) -> Arena:
+        if self._arena is None:
+            kernel = self._kernel
+            physical = kernel.read_u64(kernel.symbol("bpf_area_phys"))
+            pages = int.from_bytes(kernel.read(kernel.symbol("bpf_area_pages"), 4), "little")
+            self._arena = Arena(DIRECT_MAP + physical, pages * 4096)
+            for cpu in self._machine.cpus:
+                self._stacks[cpu.number] = self._arena.alloc(_STACK_SIZE, 16) + _STACK_SIZE
+        return self._arena
+
+    # On a hit
+
+    def _run(self, bound: BoundProgram, regs: PtRegs, func_ip: int, cookie: int) -> None:
+        machine, cpu, name = self._machine, regs.cpu, bound.program.name
+        if cpu in self._active:
+            machine.emit("bpf.skip", prog=name)
+            return
+        fp = self._stacks[cpu]
+        self._env.cpu, self._env.ip, self._env.cookie = cpu, func_ip, cookie
+        self._active.add(cpu)
+        self._looked_up.clear()
+        self.running = RunningProgram(bound.program, regs.address, fp, None)
+        machine.emit("bpf.enter", prog=name, ctx=regs.address, fp=fp)
+        try:
+            r0 = self._run_stepped(bound, self.running) if machine.steps_matter else bound.run(regs.address, fp)
+        except RunError as error:
+            machine.emit("bpf.fault", prog=name, message=str(error))
+        else:
+            self._notice_writes()
+            machine.emit("bpf.exit", prog=name, r0=r0)
+        self._active.discard(cpu)
+        self.running = None
+
+    def _run_stepped(self, bound: BoundProgram, running: RunningProgram) -> int:
+        """The same run, with a moment after every instruction."""
+
+        def after_previous(execution: Execution) -> None:
+            if execution.executed:
+                self._machine.fine_step()
+
+        running.execution = bound.start(running.ctx, running.fp, hook=after_previous)
+        return running.execution.run()
+
+    def _around(self, helper: Helper, ctx: HelperContext, args: tuple[int, ...]) -> int:
+        """Call a helper and tell of it."""
+        machine, running = self._machine, self.running
+        assert running is not None
+        target: tuple[BpfMap, bytes] | None = None
+        old = b""
+        if helper.name in ("map_lookup_elem", "map_update_elem", "map_delete_elem"):
+            found = ctx.map_at(args[0])
+            target = found, ctx.memory.read(args[1], found.key_size)
+            old = found.read_value(target[1]) or b""
+        result: int = helper.function(ctx, *args) & _MASK64
+        machine.emit("bpf.helper", prog=running.program.name, name=f"bpf_{helper.name}", args=list(args), ret=result)
+        if target is not None:
+            which, key = target
+            if helper.name == "map_lookup_elem":
+                if result:
+                    self._looked_up.setdefault(result, (which, key, old))
+            elif result == 0 and helper.name == "map_update_elem":
+                machine.emit("map.update", map=which.name, key=key, old=old, new=which.read_value(key) or b"")
+            elif result == 0:
+                machine.emit("map.delete", map=which.name, key=key)
+        return result
+
+    def _notice_writes(self) -> None:
+        """Values that the program changed through a pointer from a look-up, which no helper saw."""
+        for address, (which, key, old) in self._looked_up.items():
+            new = self._memory.read(address, which.value_size)
+            if new != old and which.lookup_elem(key) == address:
+                self._machine.emit("map.update", map=which.name, key=key, old=old, new=new)
+
+    # Going back and forth in time
+
+    def save(self) -> object:
+        """All state that is not in guest memory."""
+        return (
+            None if self._arena is None else (self._arena, self._arena.save()),
+            dict(self._stacks),
+            dict(self._bound),
+            dict(self.programs),
+            tuple((name, which, which.save()) for name, which in self.maps.items()),
+            tuple(self.attachments),
+            self._env.save(),
+        )
+
+    def restore(self, state: Any) -> None:
+        """Go back to what `save` returned."""
+        arena, stacks, bound, programs, maps, attachments, env = state
+        self._arena = None
+        if arena is not None:
+            self._arena = arena[0]
+            arena[0].restore(arena[1])
+        self._stacks, self._bound, self.programs = dict(stacks), dict(bound), dict(programs)
+        self.maps = {}
+        for name, which, saved in maps:
+            which.restore(saved)
+            self.maps[name] = which
+        self.attachments = list(attachments)
+        self._env.restore(env)
+        self._active.clear()
+        self._looked_up.clear()
+        self.running = None

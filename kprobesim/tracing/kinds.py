@@ -1,0 +1,78 @@
+"""The event kinds of BPF programs on probes."""
+
+from typing import Final
+
+from kprobesim.machine import EventKind, Field
+
+__all__ = ["BPF_KINDS"]
+
+_PROG = Field("prog", "text", "the program's name")
+_MAP = (
+    Field("map", "text", "the map's name"),
+    Field("key", "bytes", "the key"),
+)
+
+BPF_KINDS: Final = (
+    EventKind(
+        "bpf.load",
+        "A program passed the decode check and is in the kernel.",
+        (_PROG, Field("tag", "text", "its tag"), Field("insns", "number", "8-byte slots")),
+    ),
+    EventKind(
+        "map.create",
+        "A map was made in guest memory.",
+        (
+            Field("map", "text", "the map's name"),
+            Field("type", "text", "its type"),
+            Field("addr", "address", "where its head is"),
+        ),
+    ),
+    EventKind("bpf.attach", "A program is attached to a probe.", (_PROG, Field("probe", "text", "the probe"))),
+    EventKind("bpf.detach", "A program is detached from its probe.", (_PROG, Field("probe", "text", "the probe"))),
+    EventKind(
+        "bpf.enter",
+        "A program starts: R1 is the context, R10 the top of its stack.",
+        (
+            _PROG,
+            Field("ctx", "address", "`struct pt_regs` of the interrupted code"),
+            Field("fp", "address", "R10"),
+        ),
+    ),
+    EventKind(
+        "bpf.helper",
+        "The program called a helper.",
+        (
+            _PROG,
+            Field("name", "text", "the helper"),
+            Field("args", "list", "its arguments, R1 and up"),
+            Field("ret", "number", "what it returned, as an unsigned 64-bit number"),
+        ),
+    ),
+    EventKind(
+        "map.update",
+        "An element of a map has a new value: by `bpf_map_update_elem`, or written through the pointer of a look-up "
+        "(noticed when the program ends).",
+        (
+            *_MAP,
+            Field("old", "bytes", "the value before; empty for a new element"),
+            Field("new", "bytes", "the value now"),
+        ),
+    ),
+    EventKind("map.delete", "An element left a map.", _MAP),
+    EventKind("trace.printk", "`bpf_trace_printk` wrote a line for trace_pipe.", (Field("text", "text", "the line"),)),
+    EventKind(
+        "bpf.exit",
+        "The program returned.",
+        (_PROG, Field("r0", "number", "R0, as an unsigned 64-bit number")),
+    ),
+    EventKind(
+        "bpf.fault",
+        "The program could not go on; the probed kernel goes on without it.",
+        (_PROG, Field("message", "text", "what went wrong")),
+    ),
+    EventKind(
+        "bpf.skip",
+        "The program was not run because another one is running on this CPU; no counter counts this.",
+        (_PROG,),
+    ),
+)
