@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from unicorn import (
     UC_ARCH_X86,
@@ -30,9 +30,6 @@ from kprobesim.machine.memory import PhysicalMemory
 from kprobesim.machine.registers import RegisterSet
 
 __all__ = ["Context", "Engine", "EngineEvents"]
-
-# Where a run never ends by address: not canonical, so no instruction is ever there.
-_NOWHERE: Final = 0x7FFF_FFFF_FFFF_FFF0
 
 _INTR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 _OUT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p)
@@ -77,6 +74,9 @@ class Engine:
         self._uc = Uc(UC_ARCH_X86, UC_MODE_64)
         self.handle = self._uc._uch
         self._uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
+        # Runs end by count, never by address. With an address the engine would look for the code there before each run,
+        # and the page fault of that look-up would turn the guest's next one into a double fault.
+        self._uc.ctl_exits_enabled(True)
         self._events = events
         self._failure: BaseException | None = None
         self._limit = 0
@@ -120,7 +120,7 @@ class Engine:
         if self._counts_by_hook:
             self._counter.value = 0
         limit = 0 if self._counts_by_hook else count
-        status = uclib.uc_emu_start(self.handle, self._rip.words[0], _NOWHERE, 0, limit)
+        status = uclib.uc_emu_start(self.handle, self._rip.words[0], 0, 0, limit)
         # At its limit, and when it is stopped in the middle of a block, the engine has counted one instruction more
         # than it ran: the one that it then refused.
         counted = self._stopped_at or self._counter.value
