@@ -1,0 +1,1 @@
+/* syscalls_fs.tbl.h: the system calls of the file system. */
