@@ -97,11 +97,12 @@ def environment() -> dict[str, str]:
 
 
 def run(command: Sequence[str | Path], folder: Path) -> None:
-    """Runs one tool in a folder. Raises BuildError with what the tool printed when it fails."""
+    """Runs one tool in a folder. Raises BuildError with the first lines that the tool printed when it fails."""
     words = [str(word) for word in command]
     answer = subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment())
     if answer.returncode != 0:
-        raise BuildError(f"{' '.join(words)}\n{answer.stdout}{answer.stderr}".rstrip())
+        said = (answer.stdout + answer.stderr).splitlines()[:60]
+        raise BuildError("\n".join([" ".join(words), *said]))
     if answer.stderr:
         print(answer.stderr.rstrip(), file=sys.stderr)
 
@@ -170,8 +171,8 @@ def build_programs(tools: Tools, folder: Path, out: Path) -> dict[str, bytes]:
 #
 # The kernel runs user text where it lies in the archive, and a page can only be mapped whole. So the data of every ELF
 # program begins at a multiple of 4096 in the archive (and the archive begins on a page of the image). newc has no field
-# for that; what it has is the length of the name, which counts the terminating NUL. More NULs after the name are part of
-# the name field and of no name: they push the data to where it must be.
+# for that; what it has is the length of the name, which counts the terminating NUL. More NULs after the name are part
+# of the name field and of no name: they push the data to where it must be.
 
 S_IFREG, S_IFDIR, S_IFCHR = 0o100000, 0o040000, 0o020000
 TRAILER = "TRAILER!!!"
