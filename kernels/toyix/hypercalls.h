@@ -29,7 +29,7 @@
 #define HC_KPROBE_FTRACE_HANDLER	22
 #define HC_BPF_HELPER_CALL		23
 
-#ifndef __ASSEMBLY__
+#ifndef __ASSEMBLER__
 #include "compiler.h"
 #include "ptrace.h"
 

@@ -2,6 +2,7 @@
 #ifndef _IRQFLAGS_H
 #define _IRQFLAGS_H
 
+#include "types.h"
 #include "compiler.h"
 
 #define X86_EFLAGS_TF	0x100

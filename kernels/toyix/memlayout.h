@@ -46,7 +46,7 @@
 #define THREAD_SIZE		0x4000
 #define STACK_SLOT_SIZE		(2 * THREAD_SIZE)
 
-#ifndef __ASSEMBLY__
+#ifndef __ASSEMBLER__
 #define PAGE_MASK		(~(PAGE_SIZE - 1UL))
 #define PAGE_ALIGN(x)		ALIGN((unsigned long)(x), PAGE_SIZE)
 #define __va(pa)		((void *)((unsigned long)(pa) + PAGE_OFFSET))

@@ -42,6 +42,9 @@ struct bug_entry {
 };
 #define BUGFLAG_WARNING	1
 
+enum bug_trap_type { BUG_TRAP_TYPE_NONE, BUG_TRAP_TYPE_WARN, BUG_TRAP_TYPE_BUG };
+int report_bug(unsigned long bug_addr, struct pt_regs *regs);
+
 #define _BUG_FLAGS(flags)						\
 	__asm__ __volatile__("1:	ud2\n"				\
 		"	.pushsection __bug_table,\"aw\"\n"		\

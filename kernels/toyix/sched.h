@@ -5,6 +5,7 @@
 #include "atomic.h"
 #include "compiler.h"
 #include "list.h"
+#include "memlayout.h"
 #include "preempt.h"
 #include "ptrace.h"
 #include "spinlock.h"
@@ -60,6 +61,7 @@ struct sigpending {
 
 struct task_struct {
 	struct thread_info thread_info;	/* first: see current_thread_info() */
+	struct thread_struct thread;	/* __switch_to_asm knows where (asm-offsets.h) */
 	unsigned int __state;
 	void *stack;			/* lowest address of the kernel stack */
 	refcount_t usage;		/* one for the scheduler, one for whoever waits for it */
@@ -103,7 +105,6 @@ struct task_struct {
 	struct llist_head rethooks;	/* the returns that kretprobes have hooked, latest first; kept by the host */
 	int (*kthread_fn)(void *data);
 	void *kthread_data;
-	struct thread_struct thread;
 };
 
 extern struct task_struct init_task;
@@ -114,7 +115,7 @@ extern spinlock_t tasklist_lock;
 	for (p = &init_task; (p = list_entry(p->tasks.next, struct task_struct, tasks)) != &init_task; )
 
 #define task_cpu(p)		((int)READ_ONCE((p)->thread_info.cpu))
-#define task_top_of_stack(p)	((unsigned long)(p)->stack + 0x4000)
+#define task_top_of_stack(p)	((unsigned long)(p)->stack + THREAD_SIZE)
 #define task_pt_regs(p)		((struct pt_regs *)task_top_of_stack(p) - 1)
 
 /* The store must be visible before the caller reads the condition it waits for. */
