@@ -49,7 +49,6 @@ void put_unused_fd(unsigned int fd);
 void fd_install(unsigned int fd, struct file *file);
 int close_fd(unsigned int fd);
 int ksys_dup3(unsigned int oldfd, unsigned int newfd, int flags);
-struct file *fget(unsigned int fd);
 unsigned long __fdget(unsigned int fd);
 unsigned long __fdget_pos(unsigned int fd);
 void __f_unlock_pos(struct file *f);

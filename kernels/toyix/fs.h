@@ -237,6 +237,9 @@ struct file *alloc_file_pseudo(struct inode *inode, struct vfsmount *mnt, const 
 struct file *get_file(struct file *f);
 void fput(struct file *file);
 
+/* file.c; the rest of its interface is in fdtable.h */
+struct file *fget(unsigned int fd);
+
 /* read_write.c */
 ssize_t vfs_read(struct file *file, char __user *buf, size_t count, loff_t *pos);
 ssize_t vfs_write(struct file *file, const char __user *buf, size_t count, loff_t *pos);
