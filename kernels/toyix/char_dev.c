@@ -4,19 +4,17 @@
 #include "sched.h"
 #include "uaccess.h"
 
-static ssize_t read_null(struct file *file __maybe_unused, char __user *buf __maybe_unused,
-			 size_t count __maybe_unused, loff_t *pos __maybe_unused)
+static ssize_t read_null(struct file *file, char __user *buf, size_t count, loff_t *pos)
 {
 	return 0;
 }
 
-static ssize_t write_null(struct file *file __maybe_unused, const char __user *buf __maybe_unused, size_t count,
-			  loff_t *pos __maybe_unused)
+static ssize_t write_null(struct file *file, const char __user *buf, size_t count, loff_t *pos)
 {
 	return count;
 }
 
-static ssize_t read_iter_zero(struct kiocb *iocb __maybe_unused, struct iov_iter *to)
+static ssize_t read_iter_zero(struct kiocb *iocb, struct iov_iter *to)
 {
 	size_t want = to->count, done = iov_iter_zero(want, to);
 
@@ -24,7 +22,7 @@ static ssize_t read_iter_zero(struct kiocb *iocb __maybe_unused, struct iov_iter
 }
 
 /* A line, or the part of it that fits; the rest stays for the next read. */
-static noinline ssize_t tty_read(struct kiocb *iocb __maybe_unused, struct iov_iter *to)
+static noinline ssize_t tty_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	char line[256];
 	ssize_t len = console_read(line, min(to->count, sizeof(line)));
@@ -34,7 +32,7 @@ static noinline ssize_t tty_read(struct kiocb *iocb __maybe_unused, struct iov_i
 	return copy_to_iter(line, len, to) == (size_t)len ? len : -EFAULT;
 }
 
-static noinline ssize_t tty_write(struct kiocb *iocb __maybe_unused, struct iov_iter *from)
+static noinline ssize_t tty_write(struct kiocb *iocb, struct iov_iter *from)
 {
 	ssize_t done = 0;
 	char chunk[256];

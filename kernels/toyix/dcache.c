@@ -16,7 +16,7 @@ static DEFINE_SPINLOCK(dcache_lock);
 static struct kmem_cache *dentry_cache;
 
 /* FNV-1a. The parent goes into the bucket and not into the hash, so that a name has one hash everywhere. */
-noinline u32 full_name_hash(const struct dentry *salt __maybe_unused, const char *name, unsigned int len)
+noinline u32 full_name_hash(const struct dentry *salt, const char *name, unsigned int len)
 {
 	u32 hash = 2166136261u;
 

@@ -40,7 +40,7 @@ noinline void iput(struct inode *inode)
 }
 
 /* Seconds since power-on: this machine has no calendar. */
-struct timespec64 current_time(struct inode *inode __maybe_unused)
+struct timespec64 current_time(struct inode *inode)
 {
 	u64 now = ktime_get_ns();
 
@@ -48,7 +48,7 @@ struct timespec64 current_time(struct inode *inode __maybe_unused)
 }
 
 /* Owner, group or others: the three bits of i_mode that apply to the caller must hold all of mask. */
-noinline int generic_permission(struct user_namespace *ns __maybe_unused, struct inode *inode, int mask)
+noinline int generic_permission(struct user_namespace *ns, struct inode *inode, int mask)
 {
 	const struct cred *cred = current_cred();
 	unsigned int mode = inode->i_mode;

@@ -62,7 +62,7 @@ noinline int vfs_mkdir(struct user_namespace *ns, struct inode *dir, struct dent
 	return dir->i_op->mkdir(ns, dir, dentry, mode & (S_IALLUGO & ~06000));
 }
 
-noinline int vfs_rmdir(struct user_namespace *ns __maybe_unused, struct inode *dir, struct dentry *dentry)
+noinline int vfs_rmdir(struct user_namespace *ns, struct inode *dir, struct dentry *dentry)
 {
 	int error = may_delete(dir, dentry, true);
 
@@ -78,7 +78,7 @@ noinline int vfs_rmdir(struct user_namespace *ns __maybe_unused, struct inode *d
 	return error;
 }
 
-noinline int vfs_unlink(struct user_namespace *ns __maybe_unused, struct inode *dir, struct dentry *dentry)
+noinline int vfs_unlink(struct user_namespace *ns, struct inode *dir, struct dentry *dentry)
 {
 	int error = may_delete(dir, dentry, false);
 

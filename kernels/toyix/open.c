@@ -174,7 +174,7 @@ SYSCALL_DEFINE2(creat, const char __user *, pathname, umode_t, mode)
 }
 
 /* id: whose table the file was in. Linux releases that table's record locks; there are none here. */
-noinline int filp_close(struct file *filp, struct files_struct *id __maybe_unused)
+noinline int filp_close(struct file *filp, struct files_struct *id)
 {
 	fput(filp);
 	return 0;

@@ -186,7 +186,7 @@ static noinline ssize_t pipe_write(struct kiocb *iocb, struct iov_iter *from)
 }
 
 /* One end was closed. Whoever waits at the other looks again. */
-static int pipe_release(struct inode *inode __maybe_unused, struct file *file)
+static int pipe_release(struct inode *inode, struct file *file)
 {
 	struct pipe_inode_info *pipe = file->private_data;
 

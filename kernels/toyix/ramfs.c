@@ -207,7 +207,7 @@ static noinline ssize_t generic_file_write_iter(struct kiocb *iocb, struct iov_i
 	return ret;
 }
 
-static int simple_setattr(struct user_namespace *ns __maybe_unused, struct dentry *dentry, struct iattr *attr)
+static int simple_setattr(struct user_namespace *ns, struct dentry *dentry, struct iattr *attr)
 {
 	struct inode *inode = d_inode(dentry);
 
@@ -222,8 +222,7 @@ static int simple_setattr(struct user_namespace *ns __maybe_unused, struct dentr
 }
 
 /* What the dentry cache does not know does not exist: the answer is always a negative dentry. */
-static noinline struct dentry *simple_lookup(struct inode *dir __maybe_unused, struct dentry *dentry,
-					     unsigned int flags __maybe_unused)
+static noinline struct dentry *simple_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
 {
 	d_add(dentry, NULL);
 	return NULL;
@@ -249,7 +248,7 @@ struct inode *ramfs_get_inode(struct super_block *sb, umode_t mode, dev_t dev)
 	return inode;
 }
 
-static noinline int ramfs_mknod(struct user_namespace *ns __maybe_unused, struct inode *dir, struct dentry *dentry,
+static noinline int ramfs_mknod(struct user_namespace *ns, struct inode *dir, struct dentry *dentry,
 				umode_t mode, dev_t dev)
 {
 	struct inode *inode = ramfs_get_inode(dir->i_sb, mode, dev);
@@ -264,7 +263,7 @@ static noinline int ramfs_mknod(struct user_namespace *ns __maybe_unused, struct
 }
 
 static noinline int ramfs_create(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode,
-				 bool excl __maybe_unused)
+				 bool excl)
 {
 	return ramfs_mknod(ns, dir, dentry, mode | S_IFREG, 0);
 }
@@ -300,9 +299,9 @@ static noinline int simple_rmdir(struct inode *dir, struct dentry *dentry)
 	return simple_unlink(dir, dentry);
 }
 
-static noinline int simple_rename(struct user_namespace *ns __maybe_unused, struct inode *old_dir,
+static noinline int simple_rename(struct user_namespace *ns, struct inode *old_dir,
 				  struct dentry *old_dentry, struct inode *new_dir, struct dentry *new_dentry,
-				  unsigned int flags __maybe_unused)
+				  unsigned int flags)
 {
 	bool isdir = d_is_dir(old_dentry);
 
@@ -337,8 +336,7 @@ static const struct inode_operations ramfs_file_inode_operations = {
 	.setattr = simple_setattr,
 };
 
-static ssize_t generic_read_dir(struct file *file __maybe_unused, char __user *buf __maybe_unused,
-				size_t count __maybe_unused, loff_t *pos __maybe_unused)
+static ssize_t generic_read_dir(struct file *file, char __user *buf, size_t count, loff_t *pos)
 {
 	return -EISDIR;
 }

@@ -254,7 +254,7 @@ SYSCALL_DEFINE3(writev, unsigned long, fd, const struct iovec __user *, vec, uns
 	return ret;
 }
 
-loff_t noop_llseek(struct file *file, loff_t offset __maybe_unused, int whence __maybe_unused)
+loff_t noop_llseek(struct file *file, loff_t offset, int whence)
 {
 	return file->f_pos;
 }

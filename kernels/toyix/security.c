@@ -2,7 +2,7 @@
 #include "fs.h"
 
 /* The empty asm keeps the compiler from noticing that callers need not ask. */
-noinline int security_file_open(struct file *file __maybe_unused)
+noinline int security_file_open(struct file *file)
 {
 	__asm__ __volatile__("");
 	return 0;

@@ -2,8 +2,7 @@
 #include "fdtable.h"
 #include "syscalls.h"
 
-int noop_fsync(struct file *file __maybe_unused, loff_t start __maybe_unused, loff_t end __maybe_unused,
-	       int datasync __maybe_unused)
+int noop_fsync(struct file *file, loff_t start, loff_t end, int datasync)
 {
 	return 0;
 }
