@@ -59,7 +59,7 @@ void die(const char *str, struct pt_regs *regs, long err)
 	static int die_counter;
 
 	oops_in_progress++;
-	pr_alert("Oops: %s: %04lx [#%d] PREEMPT SMP\n", str, err & 0xffff, ++die_counter);
+	pr_alert("%s: %04lx [#%d] PREEMPT SMP\n", str, err & 0xffff, ++die_counter);
 	show_regs(regs);
 	oops_in_progress--;
 	if (in_interrupt())

@@ -110,7 +110,6 @@ struct vm_area_struct {
 	unsigned long vm_flags;
 	unsigned long vm_pgoff;		/* of vm_start in vm_file, pages */
 	struct file *vm_file;
-	unsigned long vm_file_len;	/* bytes from vm_start that the file gives; the rest reads as zero */
 	struct list_head vm_list;
 };
 #define VM_READ		0x1UL
@@ -118,6 +117,14 @@ struct vm_area_struct {
 #define VM_EXEC		0x4UL
 #define VM_SHARED	0x8UL
 #define VM_GROWSDOWN	0x100UL
+
+#define PROT_READ	1UL
+#define PROT_WRITE	2UL
+#define PROT_EXEC	4UL
+#define MAP_SHARED	0x01UL
+#define MAP_PRIVATE	0x02UL
+#define MAP_FIXED	0x10UL
+#define MAP_ANONYMOUS	0x20UL
 
 extern struct mm_struct init_mm;
 
@@ -130,12 +137,15 @@ static inline void mmget(struct mm_struct *mm) { atomic_inc(&mm->mm_users); }
 
 struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long addr);
 struct vm_area_struct *mmap_region(struct mm_struct *mm, struct file *file, unsigned long addr, unsigned long len,
-				   unsigned long vm_flags, unsigned long pgoff, unsigned long file_len);
+				   unsigned long vm_flags, unsigned long pgoff);
 unsigned long do_mmap(struct file *file, unsigned long addr, unsigned long len, unsigned long prot,
 		      unsigned long flags, unsigned long pgoff);
 int do_munmap(struct mm_struct *mm, unsigned long start, unsigned long len);
 void exit_mmap(struct mm_struct *mm);
-int copy_page_range(struct mm_struct *dst, struct mm_struct *src, struct vm_area_struct *vma);
+struct vm_area_struct *vm_area_dup(struct vm_area_struct *orig);
+void insert_vm_struct(struct mm_struct *mm, struct vm_area_struct *vma);
+int expand_stack(struct vm_area_struct *vma, unsigned long address);
+int copy_page_range(struct vm_area_struct *dst_vma, struct vm_area_struct *src_vma);
 void unmap_page_range(struct mm_struct *mm, unsigned long start, unsigned long end);
 
 #define FAULT_FLAG_WRITE	1u
@@ -152,6 +162,7 @@ unsigned int handle_mm_fault(struct vm_area_struct *vma, unsigned long address, 
  */
 struct page *filemap_get_page(struct file *file, pgoff_t index);
 
+struct exception_table_entry;
 bool fixup_exception(struct pt_regs *regs);
 const struct exception_table_entry *search_exception_tables(unsigned long addr);
 

@@ -55,6 +55,12 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+/* Here and not in wait.h because a task contains one. */
+typedef struct wait_queue_head {
+	spinlock_t lock;
+	struct list_head head;
+} wait_queue_head_t;
+
 struct sigpending {
 	u64 signal;			/* bit n-1: signal n */
 };
@@ -71,7 +77,6 @@ struct task_struct {
 	int prio;
 	int static_prio;
 	int normal_prio;
-	int wake_cpu;
 	spinlock_t pi_lock;		/* serialises wake-ups of this task */
 	struct sched_entity se;
 	struct list_head tasks;		/* all processes, from init_task */
@@ -88,7 +93,8 @@ struct task_struct {
 	struct list_head children;
 	struct list_head sibling;
 	struct task_struct *group_leader;
-	struct completion *vfork_done;
+	wait_queue_head_t wait_chldexit;	/* where it waits for its children */
+	struct completion *vfork_done;	/* told when a vfork child leaves the parent's address space */
 	u64 utime;			/* ns, sampled by the tick */
 	u64 stime;
 	unsigned long nvcsw;		/* switches because it slept */
@@ -101,7 +107,6 @@ struct task_struct {
 	struct files_struct *files;	/* open files */
 	u64 sig_ignored;		/* signals set to SIG_IGN */
 	struct sigpending pending;
-	spinlock_t alloc_lock;
 	struct llist_head rethooks;	/* the returns that kretprobes have hooked, latest first; kept by the host */
 	int (*kthread_fn)(void *data);
 	void *kthread_data;
@@ -109,6 +114,7 @@ struct task_struct {
 
 extern struct task_struct init_task;
 extern struct task_struct *init_pid1;
+extern struct task_struct *kthreadd_task;
 extern spinlock_t tasklist_lock;
 
 #define for_each_process(p)						\
@@ -134,7 +140,6 @@ void sched_fork(struct task_struct *p);
 int try_to_wake_up(struct task_struct *p, unsigned int state, int wake_flags);
 int wake_up_process(struct task_struct *p);
 void wake_up_new_task(struct task_struct *p);
-void resched_curr_cpu(int cpu);
 unsigned int nr_running(void);
 bool idle_cpu(int cpu);
 void yield(void);
@@ -180,9 +185,12 @@ static inline void put_task_struct(struct task_struct *t)
 		__put_task_struct(t);
 }
 struct task_struct *find_task_by_vpid(pid_t nr);
+pid_t alloc_pid(void);
+int copy_thread(struct task_struct *p, const struct kernel_clone_args *args);
 void mm_release(struct task_struct *tsk);
 void set_task_comm(struct task_struct *tsk, const char *buf);
 
+void kernel_power_off(int code) __noreturn;
 void do_exit(long code) __noreturn;
 void do_group_exit(int exit_code) __noreturn;
 long kernel_wait4(pid_t upid, int __user *stat_addr, int options, void __user *ru);
@@ -190,6 +198,7 @@ long kernel_wait4(pid_t upid, int __user *stat_addr, int options, void __user *r
 struct task_struct *kthread_create(int (*threadfn)(void *data), void *data, const char *name);
 struct task_struct *kthread_run(int (*threadfn)(void *data), void *data, const char *name);
 int kthreadd(void *unused);
+int kernel_execve(const char *filename, const char *const *argv, const char *const *envp);
 
 /* The fs side's share of a task (file_table.c and friends). 0 or -errno. */
 int copy_files(unsigned long clone_flags, struct task_struct *tsk);

@@ -15,11 +15,6 @@ struct wait_queue_entry {
 };
 #define WQ_FLAG_EXCLUSIVE	1
 
-typedef struct wait_queue_head {
-	spinlock_t lock;
-	struct list_head head;
-} wait_queue_head_t;
-
 #define __WAIT_QUEUE_HEAD_INITIALIZER(name)	{ __SPIN_LOCK_UNLOCKED, LIST_HEAD_INIT((name).head) }
 #define DECLARE_WAIT_QUEUE_HEAD(name)		wait_queue_head_t name = __WAIT_QUEUE_HEAD_INITIALIZER(name)
 #define DEFINE_WAIT(name)						\
