@@ -9,19 +9,14 @@ static char kind(unsigned char type)
 static void print_long(const char *folder, struct linux_dirent64 *entry)
 {
 	char path[256];
-	size_t length = strlen(folder);
+	size_t length = strlen(folder), name_length = strlen(entry->d_name);
 	struct stat st = { 0 };
-	int fd = -1;
 
-	if (length + strlen(entry->d_name) + 2 <= sizeof(path)) {
+	if (length + name_length + 2 <= sizeof(path)) {
 		memcpy(path, folder, length);
 		path[length] = '/';
-		memcpy(path + length + 1, entry->d_name, strlen(entry->d_name) + 1);
-		fd = open(path, O_RDONLY);
-	}
-	if (fd >= 0) {
-		fstat(fd, &st);
-		close(fd);
+		memcpy(path + length + 1, entry->d_name, name_length + 1);
+		stat(path, &st);
 	}
 	dprintf(1, "%c %7ld %s\n", kind(entry->d_type), (long)st.st_size, entry->d_name);
 }

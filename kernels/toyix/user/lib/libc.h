@@ -48,6 +48,7 @@ off_t lseek(int fd, off_t offset, int whence);
 int dup2(int from, int to);
 int pipe(int fds[2]);
 int unlink(const char *path);
+int rename(const char *from, const char *to);
 int mkdir(const char *path, unsigned int mode);
 int rmdir(const char *path);
 int chdir(const char *path);
@@ -69,6 +70,7 @@ struct stat {
 	int64_t st_size;	/* 48 */
 	int64_t st_rest[11];	/* 56: block counts and times */
 };
+int stat(const char *path, struct stat *st);
 int fstat(int fd, struct stat *st);
 
 #define DT_CHR	2

@@ -26,6 +26,7 @@
 	STUB read, 0
 	STUB write, 1
 	STUB close, 3
+	STUB stat, 4
 	STUB fstat, 5
 	STUB lseek, 8
 	STUB pipe, 22
@@ -37,6 +38,7 @@
 	STUB wait4, 61
 	STUB kill, 62
 	STUB chdir, 80
+	STUB rename, 82
 	STUB mkdir, 83
 	STUB rmdir, 84
 	STUB unlink, 87
