@@ -1,7 +1,7 @@
 /*
  * The types that a tracer asks for, and the one task there is.
  *
- * No code: this file is C so that its types reach the debug information and BTF. Names and order are Linux's, for x86-64.
+ * No code: this file is C so that its types reach the debug information and BTF. Names and order are Linux's on x86-64.
  */
 
 /* The registers of whoever was interrupted, as tiny.S leaves them on the stack. Byte offsets beside the fields. */

@@ -142,16 +142,17 @@ END pause
 /* ------------------------------------------------------------------------------------------------- traps */
 
 /*
- * The CPU met an int3 (the byte 0xcc). It has pushed SS, RSP, RFLAGS, CS and RIP, which points behind the int3, and came here through the IDT.
- * We push the other registers below, so that the whole is a struct pt_regs (task.c), and pass its address on.
+ * The CPU met an int3 (the byte 0xcc). It has pushed SS, RSP, RFLAGS, CS and RIP, which points behind the int3, and came
+ * here through the IDT. We push the other registers below, so that the whole is a struct pt_regs (task.c), and pass its
+ * address on.
  */
 	.section .entry.text, "ax"
 FUNCTION asm_exc_int3
 	cld
 	pushq	$-1				/* orig_ax: this is no system call */
 	/*
-	 * Once more the six words SS ... orig_ax, as a copy below the first. iretq will use the copy; the first becomes a gap. Whoever
-	 * emulates a push writes just below the interrupted RSP, which is where the first frame lies.
+	 * Once more the six words SS ... orig_ax, as a copy below the first. iretq will use the copy; the first becomes
+	 * a gap. Whoever emulates a push writes just below the interrupted RSP, which is where the first frame lies.
 	 */
 	.rept 6
 	pushq	40(%rsp)
@@ -216,8 +217,8 @@ FUNCTION die
 END die
 
 /*
- * int kprobe_int3_handler(struct pt_regs *): in Linux the heart of kprobes, in C. Here the host plays it, so that it can be watched: the `out` is the
- * call. When %r10 comes back non-zero the host wants a function of the guest to run first.
+ * int kprobe_int3_handler(struct pt_regs *): in Linux the heart of kprobes, in C. Here the host plays it, so that it can
+ * be watched: the `out` is the call. When %r10 comes back non-zero the host wants a function of the guest to run first.
  */
 	.section .kprobes.text, "ax"
 FUNCTION kprobe_int3_handler
@@ -253,8 +254,8 @@ idt_descriptor:
 	.quad	idt
 
 /*
- * Four levels of page tables, filled in by the linker. Three things are mapped: the kernel itself, the module area behind it, and all memory at
- * 0xffff888000000000 ("direct map").
+ * Four levels of page tables, filled in by the linker. Three things are mapped: the kernel itself, the module area
+ * behind it, and all memory at 0xffff888000000000 ("direct map").
  */
 	.data
 	.balign 4096

@@ -14,7 +14,12 @@
 
 extern const char __initramfs_start[], __initramfs_end[];
 
-static struct super_block rootfs_sb = { .s_dev = MKDEV(0, 1), .s_blocksize = PAGE_SIZE, .s_magic = RAMFS_MAGIC, .s_id = "rootfs" };
+static struct super_block rootfs_sb = {
+	.s_dev = MKDEV(0, 1),
+	.s_blocksize = PAGE_SIZE,
+	.s_magic = RAMFS_MAGIC,
+	.s_id = "rootfs",
+};
 struct mount root_mount = { .mnt_parent = &root_mount, .mnt_devname = "rootfs" };
 
 /* One header, decoded. */
@@ -27,7 +32,10 @@ struct cpio_header {
 	const char *next;
 };
 
-enum { C_INO, C_MODE, C_UID, C_GID, C_NLINK, C_MTIME, C_FILESIZE, C_MAJ, C_MIN, C_RMAJ, C_RMIN, C_NAMESIZE, C_CHKSUM, C_FIELDS };
+enum {
+	C_INO, C_MODE, C_UID, C_GID, C_NLINK, C_MTIME, C_FILESIZE, C_MAJ, C_MIN, C_RMAJ, C_RMIN, C_NAMESIZE, C_CHKSUM,
+	C_FIELDS
+};
 #define CPIO_HEADER_SIZE (6 + 8 * C_FIELDS)
 
 static unsigned int __init parse_hex(const char *s)

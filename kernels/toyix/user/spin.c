@@ -1,4 +1,7 @@
-/* spin: keeps a CPU busy in user mode, for some milliseconds or (-n) for a number of turns. No system call until it ends. */
+/*
+ * spin: keeps a CPU busy in user mode, for some milliseconds or (-n) for a number of turns. It makes no system call until
+ * it ends.
+ */
 #include "libc.h"
 
 /* The machine's clock, in nanoseconds. */

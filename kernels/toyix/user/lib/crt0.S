@@ -1,5 +1,6 @@
 /*
- * crt0: the first instructions of every program. The kernel leaves argc at the stack pointer, then argv, NULL, the environment, NULL.
+ * crt0: the first instructions of every program. The kernel leaves argc at the stack pointer, then argv, NULL, the
+ * environment, NULL.
  */
 	.section .text.start, "ax"
 	.globl _start

@@ -1,6 +1,7 @@
 /*
- * System calls: the number in rax, arguments in rdi rsi rdx r10 r8 r9, the answer in rax. An answer from -4095 to -1 is an error number, negated.
- * A function's fourth argument comes in rcx, which the syscall instruction overwrites: it moves to r10.
+ * System calls: the number in rax, arguments in rdi rsi rdx r10 r8 r9, the answer in rax. An answer from -4095 to -1 is
+ * an error number, negated. A function's fourth argument comes in rcx, which the syscall instruction overwrites: it moves
+ * to r10.
  */
 	.macro STUB name, number
 	.section .text.\name, "ax"
