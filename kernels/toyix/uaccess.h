@@ -43,9 +43,9 @@ long strncpy_from_user(char *dst, const char __user *src, long count);
 long strnlen_user(const char __user *src, long count);
 
 #define get_user(x, ptr) ({							\
-	typeof(*(ptr)) __gu = 0;						\
-	long __gu_err = copy_from_user(&__gu, ptr, sizeof(__gu)) ? -EFAULT : 0;	\
-	(x) = __gu;								\
+	unsigned long __gu = 0;						\
+	long __gu_err = copy_from_user(&__gu, ptr, sizeof(*(ptr))) ? -EFAULT : 0;	\
+	(x) = (typeof(x))__gu;							\
 	__gu_err;								\
 })
 #define put_user(x, ptr) ({							\
