@@ -18,6 +18,8 @@ void __init sched_init(void)
 		rq->cpu = cpu;
 		init_cfs_rq(&rq->cfs);
 	}
+	/* The boot task borrows the kernel's own tables, as every idle task does at first. */
+	mmgrab(&init_mm);
 	init_idle(&init_task, 0);
 }
 
