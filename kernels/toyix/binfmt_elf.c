@@ -55,6 +55,9 @@ static bool elf_check(const struct elf64_hdr *ex)
 	       ex->e_phentsize == sizeof(struct elf64_phdr) && ex->e_phnum && ex->e_phnum <= MAX_PHDRS;
 }
 
+/* A linker leaves an empty segment behind where it dropped everything in it. */
+static bool is_loaded(const struct elf64_phdr *p) { return p->p_type == PT_LOAD && p->p_memsz; }
+
 static bool phdr_ok(const struct elf64_phdr *p)
 {
 	/* A page of the file is mapped as a whole, so both addresses must agree in their last 12 bits. */
@@ -163,7 +166,7 @@ int load_elf_binary(struct linux_binprm *bprm)
 	if (kernel_read(bprm->file, phdrs, size, &pos) != size)
 		return -ENOEXEC;
 	for (int i = 0; i < ex->e_phnum; i++)
-		if (phdrs[i].p_type == PT_LOAD && !phdr_ok(&phdrs[i]))
+		if (is_loaded(&phdrs[i]) && !phdr_ok(&phdrs[i]))
 			return -ENOEXEC;
 
 	retval = begin_new_exec(bprm);
@@ -175,7 +178,7 @@ int load_elf_binary(struct linux_binprm *bprm)
 	for (int i = 0; i < ex->e_phnum; i++) {
 		const struct elf64_phdr *p = &phdrs[i];
 
-		if (p->p_type != PT_LOAD)
+		if (!is_loaded(p))
 			continue;
 		retval = elf_map(bprm->file, p);
 		if (retval)
