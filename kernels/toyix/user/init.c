@@ -89,11 +89,12 @@ int main(void)
 	static char buffer[512];
 	size_t used = 0;
 	ssize_t count;
+	int console = open("/dev/console", O_RDWR);
 
-	/* The kernel starts pid 1 with no files: the lowest three numbers become the console. */
-	open("/dev/console", O_RDWR);
-	dup2(0, 1);
-	dup2(0, 2);
+	for (int fd = 0; fd < 3; fd++)
+		dup2(console, fd);
+	if (console > 2)
+		close(console);
 	dprintf(1, "toyix: init is running, a command a line\n");
 
 	/* One read may bring several lines, or a part of one. */
