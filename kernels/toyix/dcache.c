@@ -2,7 +2,7 @@
  * dcache.c: the directory entry cache. Every name that was looked up is a dentry in a hash table, so that the next
  * lookup needs no file system.
  *
- * In ramfs the dentries are also all there is of a directory: a file exists as long as its dentry does (DCACHE_PINNED).
+ * In ramfs the dentries are also all there is of a directory: a file exists as long as its dentry does.
  * A dentry without an inode ("negative") lives only while somebody holds it.
  *
  * One lock, dcache_lock, covers the hash table, every d_subdirs list and every reference count.
@@ -90,11 +90,23 @@ struct dentry *d_make_root(struct inode *root_inode)
 	return root;
 }
 
+static void __d_set_inode(struct dentry *dentry, struct inode *inode)
+{
+	dentry->d_inode = inode;
+	dentry->d_flags &= ~DCACHE_ENTRY_TYPE;
+	if (!inode)
+		dentry->d_flags |= DCACHE_MISS_TYPE;
+	else if (S_ISDIR(inode->i_mode))
+		dentry->d_flags |= DCACHE_DIRECTORY_TYPE;
+	else
+		dentry->d_flags |= S_ISREG(inode->i_mode) ? DCACHE_REGULAR_TYPE : DCACHE_SPECIAL_TYPE;
+}
+
 /* Gives a negative dentry its inode, whose reference it takes over. */
 void d_instantiate(struct dentry *dentry, struct inode *inode)
 {
 	spin_lock(&dcache_lock);
-	dentry->d_inode = inode;
+	__d_set_inode(dentry, inode);
 	spin_unlock(&dcache_lock);
 }
 
@@ -102,7 +114,7 @@ void d_instantiate(struct dentry *dentry, struct inode *inode)
 noinline void d_add(struct dentry *dentry, struct inode *inode)
 {
 	spin_lock(&dcache_lock);
-	dentry->d_inode = inode;
+	__d_set_inode(dentry, inode);
 	hlist_add_head(&dentry->d_hash, d_hash(dentry->d_parent, dentry->d_name.hash));
 	spin_unlock(&dcache_lock);
 }
@@ -154,13 +166,6 @@ noinline void dput(struct dentry *dentry)
 	}
 }
 
-void d_drop(struct dentry *dentry)
-{
-	spin_lock(&dcache_lock);
-	hlist_del_init(&dentry->d_hash);
-	spin_unlock(&dcache_lock);
-}
-
 /* The file behind the name was removed. If others still use it the name goes, if not the inode goes. */
 noinline void d_delete(struct dentry *dentry)
 {
@@ -169,7 +174,7 @@ noinline void d_delete(struct dentry *dentry)
 	spin_lock(&dcache_lock);
 	if (dentry->d_lockref.count == 1) {
 		inode = dentry->d_inode;
-		dentry->d_inode = NULL;
+		__d_set_inode(dentry, NULL);
 	} else {
 		hlist_del_init(&dentry->d_hash);
 	}

@@ -41,9 +41,18 @@ struct dentry {
 	struct list_head d_child;	/* in the parent's d_subdirs */
 	struct list_head d_subdirs;
 };
-#define DCACHE_PINNED	1u		/* ramfs keeps a reference for as long as the file exists */
+/* d_flags: what d_inode is, so that a walk need not look into it. */
+#define DCACHE_MISS_TYPE	0x00000000u
+#define DCACHE_DIRECTORY_TYPE	0x00200000u
+#define DCACHE_REGULAR_TYPE	0x00400000u
+#define DCACHE_SPECIAL_TYPE	0x00500000u
+#define DCACHE_ENTRY_TYPE	0x00700000u
 
 static inline bool d_is_negative(const struct dentry *dentry) { return !dentry->d_inode; }
+static inline bool d_is_dir(const struct dentry *dentry)
+{
+	return (dentry->d_flags & DCACHE_ENTRY_TYPE) == DCACHE_DIRECTORY_TYPE;
+}
 static inline bool d_unhashed(const struct dentry *dentry) { return !dentry->d_hash.pprev; }
 
 u32 full_name_hash(const struct dentry *salt, const char *name, unsigned int len);
@@ -52,7 +61,6 @@ struct dentry *d_alloc_pseudo(struct super_block *sb, const struct qstr *name);
 struct dentry *d_make_root(struct inode *root_inode);
 void d_instantiate(struct dentry *dentry, struct inode *inode);
 void d_add(struct dentry *dentry, struct inode *inode);
-void d_drop(struct dentry *dentry);
 void d_delete(struct dentry *dentry);
 void d_move(struct dentry *dentry, struct dentry *target);
 struct dentry *__d_lookup(const struct dentry *parent, const struct qstr *name);

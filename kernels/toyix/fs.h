@@ -160,7 +160,6 @@ static inline struct inode *file_inode(const struct file *file) { return file->f
 static inline struct inode *d_inode(const struct dentry *dentry) { return dentry->d_inode; }
 static inline void inode_lock(struct inode *inode) { mutex_lock(&inode->i_rwsem); }
 static inline void inode_unlock(struct inode *inode) { mutex_unlock(&inode->i_rwsem); }
-static inline bool d_is_dir(const struct dentry *d) { return d->d_inode && S_ISDIR(d->d_inode->i_mode); }
 
 /* inode.c */
 struct inode *new_inode(struct super_block *sb, umode_t mode);
@@ -182,7 +181,6 @@ struct filename *getname_kernel(const char *filename);
 void putname(struct filename *name);
 int filename_lookup(int dfd, struct filename *name, unsigned int flags, struct path *path);
 int user_path_at(int dfd, const char __user *name, unsigned int flags, struct path *path);
-int kern_path(const char *name, unsigned int flags, struct path *path);
 struct dentry *kern_path_create(const char *name, struct path *path);
 void done_path_create(struct path *path, struct dentry *dentry);
 int vfs_create(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode, bool want_excl);
@@ -219,7 +217,6 @@ struct open_flags {
 };
 struct file *do_filp_open(int dfd, struct filename *pathname, const struct open_flags *op);
 struct file *filp_open(const char *filename, int flags, umode_t mode);
-struct file *open_exec(const char *name);
 int vfs_open(const struct path *path, struct file *file);
 int do_dentry_open(struct file *f, struct inode *inode);
 int do_truncate(struct dentry *dentry, loff_t length);
@@ -244,7 +241,6 @@ struct file *fget(unsigned int fd);
 ssize_t vfs_read(struct file *file, char __user *buf, size_t count, loff_t *pos);
 ssize_t vfs_write(struct file *file, const char __user *buf, size_t count, loff_t *pos);
 ssize_t kernel_read(struct file *file, void *buf, size_t count, loff_t *pos);
-ssize_t kernel_write(struct file *file, const void *buf, size_t count, loff_t *pos);
 ssize_t vfs_readv(struct file *file, const struct iovec __user *vec, unsigned long vlen, loff_t *pos);
 ssize_t vfs_writev(struct file *file, const struct iovec __user *vec, unsigned long vlen, loff_t *pos);
 loff_t vfs_llseek(struct file *file, loff_t offset, int whence);

@@ -298,12 +298,3 @@ noinline int user_path_at(int dfd, const char __user *name, unsigned int flags, 
 	putname(filename);
 	return error;
 }
-
-int kern_path(const char *name, unsigned int flags, struct path *path)
-{
-	struct filename *filename = getname_kernel(name);
-	int error = filename_lookup(AT_FDCWD, filename, flags, path);
-
-	putname(filename);
-	return error;
-}

@@ -91,24 +91,6 @@ struct file *filp_open(const char *filename, int flags, umode_t mode)
 	return file;
 }
 
-/* Opens a program: a regular file that may be executed, not necessarily read. */
-noinline struct file *open_exec(const char *filename)
-{
-	static const struct open_flags op = {
-		.open_flag = O_RDONLY | __FMODE_EXEC,
-		.acc_mode = MAY_EXEC,
-		.lookup_flags = LOOKUP_OPEN | LOOKUP_FOLLOW,
-	};
-	struct filename *name = getname_kernel(filename);
-	struct file *file;
-
-	if (IS_ERR(name))
-		return (struct file *)name;
-	file = do_filp_open(AT_FDCWD, name, &op);
-	putname(name);
-	return file;
-}
-
 noinline long do_sys_openat2(int dfd, const char __user *filename, struct open_how *how)
 {
 	struct open_flags op;

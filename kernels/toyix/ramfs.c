@@ -256,8 +256,8 @@ static noinline int ramfs_mknod(struct user_namespace *ns, struct inode *dir, st
 	if (!inode)
 		return -ENOSPC;
 	d_instantiate(dentry, inode);
+	/* This reference keeps the file in the dentry cache until simple_unlink() gives it back. */
 	dget(dentry);
-	dentry->d_flags |= DCACHE_PINNED;
 	dir->i_mtime = dir->i_ctime = current_time(dir);
 	return 0;
 }
@@ -278,14 +278,12 @@ static noinline int ramfs_mkdir(struct user_namespace *ns, struct inode *dir, st
 	return error;
 }
 
-/* Gives the reference back that kept the file in the dentry cache. */
 static noinline int simple_unlink(struct inode *dir, struct dentry *dentry)
 {
 	struct inode *inode = d_inode(dentry);
 
 	inode->i_nlink--;
 	dir->i_mtime = dir->i_ctime = inode->i_ctime = current_time(dir);
-	dentry->d_flags &= ~DCACHE_PINNED;
 	dput(dentry);
 	return 0;
 }

@@ -22,10 +22,10 @@ static ssize_t new_sync_read(struct file *file, void *buf, size_t count, loff_t 
 	return ret;
 }
 
-static ssize_t new_sync_write(struct file *file, const void *buf, size_t count, loff_t *pos, int type)
+static ssize_t new_sync_write(struct file *file, const void __user *buf, size_t count, loff_t *pos)
 {
 	struct iovec iov = { (void *)buf, count };
-	struct iov_iter iter = { .iter_type = type, .data_source = true, .count = count, .iov = &iov, .nr_segs = 1 };
+	struct iov_iter iter = { .iter_type = ITER_IOVEC, .data_source = true, .count = count, .iov = &iov, .nr_segs = 1 };
 	struct kiocb kiocb = { file, pos ? *pos : 0 };
 	ssize_t ret = file->f_op->write_iter(&kiocb, &iter);
 
@@ -69,7 +69,7 @@ noinline ssize_t vfs_write(struct file *file, const char __user *buf, size_t cou
 	count = min(count, MAX_RW_COUNT);
 	if (file->f_op->write)
 		return file->f_op->write(file, buf, count, pos);
-	return new_sync_write(file, buf, count, pos, ITER_IOVEC);
+	return new_sync_write(file, buf, count, pos);
 }
 
 /* For the kernel's own reading, of programs above all. */
@@ -82,17 +82,6 @@ noinline ssize_t kernel_read(struct file *file, void *buf, size_t count, loff_t 
 	if (!(file->f_mode & FMODE_READ) || !file->f_op->read_iter)
 		return -EINVAL;
 	return new_sync_read(file, buf, count, pos, ITER_KVEC);
-}
-
-noinline ssize_t kernel_write(struct file *file, const void *buf, size_t count, loff_t *pos)
-{
-	ssize_t ret = rw_verify_area(pos, count);
-
-	if (ret)
-		return ret;
-	if (!(file->f_mode & FMODE_WRITE) || !file->f_op->write_iter)
-		return -EINVAL;
-	return new_sync_write(file, buf, count, pos, ITER_KVEC);
 }
 
 /* Pipes and the console have no position. */
