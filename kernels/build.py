@@ -273,6 +273,8 @@ def build_image(tools: Tools, folder: Path, out: Path) -> Path:
         objects.append(build_initramfs(tools, folder, out))
     linked, btf, image = out / "vmlinux", out / "vmlinux.btf", out / f"{folder.name}.elf"
     run([tools.ld, *LINK_FLAGS, "-T", linker_script(folder), "-o", linked, *objects], out)
+    # pahole writes over an old file without cutting it off.
+    btf.unlink(missing_ok=True)
     run([tools.pahole, f"--btf_encode_detached={btf}", linked], out)
     # BTF is added by objcopy and not by `pahole -J`, which would want llvm-objcopy.
     run([tools.objcopy, "--add-section", f".BTF={btf}", "--set-section-flags", ".BTF=readonly,data",
