@@ -7,6 +7,7 @@
 #include "printk.h"
 #include "string.h"
 #include "syscalls.h"
+#include "trace.h"
 
 #define MAX_ARG_STRINGS	256
 
@@ -126,8 +127,10 @@ static noinline int exec_binprm(struct linux_binprm *bprm)
 	if (n < 0)
 		return n;
 	n = load_elf_binary(bprm);
-	if (!n)
+	if (!n) {
+		trace_sched_process_exec(current, current->pid, bprm->filename);
 		hc_mark(HC_MARK_TASK_EXEC, current, 0);
+	}
 	return n;
 }
 

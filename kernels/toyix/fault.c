@@ -7,6 +7,7 @@
 #include "printk.h"
 #include "processor.h"
 #include "sched.h"
+#include "trace.h"
 #include "uaccess.h"
 
 #define X86_PF_PROT	1	/* the page is there, the right is not */
@@ -105,6 +106,10 @@ static noinline void do_user_addr_fault(struct pt_regs *regs, unsigned long erro
 
 static __always_inline void handle_page_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 {
+	if (user_mode(regs))
+		trace_page_fault_user(address, regs, error_code);
+	else
+		trace_page_fault_kernel(address, regs, error_code);
 	if (address >= TASK_SIZE_MAX)
 		do_kern_addr_fault(regs, error_code, address);
 	else

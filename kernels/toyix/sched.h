@@ -116,6 +116,7 @@ extern struct task_struct init_task;
 extern struct task_struct *init_pid1;
 extern struct task_struct *kthreadd_task;
 extern spinlock_t tasklist_lock;
+DECLARE_PER_CPU(unsigned long, process_counts);
 
 #define for_each_process(p)						\
 	for (p = &init_task; (p = list_entry(p->tasks.next, struct task_struct, tasks)) != &init_task; )

@@ -4,11 +4,13 @@
  */
 #include "printk.h"
 #include "processor.h"
+#include "trace.h"
 #include "wait.h"
 
 #define COM1		0x3f8
 #define COM1_LSR	0x3fd
 #define LSR_DATA_READY	1
+#define SERIAL_IRQ	4	/* a PC's number for the first serial port, which tools print */
 
 #define CTRL_C		3
 #define CTRL_D		4	/* stays in the buffer as an end of line that is not delivered: read() returns what is there */
@@ -55,6 +57,7 @@ static void receive(char c)
 
 DEFINE_IDTENTRY_SYSVEC(sysvec_serial_interrupt)
 {
+	trace_irq_handler_entry(SERIAL_IRQ, "ttyS0");
 	while (inb(COM1_LSR) & LSR_DATA_READY) {
 		char c = inb(COM1);
 
@@ -65,6 +68,7 @@ DEFINE_IDTENTRY_SYSVEC(sysvec_serial_interrupt)
 	}
 	if (input_lines)
 		wake_up_interruptible(&input_wait);
+	trace_irq_handler_exit(SERIAL_IRQ, "ttyS0", 1);
 }
 
 ssize_t console_read(char *buf, size_t count)
