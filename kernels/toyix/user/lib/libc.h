@@ -90,6 +90,9 @@ struct timespec {
 	int64_t tv_sec;
 	int64_t tv_nsec;
 };
+#define NSEC_PER_SEC	1000000000L
+#define CLOCK_MONOTONIC	1
+int clock_gettime(int clock, struct timespec *now);
 int nanosleep(const struct timespec *want, struct timespec *left);
 
 /* Strings */

@@ -46,6 +46,7 @@
 	STUB sync, 162
 	STUB sys_reboot, 169
 	STUB getdents64, 217
+	STUB clock_gettime, 228
 	STUB _exit, 231
 	STUB openat, 257
 
