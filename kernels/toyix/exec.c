@@ -65,10 +65,12 @@ void set_task_comm(struct task_struct *tsk, const char *buf)
 static int exec_mmap(struct mm_struct *mm)
 {
 	struct task_struct *tsk = current;
-	struct mm_struct *old_mm = tsk->mm, *active_mm = tsk->active_mm;
+	struct mm_struct *old_mm = tsk->mm, *active_mm;
 
 	mm_release(tsk);
+	/* What a kernel thread borrows changes with every switch. */
 	local_irq_disable();
+	active_mm = tsk->active_mm;
 	tsk->active_mm = tsk->mm = mm;
 	load_cr3(mm->pgd);
 	local_irq_enable();

@@ -18,7 +18,7 @@
 DECLARE_PER_CPU(unsigned long, current_kprobe);
 
 /* A fault by the instruction that a kprobe runs in its place belongs to the original address; only the host can tell. */
-static bool kprobe_page_fault(struct pt_regs *regs, int trapnr)
+nokprobe_inline bool kprobe_page_fault(struct pt_regs *regs, int trapnr)
 {
 	return !user_mode(regs) && this_cpu_read(current_kprobe) && kprobe_fault_handler(regs, trapnr);
 }
@@ -60,6 +60,7 @@ static noinline void do_kern_addr_fault(struct pt_regs *regs, unsigned long erro
 		return;
 	bad_area_nosemaphore(regs, error_code, address, SIGSEGV);
 }
+NOKPROBE_SYMBOL(do_kern_addr_fault);
 
 static bool access_error(unsigned long error_code, struct vm_area_struct *vma)
 {
@@ -103,6 +104,7 @@ static noinline void do_user_addr_fault(struct pt_regs *regs, unsigned long erro
 	else if (fault & VM_FAULT_SIGBUS)
 		bad_area_nosemaphore(regs, error_code, address, SIGBUS);
 }
+NOKPROBE_SYMBOL(do_user_addr_fault);
 
 static __always_inline void handle_page_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 {

@@ -1,5 +1,4 @@
 /* fork.c: making tasks and address spaces, and unmaking them. */
-#include "hypercalls.h"
 #include "mm.h"
 #include "printk.h"
 #include "string.h"

@@ -108,8 +108,6 @@ struct task_struct {
 	u64 sig_ignored;		/* signals set to SIG_IGN */
 	struct sigpending pending;
 	struct llist_head rethooks;	/* the returns that kretprobes have hooked, latest first; kept by the host */
-	int (*kthread_fn)(void *data);
-	void *kthread_data;
 };
 
 extern struct task_struct init_task;

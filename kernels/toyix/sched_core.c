@@ -320,6 +320,8 @@ void preempt_schedule(void)
 	} while (need_resched());
 }
 
+NOKPROBE_SYMBOL(preempt_schedule);
+
 /* From the return path of an interrupt, with interrupts off. */
 void preempt_schedule_irq(void)
 {
@@ -331,6 +333,7 @@ void preempt_schedule_irq(void)
 		preempt_enable_no_resched();
 	} while (need_resched());
 }
+NOKPROBE_SYMBOL(preempt_schedule_irq);
 
 void scheduler_tick(void)
 {
