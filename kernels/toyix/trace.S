@@ -49,5 +49,7 @@ __tracepoint_\name:
 	DEFINE_TRACE hrtimer_cancel
 	DEFINE_TRACE hrtimer_expire_entry
 	DEFINE_TRACE hrtimer_expire_exit
+	DEFINE_TRACE workqueue_execute_start
+	DEFINE_TRACE workqueue_execute_end
 
 	.section .note.GNU-stack, "", @progbits

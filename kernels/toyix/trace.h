@@ -26,6 +26,7 @@ struct tracepoint {
 
 struct task_struct;
 struct hrtimer;
+struct work_struct;
 
 DECLARE_TRACE(sys_enter, TP(struct pt_regs *regs, long id), TP(regs, id))
 DECLARE_TRACE(sys_exit, TP(struct pt_regs *regs, long ret), TP(regs, ret))
@@ -56,5 +57,7 @@ DECLARE_TRACE(hrtimer_start, TP(struct hrtimer *timer), TP(timer))
 DECLARE_TRACE(hrtimer_cancel, TP(struct hrtimer *timer), TP(timer))
 DECLARE_TRACE(hrtimer_expire_entry, TP(struct hrtimer *timer, s64 now), TP(timer, now))
 DECLARE_TRACE(hrtimer_expire_exit, TP(struct hrtimer *timer), TP(timer))
+DECLARE_TRACE(workqueue_execute_start, TP(struct work_struct *work), TP(work))
+DECLARE_TRACE(workqueue_execute_end, TP(struct work_struct *work), TP(work))
 
 #endif
