@@ -107,7 +107,7 @@ def test_no_memory_is_lost() -> None:
         return int(struct.unpack("<Q", raw)[0])
 
     # A slab that happens to be half full may hold a page more.
-    assert abs(free_pages(1) - free_pages(6)) <= 4
+    assert free_pages(8) >= free_pages(2) - 4
 
 
 def image_symbols() -> dict[str, int]:
