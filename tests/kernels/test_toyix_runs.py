@@ -68,6 +68,7 @@ def output_of(*commands: str, cpus: int = 1) -> str:
         (["rm /tmp"], "rm: /tmp: Is a directory\n"),
         (["dd if=/dev/zero of=/tmp/f bs=64k count=40 status=none"], "dd: /tmp/f: File too large\n"),
         (["ls /dev"], "console\nnull\nzero\n"),
+        (["usertests"], "usertests: ok\n"),
         (["spin 5", "sleep 0.02 &", "spin -n 1000"], ""),
     ],
 )
