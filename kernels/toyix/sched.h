@@ -108,14 +108,13 @@ struct task_struct {
 	u64 sig_ignored;		/* signals set to SIG_IGN */
 	struct sigpending pending;
 	struct llist_head rethooks;	/* the returns that kretprobes have hooked, latest first; kept by the host */
-	int (*kthread_fn)(void *data);
-	void *kthread_data;
 };
 
 extern struct task_struct init_task;
 extern struct task_struct *init_pid1;
 extern struct task_struct *kthreadd_task;
 extern spinlock_t tasklist_lock;
+DECLARE_PER_CPU(unsigned long, process_counts);
 
 #define for_each_process(p)						\
 	for (p = &init_task; (p = list_entry(p->tasks.next, struct task_struct, tasks)) != &init_task; )
