@@ -83,9 +83,10 @@ class Line:
         self.at += 1
         return token
 
-    def found(self) -> str:
-        """The next token as an error message names it."""
-        return f"{self.peek.text!r}" if self.peek.kind != "end" else "the end of the line"
+    def misfit(self, expected: str) -> AsmError:
+        """The next token, or the line's end, is not what should stand there."""
+        found = f"{self.peek.text!r} does not fit here" if self.peek.kind != "end" else "the line ends too early"
+        return self.error(found, expected=expected)
 
     def take(self, text: str) -> bool:
         """Step over this token if it stands here."""
@@ -98,12 +99,12 @@ class Line:
         """Step over exactly these tokens; AsmError if they are not there."""
         for text in texts:
             if not self.take(text):
-                raise self.error(f"{self.found()} does not fit here", expected=f"{text!r}")
+                raise self.misfit(f"{text!r}")
 
     def word(self, expected: str) -> Token:
         """A word; AsmError that says what was expected."""
         if self.peek.kind != "word":
-            raise self.error(f"{self.found()} does not fit here", expected=expected)
+            raise self.misfit(expected)
         return self.next()
 
     def integer(self, expected: str = "a number") -> int:
@@ -112,13 +113,13 @@ class Line:
         if sign == 1:
             self.take("+")
         if self.peek.kind != "num":
-            raise self.error(f"{self.found()} does not fit here", expected=expected)
+            raise self.misfit(expected)
         return sign * int(self.next().text, 0)
 
     def finish(self) -> None:
         """AsmError if anything is left on the line."""
         if self.peek.kind != "end":
-            raise self.error(f"{self.found()} is left over", expected="the end of the line")
+            raise self.error(f"{self.peek.text!r} is left over", expected="the end of the line")
 
 
 def register(word: str) -> tuple[str, int] | None:

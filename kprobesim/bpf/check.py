@@ -142,7 +142,7 @@ def _check_helper(insn: Insn, index: int, helpers: Container[int] | None) -> Non
         raise _refuse(f"invalid func {helper_text(insn.imm)}", index)
     if insn.imm == 0 or (helpers is not None and insn.imm not in helpers):
         raise _refuse(
-            f"unknown func {helper_text(insn.imm)}", index, hint="This helper is not offered to programs of this kind."
+            f"unknown func {helper_text(insn.imm)}", index, hint="No such helper is here for programs of this type."
         )
 
 

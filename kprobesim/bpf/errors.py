@@ -60,6 +60,10 @@ class LoadError(LinuxError):
         super().__init__(errno, message, hint=hint)
         self.insn = insn
 
+    def __str__(self) -> str:
+        said = ". ".join(part for part in (self.message, self.hint) if part)
+        return f"{self.errno.text} (-{self.errno.name}): {said}"
+
 
 class MemoryFault(KprobesimError):
     """An access outside the guest memory that BPF may touch.

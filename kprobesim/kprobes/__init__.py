@@ -15,6 +15,8 @@ from kprobesim.kprobes.kprobe import (
     KprobeCtlblk,
     KprobeFlag,
     KprobeStatus,
+    PostHandler,
+    PreHandler,
 )
 from kprobesim.kprobes.manager import KprobeManager
 from kprobesim.kprobes.pt_regs import PT_REGS_FIELDS, PT_REGS_SIZE, PtRegs
@@ -38,6 +40,8 @@ __all__ = [
     "KprobeStatus",
     "Kprobes",
     "Kretprobe",
+    "PostHandler",
+    "PreHandler",
     "PtRegs",
     "RethookNode",
     "Rethooks",

@@ -1,1 +1,39 @@
-"""One experiment on one reversible clock: machine, kernel, probes and programs. The public API."""
+"""One experiment on one reversible clock: machine, kernel, probes and programs. The public API.
+
+::
+
+    lab = Lab.open("toyix")
+    lab.load_program(text, "by_pid")
+    lab.attach("by_pid", "vfs_read")
+    lab.type("cat /etc/motd")
+    lab.run(until=["kprobe.hit"])
+    lab.step(Grain.PHASE, back=True)
+    print(lab.narrate(lab.last_event, "en").what)
+"""
+
+from kprobesim.lab.kinds import EVENT_KINDS
+from kprobesim.lab.lab import Lab
+from kprobesim.lab.motion import Grain
+from kprobesim.lab.narration import Narration
+from kprobesim.lab.phases import Phase
+from kprobesim.lab.profiles import Profile
+from kprobesim.lab.views import BpfView, CodeLine, KprobeView, MapView, ProbeView, StackWord
+from kprobesim.machine import Event, Moment, Stop
+
+__all__ = [
+    "EVENT_KINDS",
+    "BpfView",
+    "CodeLine",
+    "Event",
+    "Grain",
+    "KprobeView",
+    "Lab",
+    "MapView",
+    "Moment",
+    "Narration",
+    "Phase",
+    "ProbeView",
+    "Profile",
+    "StackWord",
+    "Stop",
+]

@@ -75,12 +75,11 @@ class Engine:
 
     def __init__(self, ram: PhysicalMemory, events: EngineEvents, *, counting_hook: bool = False) -> None:
         self._uc = Uc(UC_ARCH_X86, UC_MODE_64)
-        # No address ends a run. The engine translates an end address, and remembers the page fault as if it were the
-        # guest's, so there had better be none.
-        self._uc.ctl_exits_enabled(True)
-        self._uc.ctl_set_exits([])
         self.handle = self._uc._uch
         self._uc.mem_map_ptr(0, ram.size, UC_PROT_ALL, ram.host_address)
+        # Runs end by count, never by address. With an address the engine would look for the code there before each run,
+        # and the page fault of that look-up would turn the guest's next one into a double fault.
+        self._uc.ctl_exits_enabled(True)
         self._events = events
         self._failure: BaseException | None = None
         self._limit = 0

@@ -341,7 +341,7 @@ def test_changed_code_is_seen_by_every_engine_at_once(cpus: int) -> None:
     machine, guest = poked(cpus)
     machine.run(20_000)
     place = guest.address("loop")
-    machine.text_poke(place, b"\x48\xff\xc8", "loop")  # dec %rax
+    machine.text_poke(place, b"\x48\xff\xc8", symbol="loop")  # dec %rax
     before = [machine.registers(number) for number in range(cpus)]
     machine.run(40_000)
     after = [machine.registers(number) for number in range(cpus)]
@@ -356,7 +356,7 @@ def test_going_back_over_a_change_of_code_runs_the_old_code() -> None:
     timeline = Timeline(machine)
     timeline.run(1_000)
     old = machine.registers()
-    timeline.input("poke", lambda: machine.text_poke(guest.address("loop"), b"\x48\xff\xc8", "loop"))
+    timeline.input("poke", lambda: machine.text_poke(guest.address("loop"), b"\x48\xff\xc8", symbol="loop"))
     timeline.run(2_000)
     timeline.seek(Moment(900))
     timeline.seek(Moment(1_000))

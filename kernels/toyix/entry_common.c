@@ -1,0 +1,88 @@
+/*
+ * entry_common.c: what happens between an entry stub and the handler proper, and on the way back. (Linux:
+ * kernel/entry/common.c.) On the way to user mode everything that was put off is done: rescheduling, signals.
+ */
+#include "processor.h"
+#include "sched.h"
+
+static void exit_to_user_mode_loop(struct pt_regs *regs, unsigned long ti_work)
+{
+	do {
+		local_irq_enable();
+		if (ti_work & _TIF_NEED_RESCHED)
+			schedule();
+		if (ti_work & _TIF_SIGPENDING)
+			get_signal(regs);
+		/* Off before the flags are read again: a wake-up after that comes as an interrupt in user mode. */
+		local_irq_disable();
+		ti_work = READ_ONCE(current_thread_info()->flags);
+	} while (ti_work & (_TIF_NEED_RESCHED | _TIF_SIGPENDING));
+}
+
+static noinline void exit_to_user_mode_prepare(struct pt_regs *regs)
+{
+	unsigned long ti_work = READ_ONCE(current_thread_info()->flags);
+
+	if (ti_work & (_TIF_NEED_RESCHED | _TIF_SIGPENDING))
+		exit_to_user_mode_loop(regs, ti_work);
+}
+
+noinstr void syscall_exit_to_user_mode(struct pt_regs *regs)
+{
+	local_irq_disable();
+	exit_to_user_mode_prepare(regs);
+}
+
+noinstr void irqentry_enter_from_user_mode(struct pt_regs *regs)
+{
+}
+
+noinstr void irqentry_exit_to_user_mode(struct pt_regs *regs)
+{
+	exit_to_user_mode_prepare(regs);
+}
+
+noinstr void irqentry_enter(struct pt_regs *regs)
+{
+	if (user_mode(regs))
+		irqentry_enter_from_user_mode(regs);
+}
+
+/* The kernel is preemptible: an interrupt that made a more urgent task runnable switches to it here. */
+static void irqentry_exit_cond_resched(void)
+{
+	if (!preempt_count() && need_resched())
+		preempt_schedule_irq();
+}
+
+noinstr void irqentry_exit(struct pt_regs *regs)
+{
+	if (user_mode(regs)) {
+		local_irq_disable();
+		irqentry_exit_to_user_mode(regs);
+	} else if (regs->flags & X86_EFLAGS_IF) {
+		local_irq_disable();
+		irqentry_exit_cond_resched();
+	}
+}
+
+/* An int3 can hit anywhere, also with interrupts on or inside the scheduler: no preemption, no sleeping, as in an NMI. */
+noinstr void irqentry_nmi_enter(struct pt_regs *regs)
+{
+	__preempt_count_add(NMI_OFFSET + HARDIRQ_OFFSET);
+}
+
+noinstr void irqentry_nmi_exit(struct pt_regs *regs)
+{
+	__preempt_count_sub(NMI_OFFSET + HARDIRQ_OFFSET);
+}
+
+void irq_enter_rcu(void)
+{
+	__preempt_count_add(HARDIRQ_OFFSET);
+}
+
+void irq_exit_rcu(void)
+{
+	__preempt_count_sub(HARDIRQ_OFFSET);
+}

@@ -1,0 +1,61 @@
+/* hypercalls.h: the board's private port, and the numbers that this image binds to symbols (section .hypercalls, kprobes.S). */
+#ifndef _HYPERCALLS_H
+#define _HYPERCALLS_H
+
+#define HC_PORT			0xb8
+
+/* The board's own. */
+#define HC_RESUME		0
+#define HC_CLOCK		1
+#define HC_CPU_UP		2
+#define HC_SEND_IPI		3
+#define HC_POWER_OFF		4
+#define HC_PANIC		5
+#define HC_MARK			6
+
+#define HC_MARK_SCHED_SWITCH	1
+#define HC_MARK_TASK_NEW	2
+#define HC_MARK_TASK_EXEC	3
+#define HC_MARK_TASK_EXIT	4
+#define HC_MARK_BOOT_DONE	5
+
+/* The kprobe core, played by the host. */
+#define HC_KPROBE_INT3_HANDLER		16
+#define HC_KPROBE_DEBUG_HANDLER		17
+#define HC_KPROBE_FAULT_HANDLER		18
+#define HC_RETHOOK_TRAMPOLINE_HANDLER	19
+#define HC_POKE_INT3_HANDLER		20
+#define HC_OPTIMIZED_CALLBACK		21
+#define HC_KPROBE_FTRACE_HANDLER	22
+#define HC_BPF_HELPER_CALL		23
+
+/* The tracepoints, in the order of trace.S. */
+#define HC_FIRST_TRACEPOINT		32
+
+#ifndef __ASSEMBLER__
+#include "compiler.h"
+#include "ptrace.h"
+
+/* For calls that never ask the guest to call something back, so r10 need not be looked at. */
+static __always_inline unsigned long hypercall(unsigned int nr, unsigned long a, unsigned long b, unsigned long c)
+{
+	unsigned long ret = nr;
+
+	__asm__ __volatile__("out %%eax, %1"
+			     : "+a"(ret)
+			     : "N"(HC_PORT), "D"(a), "S"(b), "d"(c)
+			     : "r10", "memory");
+	return ret;
+}
+
+#define hc_mark(kind, a, b)	hypercall(HC_MARK, kind, (unsigned long)(a), (unsigned long)(b))
+
+int kprobe_int3_handler(struct pt_regs *regs);
+int kprobe_debug_handler(struct pt_regs *regs);
+int kprobe_fault_handler(struct pt_regs *regs, int trapnr);
+unsigned long rethook_trampoline_handler(struct pt_regs *regs, unsigned long frame);
+int poke_int3_handler(struct pt_regs *regs);
+void kprobe_ftrace_handler(unsigned long ip, unsigned long parent_ip, struct pt_regs *regs);
+#endif
+
+#endif

@@ -1,0 +1,40 @@
+/* signal.h: signals. Only default actions and SIG_IGN: a signal kills or does nothing. */
+#ifndef _SIGNAL_H
+#define _SIGNAL_H
+
+#include "thread_info.h"
+
+#define SIGHUP		1
+#define SIGINT		2
+#define SIGQUIT		3
+#define SIGILL		4
+#define SIGTRAP		5
+#define SIGABRT		6
+#define SIGBUS		7
+#define SIGFPE		8
+#define SIGKILL		9
+#define SIGUSR1		10
+#define SIGSEGV		11
+#define SIGUSR2		12
+#define SIGPIPE		13
+#define SIGALRM		14
+#define SIGTERM		15
+#define SIGCHLD		17
+#define SIGCONT		18
+#define SIGSTOP		19
+#define SIGURG		23
+#define SIGWINCH	28
+#define _NSIG		64
+
+#define sigmask(sig)	(1ULL << ((sig) - 1))
+
+int do_send_sig_info(int sig, struct task_struct *p);
+int send_sig(int sig, struct task_struct *p);
+void force_sig(int sig);
+void get_signal(struct pt_regs *regs);
+bool sig_fatal(struct task_struct *p, int sig);
+
+#define signal_pending(p)	test_ti_thread_flag((struct thread_info *)(p), TIF_SIGPENDING)
+#define fatal_signal_pending(p)	signal_pending(p)
+
+#endif

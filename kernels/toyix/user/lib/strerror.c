@@ -1,0 +1,43 @@
+/* strerror.c: texts for the errors that toyix gives. */
+#include "libc.h"
+
+static const char *const texts[] = {
+	[1] = "Operation not permitted",
+	[2] = "No such file or directory",
+	[3] = "No such process",
+	[4] = "Interrupted system call",
+	[5] = "Input/output error",
+	[7] = "Argument list too long",
+	[8] = "Exec format error",
+	[9] = "Bad file descriptor",
+	[10] = "No child processes",
+	[11] = "Resource temporarily unavailable",
+	[12] = "Cannot allocate memory",
+	[13] = "Permission denied",
+	[14] = "Bad address",
+	[16] = "Device or resource busy",
+	[17] = "File exists",
+	[19] = "No such device",
+	[20] = "Not a directory",
+	[21] = "Is a directory",
+	[22] = "Invalid argument",
+	[23] = "Too many open files in system",
+	[24] = "Too many open files",
+	[25] = "Inappropriate ioctl for device",
+	[27] = "File too large",
+	[28] = "No space left on device",
+	[29] = "Illegal seek",
+	[30] = "Read-only file system",
+	[32] = "Broken pipe",
+	[34] = "Numerical result out of range",
+	[36] = "File name too long",
+	[38] = "Function not implemented",
+	[39] = "Directory not empty",
+};
+
+const char *strerror(int error)
+{
+	if (error <= 0 || (size_t)error >= sizeof(texts) / sizeof(texts[0]) || !texts[error])
+		return "Unknown error";
+	return texts[error];
+}

@@ -1,0 +1,58 @@
+/* ls: names in folders; -l adds the kind and the size. */
+#include "libc.h"
+
+static char kind(unsigned char type)
+{
+	return type == DT_DIR ? 'd' : type == DT_CHR ? 'c' : '-';
+}
+
+static void print_long(const char *folder, struct linux_dirent64 *entry)
+{
+	char path[256];
+	size_t length = strlen(folder), name_length = strlen(entry->d_name);
+	struct stat st = { 0 };
+
+	if (length + name_length + 2 <= sizeof(path)) {
+		memcpy(path, folder, length);
+		path[length] = '/';
+		memcpy(path + length + 1, entry->d_name, name_length + 1);
+		stat(path, &st);
+	}
+	dprintf(1, "%c %7ld %s\n", kind(entry->d_type), (long)st.st_size, entry->d_name);
+}
+
+static int list(const char *folder, int is_long)
+{
+	static char buffer[1024];
+	int fd = open(folder, O_RDONLY | O_DIRECTORY);
+	ssize_t count;
+
+	if (fd < 0)
+		return complain("ls", folder);
+	while ((count = getdents64(fd, buffer, sizeof(buffer))) > 0)
+		for (ssize_t at = 0; at < count;) {
+			struct linux_dirent64 *entry = (void *)(buffer + at);
+
+			at += entry->d_reclen;
+			if (entry->d_name[0] == '.')
+				continue;
+			if (is_long)
+				print_long(folder, entry);
+			else
+				dprintf(1, "%s\n", entry->d_name);
+		}
+	close(fd);
+	return count < 0 ? complain("ls", folder) : 0;
+}
+
+int main(int argc, char *argv[])
+{
+	int is_long = argc > 1 && !strcmp(argv[1], "-l");
+	int failed = 0, n = 1 + is_long;
+
+	if (n == argc)
+		return list(".", is_long);
+	for (; n < argc; n++)
+		failed |= list(argv[n], is_long);
+	return failed;
+}
