@@ -22,6 +22,7 @@ IST_TOP, STACK_TOP, RSP0 = 0x24000, 0x28000, 0x2C000
 CODE: Final = 0x30000
 USER_CODE, USER_STACK_TOP = 0x40000, 0x42000
 DATA: Final = 0x50000
+HIGH_PHYSICAL: Final = 0x100000
 PRESENT, WRITABLE, USER = 1, 2, 4
 NO_EXECUTE: Final = 1 << 63
 KERNEL_PAGE, USER_PAGE = PRESENT | WRITABLE, PRESENT | WRITABLE | USER
@@ -33,10 +34,11 @@ class Piece:
 
     physical: int
     data: bytes
+    virtual: int = -1
 
-    @property
-    def virtual(self) -> int:
-        return self.physical
+    def __post_init__(self) -> None:
+        if self.virtual < 0:
+            self.virtual = self.physical
 
     @property
     def memory_size(self) -> int:
@@ -53,12 +55,13 @@ class Guest:
         user: ring 3 code.
     """
 
-    def __init__(self) -> None:
-        self.code = Code(CODE)
+    def __init__(self, origin: int = CODE) -> None:
+        self.code = Code(origin)
         self.user = Code(USER_CODE)
         self.idt_base, self.idt_limit = IDT, 256 * 16 - 1
         self.root = TABLES
         self._gates: dict[int, tuple[int | str, int]] = {}
+        self._high: dict[int, dict[int, int]] = {}
         self._pages = {page: page | KERNEL_PAGE for page in range(0, 0x200000, 0x1000)}
         self._pages[USER_CODE] |= USER
         self._pages[USER_STACK_TOP - 0x1000] |= USER
@@ -83,6 +86,10 @@ class Guest:
         """The page table entry of one of the first 512 pages."""
         self._pages[virtual] = entry
 
+    def high_pages(self, slot: int, physical: int, count: int) -> None:
+        """Map pages at 0xffffffff80000000 + ``slot`` * 2 MiB, writable and executable for ring 0."""
+        self._high[slot] = {page: physical + 0x1000 * page | KERNEL_PAGE for page in range(count)}
+
     def msr(self, number: int, value: int | str) -> None:
         """Code that writes a model-specific register; numbers and values below 2**32 only."""
         self.code.mov("rcx", number).mov("rax", value).mov("rdx", 0).op("wrmsr")
@@ -100,13 +107,17 @@ class Guest:
             code.mov("rax", value).push("rax")
         code.op("iretq")
 
+    def _code(self) -> Piece:
+        origin = self.code.origin
+        return Piece(origin if origin == CODE else HIGH_PHYSICAL, self.code.build(), origin)
+
     def pieces(self) -> list[Piece]:
         pieces = [
             Piece(TABLES, self._tables()),
             Piece(GDT, self._descriptors()),
             Piece(TSS, self._tss()),
             Piece(GDT + 0x200, struct.pack("<HQ6xHQ", 0x4F, GDT, self.idt_limit, self.idt_base)),
-            Piece(CODE, self.code.build()),
+            self._code(),
         ]
         if user := self.user.build():
             pieces.append(Piece(USER_CODE, user))
@@ -116,7 +127,7 @@ class Guest:
     def boot(self, **machine: Any) -> Machine:
         """A machine with this guest at its first instruction."""
         booted = Machine(**machine)
-        booted.boot(CODE, self.pieces())
+        booted.boot(self.code.origin, self.pieces())
         return booted
 
     def address(self, label: str) -> int:
@@ -126,7 +137,23 @@ class Guest:
         upper = b"".join(
             struct.pack("<Q", TABLES + 0x1000 * (level + 1) | USER_PAGE).ljust(0x1000, b"\0") for level in range(3)
         )
-        return upper + struct.pack("<512Q", *(self._pages[page] for page in sorted(self._pages)))
+        if self._high:
+            upper = bytearray(upper)
+            struct.pack_into("<Q", upper, 8 * 511, TABLES + 0x4000 | KERNEL_PAGE)
+        return bytes(upper) + self._lowest() + (self._high_tables() if self._high else b"")
+
+    def _lowest(self) -> bytes:
+        return struct.pack("<512Q", *(self._pages[page] for page in sorted(self._pages)))
+
+    def _high_tables(self) -> bytes:
+        """Of the last 2 GiB: one table for 512 GiB, one for the GiB at their beginning, one for each slot."""
+        tables = [[0] * 512 for _ in range(2 + len(self._high))]
+        tables[0][510] = TABLES + 0x5000 | KERNEL_PAGE
+        for number, (slot, entries) in enumerate(self._high.items()):
+            tables[1][slot] = TABLES + 0x6000 + 0x1000 * number | KERNEL_PAGE
+            for page, entry in entries.items():
+                tables[2 + number][page] = entry
+        return b"".join(struct.pack("<512Q", *table) for table in tables)
 
     def _descriptors(self) -> bytes:
         code, data = 0x00AF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF
