@@ -12,7 +12,7 @@ from typing import Final
 from kprobesim.errors import GuestError
 from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.core import Kprobes
-from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeCtlblk, KprobeStatus
+from kprobesim.kprobes.kprobe import INT3, NOTHING_BEFORE, Kprobe, KprobeCtlblk, KprobeStatus
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.machine import VCpu
 
@@ -168,12 +168,15 @@ class Int3Path:
         """After a reentered probe the outer one is current again, otherwise none is."""
         if block.status is KprobeStatus.REENTER:
             block.current, block.status, block.old_flags, block.saved_flags = block.previous
+            block.previous = NOTHING_BEFORE
+            self._kprobes.synchronize()
             self._note(cpu, (block.current and block.current.addr) or 0)
         else:
             self._reset_current(block, cpu)
 
     def _reset_current(self, block: KprobeCtlblk, cpu: int) -> None:
         block.current, block.status = None, KprobeStatus.NONE
+        self._kprobes.synchronize()
         self._note(cpu, 0)
 
     def _note(self, cpu: int, address: int) -> None:

@@ -101,6 +101,8 @@ class Rethooks:
                 symbol; E2BIG, too much data; and everything that `Kprobes.register_kprobe` raises.
         """
         kp = probe.kp
+        if kp.addr is not None:
+            raise LinuxError(Errno.EINVAL, "This return probe is registered already.")
         self._check_entry(kp)
         if probe.data_size > _MAX_DATA_SIZE:
             raise LinuxError(Errno.E2BIG, f"A return probe keeps at most {_MAX_DATA_SIZE} bytes for a call.")
