@@ -1,5 +1,7 @@
 """Return probes: the return address on the stack is exchanged, and the trampoline gives it back."""
 
+from collections.abc import Callable
+
 import pytest
 
 from kprobesim.errors import GuestError, LinuxError
@@ -216,7 +218,7 @@ def test_registering_a_return_probe_twice_changes_nothing(toyix: Running) -> Non
 
 
 @pytest.mark.parametrize("cpus", [1, 8])
-def test_the_default_number_of_nodes_is_written_back(cpus: int, boot_toyix: type[Running]) -> None:
+def test_the_default_number_of_nodes_is_written_back(cpus: int, boot_toyix: Callable[..., Running]) -> None:
     """REG-27, KRP-11; a post_handler is dropped."""
     running = boot_toyix(cpus=cpus)
     probe = Kretprobe(Kprobe(symbol_name="vfs_read", post_handler=Spy().post()))
