@@ -9,6 +9,7 @@ from common import Toyix, report
 
 
 def main() -> None:
+    """Boot five times, report."""
     seconds = []
     for _ in range(5):
         start = time.perf_counter()

@@ -64,6 +64,7 @@ def both_ends(toyix: Toyix) -> None:
 
 
 def main() -> None:
+    """Run with each kind of probe, report."""
     if "--profile" in sys.argv:
         run(handler, profile=True)
         run(bpf, profile=True)

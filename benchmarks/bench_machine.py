@@ -39,6 +39,7 @@ def raw_rate(machine: Machine) -> float:
 
 
 def machine_rate(machine: Machine) -> float:
+    """Instructions per second of the machine."""
     start = time.perf_counter()
     machine.run(machine.retired + COUNT)
     return COUNT / (time.perf_counter() - start)
@@ -52,6 +53,7 @@ def timeline_rate(timeline: Timeline) -> float:
 
 
 def main() -> None:
+    """Run the same code both ways in turns, report."""
     machine, watched = Machine(), Machine()
     for each in (machine, watched):
         each.boot(START, [Code()])

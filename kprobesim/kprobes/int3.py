@@ -35,7 +35,7 @@ class Int3Path:
         self._kprobes = kprobes
         self._kernel = kprobes.kernel
         self._machine = kprobes.kernel.machine
-        self._current_kprobe: dict[int, int] = {}
+        self._guest_is_told = kprobes.kernel.has_symbol("current_kprobe")
 
     # Entries from the guest
 
@@ -181,12 +181,8 @@ class Int3Path:
 
     def _note(self, cpu: int, address: int) -> None:
         """Tell the guest, whose fault path asks only while a probe is being handled."""
-        physical = self._current_kprobe.get(cpu)
-        if physical is None:
-            if not self._kernel.has_symbol("current_kprobe"):
-                return
-            physical = self._current_kprobe[cpu] = self._kernel.percpu_physical("current_kprobe", cpu)
-        _WORD.pack_into(self._machine.ram.bytes, physical, address)
+        if self._guest_is_told:
+            _WORD.pack_into(self._machine.ram.bytes, self._kernel.percpu_physical("current_kprobe", cpu), address)
 
     def running_as(self, probe: Kprobe, regs: PtRegs) -> _Running:
         """For a return handler: while it runs, ``probe`` is the current one, so that probes it hits are missed."""

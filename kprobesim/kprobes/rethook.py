@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from kprobesim.errors import GuestError, LinuxError
@@ -84,7 +85,7 @@ class Rethooks:
         self._tasks: dict[int, list[RethookNode]] = {}
         self._ever: dict[int, Kretprobe] = {}
 
-    @property
+    @cached_property
     def trampoline(self) -> int:
         """Address of ``arch_rethook_trampoline``."""
         return self._kernel.symbol("arch_rethook_trampoline")
