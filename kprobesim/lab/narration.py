@@ -54,13 +54,13 @@ class Narrator:
             language: of the sentences.
         """
         values = self._values(event)
-        what = why = None
+        found: dict[str, str] = {}
         for key in _keys(event):
-            what = what or _TEXTS.get(language, f"{key}.what", **values)
-            why = (what and _TEXTS.get(language, f"{key}.why", **values)) or None
-            if why:
-                break
-        return Narration(what or EVENT_KINDS[event.kind].meaning, why or "")
+            for part in Narration._fields:
+                text = _TEXTS.get(language, f"{key}.{part}", **values)
+                if text is not None:
+                    found.setdefault(part, text)
+        return Narration(found.get("what", EVENT_KINDS[event.kind].meaning), found.get("why", ""))
 
     def _values(self, event: Event) -> dict[str, Any]:
         """What the texts may name: the event's fields as one reads them, and a few made of them."""
@@ -82,8 +82,8 @@ class Narrator:
                 values[name] = _result(value) if name in _RESULTS else _number(value)
             else:
                 values[name] = _shortened(value)
-        values |= self._extras(event)
-        return values
+        values.pop("key", None)  # the name of a parameter of Texts.get; texts say {key_int}
+        return values | self._extras(event)
 
     def _extras(self, event: Event) -> dict[str, str]:
         fields, kind = event.fields, event.kind
@@ -125,11 +125,11 @@ def _page_fault(fields: dict[str, Any]) -> tuple[str, ...]:
     code = fields["error_code"]
     if not code & 4:
         if fields["rip"] >= MODULES_VADDR:
-            return "pf_slot", "pf"
-        return ("pf_kernel_user" if fields["cr2"] < _USER_END else "pf_kernel", "pf")
+            return ("pf_slot",)
+        return ("pf_kernel_user" if fields["cr2"] < _USER_END else "pf_kernel",)
     if code & 16:
-        return "pf_fetch", "pf"
-    return ("pf_read" if not code & 2 else "pf_protected" if code & 1 else "pf_write", "pf")
+        return ("pf_fetch",)
+    return ("pf_read" if not code & 2 else "pf_protected" if code & 1 else "pf_write",)
 
 
 def _gate(fields: dict[str, Any]) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ def _helper(fields: dict[str, Any]) -> tuple[str, ...]:
     """Each helper has texts for success and, where that is worth saying, for its failure."""
     name, ret = fields["name"], fields["ret"]
     failed = ret == 0 if name == "bpf_map_lookup_elem" else ret > (1 << 64) - 1 - _MAX_ERRNO
-    return (f"{name}.failed", name, "failed") if failed else (name,)
+    return (f"{name}.failed", "failed", name) if failed else (name,)
 
 
 # For the kinds whose events are of several sorts: which sort, the most particular first.
