@@ -48,10 +48,10 @@ How the types of fields are written:
 | list | an array of numbers |
 
 A kind and a field never change their meaning, and none is taken away. New kinds and new fields may come: a reader must
-pass over what it does not know. The same kernel, seed and inputs give the same stream, byte for byte, on every computer.
+pass over what it does not know. The same kernel, seed and inputs give the same stream, byte for byte, everywhere.
 
-`error_code` and `cr2` of `trap` are there only for the vectors that have them. `--json` adds `handler_symbol` to `gate`:
-the handler as symbol and offset.
+`error_code` and `cr2` of `trap` are there only for the vectors that have them. `--json` adds `handler_symbol` to
+`gate`: the handler as symbol and offset.
 """
 
 
