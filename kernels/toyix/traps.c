@@ -16,6 +16,8 @@ static void do_trap(int trapnr, int signr, const char *str, struct pt_regs *regs
 	if (user_mode(regs)) {
 		current->thread.trap_nr = trapnr;
 		current->thread.error_code = error_code;
+		pr_info("traps: %s[%d] trap %s ip:%lx sp:%lx error:%lx\n",
+			current->comm, current->pid, str, regs->ip, regs->sp, error_code);
 		force_sig(signr);
 		return;
 	}

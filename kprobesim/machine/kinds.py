@@ -50,7 +50,8 @@ MACHINE_KINDS: Final = (
         "The host wrote into the kernel's code, and every CPU forgot what it had translated of it.",
         (
             Field("addr", "address", "the first byte"),
-            Field("symbol", "text", "the same as symbol and offset"),
+            Field("symbol", "text", "the function that contains it"),
+            Field("offset", "number", "bytes from the function's start"),
             Field("old", "bytes", "bytes before"),
             Field("new", "bytes", "bytes now in guest memory"),
         ),

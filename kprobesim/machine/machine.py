@@ -327,13 +327,13 @@ class Machine:
 
     # Changing code
 
-    def text_poke(self, virtual: int, data: bytes, symbol: str, root: int | None = None) -> None:
+    def text_poke(self, virtual: int, data: bytes, *, symbol: str, offset: int = 0, root: int | None = None) -> None:
         """Write into the guest's code and make every vCPU see it; only between runs.
 
         Args:
             virtual: address of the first byte.
             data: the new bytes.
-            symbol: for the event.
+            symbol, offset: what people call the place, for the event.
             root: CR3 to translate with; the current vCPU's by default.
 
         Raises:
@@ -346,7 +346,7 @@ class Machine:
         self.ram.write_virtual(root, virtual, data)
         for cpu in self.cpus:
             cpu.engine.flush_code()
-        self.emit("text.poke", addr=virtual, symbol=symbol, old=old, new=bytes(data))
+        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data))
 
     # Seeing and keeping
 
