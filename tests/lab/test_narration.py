@@ -233,3 +233,8 @@ def test_an_error_is_told_by_its_name() -> None:
 def test_a_slot_is_named_alike_before_its_page_exists() -> None:
     event = made("kprobe.singlestep", slot=MODULES_VADDR + 15)
     assert "kprobe_insn_page+0xf" in Lab.open("toyix").narrate(event, "en").what
+
+
+def test_chinese_has_a_space_beside_latin_words_and_full_width_punctuation() -> None:
+    wrong = r"[\u4e00-\u9fff][A-Za-z0-9{]|[A-Za-z0-9}][\u4e00-\u9fff]|[\u4e00-\u9fff][,;:?!(]|[,;:?!)][\u4e00-\u9fff]"
+    assert not [template for template in TEXTS.keys("zh").values() if re.search(wrong, template)]
