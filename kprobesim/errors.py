@@ -14,7 +14,16 @@ Each message is one sentence saying what is wrong and where; ``hint``, where the
 
 from kprobesim.linux_errno import Errno
 
-__all__ = ["BadInput", "BusError", "EventLogFull", "GuestError", "ImageError", "KprobesimError", "LinuxError", "TripleFault"]
+__all__ = [
+    "BadInput",
+    "BusError",
+    "EventLogFull",
+    "GuestError",
+    "ImageError",
+    "KprobesimError",
+    "LinuxError",
+    "TripleFault",
+]
 
 
 class KprobesimError(Exception):
