@@ -64,7 +64,9 @@ class NarrationPanel(Static, can_focus=False):
         self.border_title = say(language, "narration.title")
         lines: list[Content] = []
         if outcome.key:
-            lines.append(Content.styled(f"■ {say(language, f'outcome.{outcome.key}', **outcome.values)}", styles.STRONG))
+            lines.append(
+                Content.styled(f"■ {say(language, f'outcome.{outcome.key}', **outcome.values)}", styles.STRONG)
+            )
         if now is not None:
             what, why = narrate(now, language)
             lines.append(Content.styled(what, "bold" if not outcome.key else ""))

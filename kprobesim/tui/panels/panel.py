@@ -144,5 +144,3 @@ def note(width: int, view: View, key: str, **values: object) -> list[Content]:
     text = say(view.language, key, **values)
     lines = Content.styled(text, "dim").wrap(max(width - 2, 1))
     return [row(width, " ", line) for line in lines]
-
-
