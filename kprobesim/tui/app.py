@@ -34,6 +34,9 @@ class KprobesimApp(App[None]):
 
     TITLE = "kprobesim"
     BINDINGS = [*bindings(APP_ACTIONS)]
+    CSS = """
+    SearchIcon { display: none; }
+    """
     COMMANDS = {ActionProvider}
     COMMAND_PALETTE_BINDING = "ctrl+backslash"
 

@@ -16,9 +16,10 @@ from kprobesim.tui.wording import say
 __all__ = ["BpfPanel"]
 
 _REGISTERS = 11
-_VALUE = 16
+_VALUE = 12
 _VALUE_WIDE = 24
 _STACK = 512
+_LISTING_WIDE = 44
 
 
 class BpfPanel(Panel):
@@ -60,7 +61,7 @@ def _listing(program: ProgramView, width: int) -> tuple[list[Content], int | Non
         here = running is not None and slot == running.pc
         if here:
             anchor = index
-        short = text.split(") ", 1)[1] if text.startswith("(") and width < 40 else text
+        short = text if width >= _LISTING_WIDE else text.partition(") ")[2].replace("call bpf_", "call ")
         style = styles.CURRENT if here else styles.DIM if running is None else ""
         rows.append(row(width, "▶" if here else " ", f"{slot:>3} ", short, style=style))
     return rows, anchor

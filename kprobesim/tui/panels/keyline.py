@@ -9,6 +9,7 @@ from textual.widget import Widget
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui import styles
+from kprobesim.tui.cells import fit
 from kprobesim.tui.wording import say
 
 __all__ = ["KeyLine"]
@@ -19,10 +20,10 @@ _ENTRIES = (
     ("Space", "next_hit", "hit"),
     ("⌫", "previous_hit", "back"),
     ("F1", "help", "help"),
-    ("Enter", "go_to", "go_to"),
-    ("F2", "text", "text"),
     ("F3", "language", "language"),
     ("Tab", "next_panel", "panel"),
+    ("Enter", "go_to", "go_to"),
+    ("F2", "text", "text"),
     ("F5", "maximise", "maximise"),
     ("Ctrl+P", "palette", "palette"),
     ("q", "quit", "quit"),
@@ -58,6 +59,11 @@ class KeyLine(Widget):
             self._so_far = instructions
             self.refresh()
 
+    def _grain_text(self) -> str:
+        """The grain, always as wide as the widest, so that nothing behind it moves."""
+        names = {grain: say(self._language, f"grain.{grain.value}") for grain in Grain}
+        return fit(names[self._grain], max(cell_len(name) for name in names.values()))
+
     def render(self) -> Content:
         """As many entries as fit whole."""
         width = self.size.width
@@ -66,8 +72,7 @@ class KeyLine(Widget):
             return Content.styled(f" ▶▶ {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
         line = Content("")
         for key, action, word in _ENTRIES:
-            grain = say(self._language, f"grain.{self._grain.value}")
-            text = say(self._language, f"keys.{word}", grain=grain)
+            text = self._grain_text() if word == "grain" else say(self._language, f"keys.{word}")
             needed = cell_len(key) + 1 + cell_len(text) + 2
             if line.cell_length + needed > width:
                 break

@@ -8,7 +8,7 @@ from textual import events
 from textual.screen import Screen
 
 from kprobesim.i18n import Language
-from kprobesim.tui.actions import APP_ACTIONS, LAB_ACTIONS, Bench, Stage
+from kprobesim.tui.actions import APP_ACTIONS, Stage
 from kprobesim.tui.panels.too_small import HEIGHT, WIDTH, TooSmall
 
 __all__ = ["SizedScreen"]
@@ -47,7 +47,7 @@ class SizedScreen(Screen[None]):
         self.query_one(TooSmall).tell(event.size.width, event.size.height, self.language)
 
     def action_perform(self, name: str) -> None:
-        """Carry out an action of the registry.
+        """Carry out an action of the whole app.
 
         Args:
             name: its id.
@@ -56,7 +56,3 @@ class SizedScreen(Screen[None]):
             if action.id == name:
                 stage: Stage = self.app  # type: ignore[assignment]
                 action.run(stage)
-        if isinstance(self, Bench):
-            for bench_action in LAB_ACTIONS:
-                if bench_action.id == name:
-                    bench_action.run(self)

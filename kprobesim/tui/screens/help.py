@@ -13,12 +13,13 @@ from textual.widgets import Markdown, Static
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.actions import APP_ACTIONS, LAB_ACTIONS, keys_text
-from kprobesim.tui.cells import fit
+from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.wording import say
 
 __all__ = ["HelpScreen"]
 
 _GROUPS = ("move", "look", "app")
+_WIDTH = 96
 
 
 class HelpScreen(ModalScreen[None]):
@@ -33,7 +34,9 @@ class HelpScreen(ModalScreen[None]):
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen VerticalScroll { width: 96; max-width: 96%; height: 90%; border: round $primary; background: $surface; padding: 0 1; }
+    HelpScreen VerticalScroll {
+        width: 96; max-width: 96%; height: 90%; border: round $primary; background: $surface; padding: 0 1;
+    }
     HelpScreen Markdown { padding: 0; margin: 0 0 1 0; }
     """
 
@@ -62,6 +65,7 @@ class HelpScreen(ModalScreen[None]):
         actions = [(item.group, item.id, keys_text(item)) for item in LAB_ACTIONS]
         actions += [(item.group, item.id, keys_text(item)) for item in APP_ACTIONS]
         column = max(cell_len(keys) for _, _, keys in actions) + 2
+        width = min(_WIDTH, self.app.size.width * 24 // 25) - 8
         lines: list[Content] = []
         for group in _GROUPS:
             lines.append(Content.styled(say(self._language, f"help.group.{group}"), styles.HEAD))
@@ -69,6 +73,7 @@ class HelpScreen(ModalScreen[None]):
                 if where == group:
                     title = say(self._language, f"action.{name}.title")
                     lines.append(Content.assemble(" ", (fit(keys, column), styles.STRONG), title))
-                    lines.append(Content.styled(f" {' ' * column}{say(self._language, f'action.{name}.help')}", "dim"))
+                    told = wrap(say(self._language, f"action.{name}.help"), max(width - column, 20))
+                    lines += [Content.styled(f" {' ' * column}{line}", styles.DIM) for line in told]
             lines.append(Content(""))
         return Content("\n").join(lines)

@@ -176,6 +176,17 @@ class LabScreen(SizedScreen):
 
     # What actions call
 
+    def action_perform(self, name: str) -> None:
+        """Carry out an action of the registry.
+
+        Args:
+            name: its id.
+        """
+        for action in LAB_ACTIONS:
+            if action.id == name:
+                action.run(self)
+        super().action_perform(name)
+
     def move(self, motion: Motion) -> None:
         """Make a motion when those before it are done."""
         if self.snapshot is not None:
