@@ -20,6 +20,8 @@ _VALUE = 12
 _VALUE_WIDE = 24
 _STACK = 512
 _LISTING_WIDE = 44
+_CLOBBERED = 0xDEADBEEFDEADBEEF
+"""What the interpreter puts into R1 to R5 after a call: they hold nothing that a program may rely on."""
 
 
 class BpfPanel(Panel):
@@ -75,7 +77,7 @@ def _register(number: int, program: ProgramView, view: View, width: int) -> Cont
     before = view.before.program if view.before is not None else None
     old = before.running.registers[number] if before and before.running and before.name == program.name else value
     changed = value != old
-    text = _value(value, running, view, width - 5)
+    text = "fp" if number == 10 else _value(value, running, view, width - 5)
     return row(
         width,
         ("▸" if changed else " ", styles.CHANGED),
@@ -86,6 +88,8 @@ def _register(number: int, program: ProgramView, view: View, width: int) -> Cont
 
 def _value(value: int, running: BpfView, view: View, room: int) -> str:
     """A register's value by what it means: a map, a place on the stack, a number."""
+    if value == _CLOBBERED:
+        return say(view.language, "panel.bpf.clobbered")
     for which in view.now.maps:
         if value == which.address:
             return f"map[{which.name}]"

@@ -57,8 +57,8 @@ class Panel(Widget, can_focus=True):
     }
     """
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id, classes="panel")
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes=classes)
         self._view: View | None = None
         self._top = 0
         self._shift = 0
@@ -144,5 +144,3 @@ def note(width: int, view: View, key: str, **values: object) -> list[Content]:
     """A dim sentence where there is nothing to show."""
     text = say(view.language, key, **values)
     return [row(width, " ", (line, styles.DIM)) for line in wrap(text, max(width - 2, 1))]
-
-

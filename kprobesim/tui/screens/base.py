@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual import events
 from textual.screen import Screen
 
@@ -17,13 +15,13 @@ __all__ = ["SizedScreen"]
 class SizedScreen(Screen[None]):
     """A screen that knows when it has no room, and says its words again when the language changes."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
         (0, "-tiny-width"),
         (WIDTH, "-narrow"),
         (110, "-wide"),
         (160, "-broad"),
     ]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - the same
         (0, "-tiny-height"),
         (HEIGHT, "-low"),
         (32, "-high"),
