@@ -61,7 +61,8 @@ def play_plain(name: str, speed: float | None = None, lang: str | None = None) -
     for event in _played(lab, speed):
         if event.kind.startswith(_TOLD) or (event.kind in ("trap", "gate") and event.fields["vector"] == 3):
             narration = lab.narrate(event, language)
-            click.echo(f"{event.ns / 1e6:10.3f} ms  cpu{event.cpu}  {' '.join(filter(None, narration))}")
+            told = (" " if language == "en" else "").join(narration).rstrip()
+            click.echo(f"{event.ns / 1e6:10.3f} ms  cpu{event.cpu}  {told}")
 
 
 def _played(lab: Lab, speed: float | None) -> Iterator[Event]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,13 +37,14 @@ from kprobesim.lab.views import (
     pt_regs_below,
     stack_words,
 )
-from kprobesim.machine import Event, Machine, Moment, Stop, Timeline, event_json
+from kprobesim.machine import PAGE_SIZE, Event, Machine, Moment, Stop, Timeline, event_json
 from kprobesim.tracing import Attachment, BpfPrograms
 
 __all__ = ["Lab"]
 
 _BOOT_LIMIT: Final = 200_000_000
 _STACK_SIZE: Final = 512
+_AHEAD: Final = 96
 
 
 class Lab:
@@ -216,12 +217,19 @@ class Lab:
 
     # Moving
 
-    def run(self, *, instructions: int | None = None, until: Iterable[str] = ()) -> Stop:
+    def run(
+        self,
+        *,
+        instructions: int | None = None,
+        until: Iterable[str] = (),
+        interrupt: Callable[[], bool] | None = None,
+    ) -> Stop:
         """Go forward until an event of some kinds, or for some instructions, or until nothing more happens.
 
         Args:
             instructions: at most so many.
             until: event kinds to stop at, as `Event.kind` has them.
+            interrupt: asked every few million instructions; when it is true the run ends there, as at a limit.
 
         Raises:
             BadInput: no such kind of event.
@@ -231,20 +239,28 @@ class Lab:
         if unknown := sorted(kinds - EVENT_KINDS.keys()):
             raise BadInput(f"There is no event kind {unknown[0]!r}.", hint="docs/events.md lists them.")
         limit = self.machine.moment.insn + (instructions if instructions is not None else 1 << 60)
-        return self.timeline.run(limit, stop_kinds=kinds)
+        return self._motion.run(limit, kinds, interrupt)
 
-    def step(self, grain: Grain = Grain.PHASE, *, back: bool = False, count: int = 1) -> bool:
+    def step(
+        self,
+        grain: Grain = Grain.PHASE,
+        *,
+        back: bool = False,
+        count: int = 1,
+        interrupt: Callable[[], bool] | None = None,
+    ) -> bool:
         """Step forwards or backwards.
 
         Args:
             grain: how far one step goes.
             back: backwards.
             count: how often.
+            interrupt: asked now and then during a long step; when it is true the step ends where it is.
 
         Returns:
             Whether the machine is somewhere else now.
         """
-        return sum(self._motion.step(grain, back=back) for _ in range(count)) > 0
+        return sum(self._motion.step(grain, back=back, interrupt=interrupt) for _ in range(count)) > 0
 
     def seek(self, target: Moment | Event | int) -> None:
         """Go to a moment, to just after an event, or to the clean state before an instruction by its number.
@@ -377,12 +393,13 @@ class Lab:
     def code(self, address: int | None = None) -> tuple[CodeLine, ...]:
         """The instructions of the function that contains an address, RIP by default.
 
-        Bytes are those in memory now; the text is that of the real instruction, also under an int3.
+        Bytes are those in memory now; the text is that of the real instruction, also under an int3. Outside of any
+        function, as in a user program, the instructions from the address on.
         """
         where = self.registers()["rip"] if address is None else address
         place = self.kernel.kallsyms.lookup_size_offset(where)
         if place is None:
-            return ()
+            return self._code_ahead(where)
         symbol, _, size = place
         start, length = symbol.address, size
         if symbol.module:
@@ -394,6 +411,11 @@ class Lab:
             if line is not None and (last is None or (line.file, line.line) != (last.file, last.line)):
                 rows[row.start], last = line, line
         return code_lines(self.kernel, self.manager.kprobes, start, length, rows)
+
+    def _code_ahead(self, address: int) -> tuple[CodeLine, ...]:
+        """Where no symbol says what function this is, as in a user program: what comes next, to the page's end."""
+        size = min(_AHEAD, PAGE_SIZE - address % PAGE_SIZE)
+        return code_lines(self.kernel, self.manager.kprobes, address, size, {})
 
     def _slot_code(self, address: int) -> tuple[CodeLine, ...]:
         for probe in kprobe_view(self.manager.kprobes, self.cpu).probes:

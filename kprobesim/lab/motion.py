@@ -20,8 +20,12 @@ __all__ = ["Grain", "Motion"]
 
 _NEAR: Final = 400
 _LINE_LIMIT: Final = 200_000
+_SLICE: Final = 4_000_000
+_FOREVER: Final = 1 << 62
 _HITS: Final = frozenset({"kprobe.hit", "kprobe.miss", "rethook.handler"})
 _PT_REGS_READY: Final = ("exc_int3", "kprobe_int3_handler")
+
+Interrupt = Callable[[], bool]
 
 
 class Grain(Enum):
@@ -45,6 +49,7 @@ class Motion:
         self._lab = lab
         self._timeline = lab.timeline
         self._machine = lab.machine
+        self._interrupt: Interrupt | None = None
         self._forward: dict[Grain, Callable[[], bool]] = {
             Grain.PHASE: self._phase,
             Grain.INSTRUCTION: self._instruction,
@@ -60,22 +65,45 @@ class Motion:
             Grain.HIT: self._hit_back,
         }
 
-    def step(self, grain: Grain, *, back: bool = False) -> bool:
+    def step(self, grain: Grain, *, back: bool = False, interrupt: Interrupt | None = None) -> bool:
         """One step; whether the machine is somewhere else now.
 
         A step forward that finds nothing to stop at ends where nothing more happens; a step back ends at the start.
+
+        Args:
+            grain: how far.
+            back: backwards.
+            interrupt: asked now and then; when it is true the step ends where it is.
         """
         before = self._machine.moment
         moves = self._backward if back else self._forward
-        moves[grain]()
+        self._interrupt = interrupt
+        try:
+            moves[grain]()
+        finally:
+            self._interrupt = None
         return self._machine.moment != before
+
+    def run(self, limit: int, kinds: frozenset[str], interrupt: Interrupt | None) -> Stop:
+        """`Timeline.run`, in slices where somebody may want to interrupt it."""
+        if interrupt is None:
+            return self._timeline.run(limit, stop_kinds=kinds)
+        while not interrupt():
+            goal = min(limit, self._machine.moment.insn + _SLICE)
+            stop = self._timeline.run(goal, stop_kinds=kinds)
+            if stop is not Stop.LIMIT or goal >= limit:
+                return stop
+        return Stop.LIMIT
+
+    def _interrupted(self, turn: int) -> bool:
+        return turn % 256 == 255 and self._interrupt is not None and self._interrupt()
 
     # Forward
 
     def _until_event(self, kinds: frozenset[str] | None = None) -> bool:
         from kprobesim.lab.kinds import EVENT_KINDS
 
-        return self._timeline.run(stop_kinds=kinds or frozenset(EVENT_KINDS)) is Stop.MOMENT
+        return self.run(_FOREVER, kinds or frozenset(EVENT_KINDS), self._interrupt) is Stop.MOMENT
 
     def _instruction(self) -> bool:
         machine = self._machine
@@ -127,8 +155,8 @@ class Motion:
 
     def _line(self) -> bool:
         start = self._source()
-        for _ in range(_LINE_LIMIT):
-            if not self._instruction():
+        for turn in range(_LINE_LIMIT):
+            if not self._instruction() or self._interrupted(turn):
                 return False
             now = self._source()
             if now is not None and _differs(now, start):
@@ -188,7 +216,7 @@ class Motion:
             self._timeline.seek(Moment(first))
             beginnings: list[int] = []
             line: SourceLine | None = None
-            while self._machine.moment < Moment(here.insn):
+            while self._machine.moment < Moment(here.insn) and not self._interrupted(self._machine.moment.insn):
                 now = self._source()
                 if now is not None and _differs(now, line):
                     beginnings.append(self._machine.moment.insn)

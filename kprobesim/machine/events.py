@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from kprobesim.errors import EventLogFull
+
 __all__ = ["Event", "EventKind", "EventLog", "Field", "Moment", "StopAtMoment", "event_json"]
 
 FieldType = Literal["address", "number", "text", "bytes", "list"]
@@ -97,7 +99,27 @@ class EventLog(list[Event]):
 
     While the machine replays its past the log already holds what it emits; only at the end does it grow. An event's
     ``seq`` is its index.
+
+    Args:
+        capacity: events it holds at most; one takes about half a kilobyte.
     """
+
+    def __init__(self, capacity: int = 1_000_000) -> None:
+        super().__init__()
+        self.capacity = capacity
+
+    def append(self, event: Event) -> None:
+        """Add the newest event; its ``seq`` must be the log's length.
+
+        Raises:
+            EventLogFull: there is no room for it.
+        """
+        if len(self) >= self.capacity:
+            raise EventLogFull(
+                f"The event log is full: it holds {self.capacity:,} events.",
+                hint="Start anew, or probe something that happens less often.",
+            )
+        super().append(event)
 
     def truncate(self, length: int) -> list[Event]:
         """Forget every event from position ``length`` on, and return them."""

@@ -179,12 +179,15 @@ def test_calls_under_way_return_silently_after_the_probe_is_gone(toyix: Running)
     assert toyix.console().endswith("toyix\n")
 
 
-def test_a_function_that_never_returns_keeps_its_node(toyix: Running) -> None:
+def test_a_function_that_never_returns_keeps_its_node_as_long_as_its_task_lives(toyix: Running) -> None:
     """KRP-08."""
     probe = on("do_exit")
     toyix.register(probe)
-    typed(toyix).run()
+    typed(toyix).timeline.run(stop_kinds=["rethook.prepare"])
     assert probe.free == probe.maxactive - 1
+    toyix.run()
+    assert probe.free == probe.maxactive
+    assert not toyix.events("rethook.handler")
 
 
 @pytest.mark.parametrize(
