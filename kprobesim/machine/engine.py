@@ -201,10 +201,6 @@ class Engine:
         """A copy of all CPU state, RAM not included."""
         return self._uc.context_save()
 
-    def update_context(self, context: Context) -> None:
-        """Overwrite a copy made by `save_context` with the present state."""
-        self._uc.context_update(context)
-
     def restore_context(self, context: Context) -> None:
         """Put a copy back, current privilege level included."""
         self._uc.context_restore(context)
