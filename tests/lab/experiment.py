@@ -41,33 +41,32 @@ def rich(cpus: int = 1, seed: int = 0) -> Lab:
     return lab
 
 
-def digest(lab: Lab) -> str:
-    """Hash of the whole state at this moment: all registers of all CPUs, all RAM, probes, programs, maps, console."""
-    manager = lab.manager.kprobes
-    parts: list[Any] = [
-        tuple(lab.moment),
-        lab.seq,
-        lab.ns,
-        lab.machine.off,
-        lab.console,
-        bytes(lab.machine.devices.input),
-        [sorted(lab.registers(cpu.number).items()) for cpu in lab.machine.cpus],
-        [(cpu.online, cpu.halted, tuple(cpu.pending), cpu.timer) for cpu in lab.machine.cpus],
-        [
-            (block.status, block.saved_flags, block.old_flags, block.current and block.current.addr)
-            for block in manager.ctlblk
+State = dict[str, Any]
+
+
+def state_of(lab: Lab) -> State:
+    """The whole state at this moment: all registers of all CPUs, all RAM, probes, programs, maps, console."""
+    kprobes = lab.manager.kprobes
+    view = lab.bpf_view()
+    return {
+        "place": (lab.moment, lab.seq, lab.ns, lab.machine.off),
+        "console": (lab.console, bytes(lab.machine.devices.input)),
+        "registers": [lab.registers(cpu.number) for cpu in lab.machine.cpus],
+        "cpus": [(cpu.online, cpu.halted, tuple(cpu.pending), cpu.timer) for cpu in lab.machine.cpus],
+        "handling": [
+            (block.status.name, block.saved_flags, block.old_flags, block.current and block.current.addr)
+            for block in kprobes.ctlblk
         ],
-        sorted(
-            (probe.addr or 0, probe.opcode, probe.nmissed, int(probe.flags), str(probe.ainsn and probe.ainsn.copy))
-            for probe in manager
+        "probes": sorted(
+            (probe.addr or 0, probe.opcode, probe.nmissed, int(probe.flags), probe.ainsn and probe.ainsn.copy)
+            for probe in kprobes
         ),
-        lab.maps(),
-        sorted(lab.bpf.programs),
-        [(attachment.program, attachment.kprobe.addr) for attachment in lab.bpf.attachments],
-    ]
-    if (view := lab.bpf_view()) is not None:
-        parts.append((view.program.name, view.pc, view.registers, view.stack, view.executed))
-    return hashlib.sha256(repr(parts).encode() + bytes(lab.machine.ram.bytes)).hexdigest()
+        "maps": lab.maps(),
+        "programs": sorted(lab.bpf.programs),
+        "attachments": [(attachment.program, attachment.kprobe.addr) for attachment in lab.bpf.attachments],
+        "running": view and (view.program.name, view.pc, view.registers, view.stack, view.executed),
+        "ram": hashlib.sha256(lab.machine.ram.bytes).hexdigest(),
+    }
 
 
 def kinds_of(events: Iterable[Event]) -> list[str]:

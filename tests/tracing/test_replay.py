@@ -3,7 +3,7 @@
 import pytest
 
 from kprobesim.errors import BadInput
-from tests.lab.experiment import by_pid, digest, only, rested
+from tests.lab.experiment import by_pid, only, rested, state_of
 
 
 def test_a_program_replayed_from_before_its_load_finds_the_maps_of_that_life() -> None:
@@ -23,9 +23,9 @@ def test_a_program_replayed_from_before_its_load_finds_the_maps_of_that_life() -
         for moment in moments:
             lab.seek(moment)
             assert lab.moment == moment
-            life.append(digest(lab))
+            life.append(state_of(lab))
         lab.seek(moments[0])
-        life.append(digest(lab))
+        life.append(state_of(lab))
         lives.append(life)
     assert lives[0] == lives[1] == lives[2]
 
