@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from kprobesim.course import Scenario
 from kprobesim.i18n import default_language
 
@@ -17,4 +19,4 @@ def open_app(scenario: Scenario | None) -> None:
     from kprobesim.course import list_demos, list_lessons
     from kprobesim.tui import run_app
 
-    run_app(scenario, [*list_lessons(), *list_demos()], default_language())
+    sys.exit(run_app(scenario, default_language(), scenarios=[*list_lessons(), *list_demos()]))

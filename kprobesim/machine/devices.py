@@ -31,7 +31,7 @@ class Devices:
     """Everything that answers to ``in`` and ``out``.
 
     Attributes:
-        output: every byte the console has printed.
+        printed: how many bytes the console has printed so far.
         input: bytes typed at the console that the guest has not read.
         hypercalls: the host's functions for numbers from `FIRST_KERNEL_HYPERCALL`; each is given the vCPU and RDI,
             RSI, RDX, and returns RAX.
@@ -39,7 +39,8 @@ class Devices:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self.output = bytearray()
+        self.printed = 0
+        self._paper = bytearray()  # like the event log it may reach further than a machine that was taken back
         self.input = bytearray()
         self.hypercalls: dict[int, Hypercall] = {}
         self._line_start = 0
@@ -51,6 +52,11 @@ class Devices:
             5: self._panic,
             6: self._mark,
         }
+
+    @property
+    def output(self) -> bytes:
+        """Every byte the console has printed so far."""
+        return bytes(self._paper[: self.printed])
 
     # Ports
 
@@ -133,20 +139,22 @@ class Devices:
         return text.decode(errors="replace")
 
     def _print(self, byte: int) -> None:
-        self.output.append(byte)
+        paper, place = self._paper, self.printed
+        if place == len(paper) or paper[place] != byte:
+            paper[place:] = bytes([byte])
+        self.printed += 1
         if byte == 0x0A:
-            line = self.output[self._line_start :].decode(errors="replace")
-            self._line_start = len(self.output)
+            line = paper[self._line_start : self.printed].decode(errors="replace")
+            self._line_start = self.printed
             self._machine.emit("console", text=line)
 
     # Checkpoints
 
     def save(self) -> tuple[int, int, bytes]:
         """How much was printed, where the unfinished line starts, and what waits to be read."""
-        return len(self.output), self._line_start, bytes(self.input)
+        return self.printed, self._line_start, bytes(self.input)
 
     def restore(self, state: tuple[int, int, bytes]) -> None:
-        """Go back to a state from `save`; output only ever shrinks, as what is replayed is printed again."""
-        length, self._line_start, waiting = state
-        del self.output[length:]
+        """Go to a state from `save`, of the past or of the known future."""
+        self.printed, self._line_start, waiting = state
         self.input = bytearray(waiting)

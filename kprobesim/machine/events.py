@@ -114,9 +114,15 @@ class EventLog:
         """Add the newest event; its ``seq`` must be the log's length."""
         self._events.append(event)
 
-    def truncate(self, length: int) -> None:
-        """Forget every event from position ``length`` on."""
+    def extend(self, events: Iterable[Event]) -> None:
+        """Put back what `truncate` gave."""
+        self._events.extend(events)
+
+    def truncate(self, length: int) -> list[Event]:
+        """Forget every event from position ``length`` on, and return them."""
+        forgotten = self._events[length:]
         del self._events[length:]
+        return forgotten
 
     def between(self, start: int, stop: int) -> list[Event]:
         """Events with ``start <= seq < stop``."""

@@ -215,8 +215,10 @@ class Machine:
         except StopAtMoment:
             self.retired = self._event_insn
             return Stop.MOMENT
-        except GuestError as failure:
-            self.frozen, self.failure = self.registers(), failure
+        except BaseException as failure:
+            # Also what a probe's handler raised, or the user's Ctrl-C: the instruction under way is only half done.
+            self.frozen = self.registers()
+            self.failure = failure if isinstance(failure, GuestError) else None
             raise
         finally:
             self._stop_at, self._stop_kinds = None, frozenset()
@@ -252,7 +254,7 @@ class Machine:
             if deadline is not None:
                 budget = min(budget, self._insns_until(deadline))
             if cpu.pending:
-                if cpu.halted or (self.retired % _INTERRUPT_POLL == 0 and cpu.interrupts_enabled()):
+                if cpu.halted or (self.retired % _INTERRUPT_POLL == 0 and cpu.ready_for_interrupt()):
                     cpu.take_pending()
                 budget = min(budget, _INTERRUPT_POLL - self.retired % _INTERRUPT_POLL)
             self._run_turn(cpu, budget)
@@ -262,7 +264,9 @@ class Machine:
         self._running = cpu
         try:
             executed = cpu.run(budget)
-        except GuestError:
+        except StopAtMoment:
+            raise
+        except BaseException:
             self.retired += max(cpu.engine.executed - 1, 0)
             raise
         finally:

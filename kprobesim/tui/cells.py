@@ -1,0 +1,34 @@
+"""Text of an exact width in terminal cells: a Chinese character takes two of them."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+__all__ = ["Part", "fit", "fit_right", "row"]
+
+Part = str | tuple[str, str] | Content
+
+
+def fit(text: str, width: int) -> str:
+    """Text padded on the right or cut with an ellipsis, ``width`` cells wide."""
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, max(width - 1, 0)) + "…" if width > 0 else ""
+
+
+def fit_right(text: str, width: int) -> str:
+    """The same, padded on the left."""
+    return " " * max(width - cell_len(text), 0) + text if cell_len(text) <= width else fit(text, width)
+
+
+def row(width: int, *parts: Part, style: str = "") -> Content:
+    """One line of a panel, exactly ``width`` cells wide.
+
+    Args:
+        width: in cells.
+        parts: strings and (string, style) pairs.
+        style: of the whole line, below those of its parts.
+    """
+    line = Content.assemble(*parts).truncate(width, ellipsis=True, pad=True)
+    return line.stylize_before(style) if style else line
