@@ -102,7 +102,7 @@ class Lab(Look):
         Args:
             text: without the newline.
         """
-        self.timeline.input(text, lambda: self.machine.devices.type(text.encode() + b"\n"))
+        self.timeline.input(text, lambda: self.machine.devices.type(text.encode(errors="replace") + b"\n"))
 
     def kprobe(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 from kprobesim.lab import Event, Lab
 
 DEMO = Path(__file__).resolve().parents[2] / "lessons" / "demos" / "first-probe"
-COMMANDS = ("cat /home/notes.txt", "echo two")
+COMMAND = "cat /home/notes.txt | wc"
 
 
 @functools.cache
@@ -26,16 +26,15 @@ def rested(cpus: int = 1, seed: int = 0) -> Lab:
 
 
 def rich(cpus: int = 1, seed: int = 0) -> Lab:
-    """A life with a counting program, a return probe, and two commands; the machine is back where it began."""
+    """A life with a counting program, a return probe, and two processes; the machine is back where it began."""
     lab = rested(cpus, seed)
     beginning = lab.moment.insn
     lab.load_program(by_pid(), "by_pid")
     lab.attach("by_pid", "vfs_read")
     lab.load_program("r0 = *(u64 *)(r1 +80)\nexit", "result")
     lab.attach("result", "vfs_write", returns=True)
-    for command in COMMANDS:
-        lab.type(command)
-        lab.run()
+    lab.type(COMMAND)
+    lab.run()
     lab.start = beginning
     lab.seek(beginning)
     return lab

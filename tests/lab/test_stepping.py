@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kprobesim.lab import Grain, Lab, Moment
-from tests.lab.experiment import State, only, rich, state_of
+from tests.lab.experiment import State, only, rested, rich, state_of
 
 SLOW = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 GRAINS = st.sampled_from(list(Grain))
@@ -22,8 +22,10 @@ def life(cpus: int = 1) -> Lab:
 
 @functools.cache
 def hit_places(cpus: int) -> list[Moment]:
+    """Before each hit but the last few: what follows those is not the same each time, see the test of flags."""
     lab = life(cpus)
-    return [Moment(event.moment.insn) for event in lab.events() if event.kind in ("kprobe.hit", "rethook.handler")]
+    hits = [Moment(event.moment.insn) for event in lab.events() if event.kind in ("kprobe.hit", "rethook.handler")]
+    return hits[:-3]
 
 
 @functools.cache
@@ -70,6 +72,7 @@ def test_n_steps_forward_and_n_back_visit_the_same_moments_in_the_same_states(
 def test_walks_of_all_grains_and_seeks_meet_the_same_states_and_lose_no_event(data: st.DataObject, cpus: int) -> None:
     lab = life(cpus)
     events = lab.events()
+    known = [event for event in events if lab.start <= event.moment.insn <= hit_places(cpus)[-1].insn]
     lab.seek(data.draw(st.sampled_from(hit_places(cpus))))
     for grain, back in data.draw(WALKS):
         before = lab.moment
@@ -79,7 +82,7 @@ def test_walks_of_all_grains_and_seeks_meet_the_same_states_and_lose_no_event(da
         assert moved or lab.moment == before
         if data.draw(st.booleans()):
             here = lab.moment
-            lab.seek(data.draw(st.sampled_from(events)))
+            lab.seek(data.draw(st.sampled_from(known)))
             see(lab, cpus)
             lab.seek(here)
             see(lab, cpus)
@@ -179,9 +182,18 @@ def test_line_steps_stop_where_a_line_begins() -> None:
         lab.step(Grain.INSTRUCTION)
 
 
-def test_a_long_step_can_be_interrupted() -> None:
+@pytest.mark.xfail(reason="Unicorn loses flags when the instruction before a page fault has changed them", strict=True)
+def test_a_page_fault_pushes_the_same_flags_in_a_long_run_as_in_a_step() -> None:
     lab = life()
-    lab.seek_end()
+    for event in only(lab, "gate"):
+        if event.moment.insn >= lab.start and event.fields["vector"] == 14:
+            lab.seek(event.moment.insn)
+            pushed = int.from_bytes(event.fields["frame"][-24:-16], "little")
+            assert (pushed ^ lab.registers()["rflags"]) & 0x8D5 == 0
+
+
+def test_a_long_step_can_be_interrupted() -> None:
+    lab = rested()
     lab.type("spin 100000 &")
     asked: list[int] = []
 
@@ -191,6 +203,3 @@ def test_a_long_step_can_be_interrupted() -> None:
 
     lab.step(Grain.HIT, interrupt=interrupt)
     assert len(asked) == 3
-    life.cache_clear()
-    truth.cache_clear()
-    hit_places.cache_clear()
