@@ -105,7 +105,7 @@ class TestCtrlC:
         process = start("bpf", "batch")
         assert process.stdin is not None
         loop = b'{"op": "run", "insns": "0500ffff000000009500000000000000"}\n'
-        process.stdin.write(b"{}\n" + loop * 2000)
+        process.stdin.write(b"{}\n" + loop * 500)
         process.stdin.flush()
         read_line(process)
         status, errors = interrupt(process)
