@@ -5,6 +5,7 @@ import functools
 import pytest
 
 from kprobesim.errors import BadInput, GuestError, ImageError, KprobesimError, LinuxError
+from kprobesim.kprobes import Kprobe, PtRegs
 from kprobesim.lab import EVENT_KINDS, Grain, Lab, Moment, Phase, Stop
 from kprobesim.linux_errno import Errno
 from tests.image.elf_writer import small_kernel
@@ -115,7 +116,12 @@ def test_the_byte_is_changed_by_a_probe_and_restored_by_its_removal() -> None:
 def test_handlers_in_python_see_the_registers() -> None:
     lab = rested()
     seen: list[int] = []
-    lab.kprobe("vfs_read", pre_handler=lambda probe, regs: seen.append(regs.ip) or 0)
+
+    def look(probe: Kprobe, regs: PtRegs) -> int:
+        seen.append(regs.ip)
+        return 0
+
+    lab.kprobe("vfs_read", pre_handler=look)
     lab.type("cat /etc/motd")
     lab.run(until=["kprobe.pre_handler"])
     assert seen == [lab.kernel.symbol("vfs_read") + 1]
@@ -245,7 +251,7 @@ def test_the_phases_of_one_hit_come_in_their_order() -> None:
     lab = life()
     hit = only(lab, "kprobe.hit")[0]
     lab.seek(hit.moment.insn)
-    lab.seek(only(lab, "trap")[[e.seq for e in only(lab, "trap") if e.seq < hit.seq].__len__() - 1])
+    lab.seek([event for event in only(lab, "trap") if event.seq < hit.seq][-1])
     phases, states = [lab.phase], [lab.kprobes().status]
     while lab.phase is not Phase.RUN:
         lab.step(Grain.PHASE)
