@@ -64,7 +64,8 @@ def play_plain(name: str, speed: float | None = None) -> None:
     for event in _played(lab):
         if event.kind.startswith(_TOLD) or (event.kind in ("trap", "gate") and event.fields["vector"] == 3):
             narration = lab.narrate(event, language)
-            _tell(f"{event.ns / 1e6:10.3f} ms  cpu{event.cpu}  {' '.join(filter(None, narration))}", speed)
+            told = (" " if language == "en" else "").join(narration).rstrip()
+            _tell(f"{event.ns / 1e6:10.3f} ms  cpu{event.cpu}  {told}", speed)
 
 
 def _tell(line: str, speed: float | None) -> None:

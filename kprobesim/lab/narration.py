@@ -9,7 +9,7 @@ from kprobesim.i18n import Language, Texts
 from kprobesim.kprobes import MODULES_VADDR, RunningKernel
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import Event
+from kprobesim.machine import PAGE_SIZE, Event
 from kprobesim.machine.devices import SERIAL_VECTOR, TIMER_VECTOR
 
 __all__ = ["Narration", "Narrator"]
@@ -25,6 +25,7 @@ _SYSCALLS = {
 _FUNCTIONS: Final = ("handler", "entry", "prev", "next", "task")
 _RESULTS: Final = ("ret", "retval", "r0")
 _LONGEST_TEXT: Final = 72
+_MODULES_END: Final = 0xFFFF_FFFF_FF00_0000
 _USER_END: Final = 1 << 47
 _MAX_ERRNO: Final = 4095
 
@@ -71,7 +72,7 @@ class Narrator:
                 values[name] = value.hex(" ")
                 values[f"{name}_int"] = f"{int.from_bytes(value, 'little'):,}" if len(value) <= 8 else value.hex()
             elif types.get(name) == "address":
-                place = self._kernel.kallsyms.symbolize(value)
+                place = self._place(value)
                 values[name] = place.removesuffix("+0x0") if name in _FUNCTIONS else place
                 values[f"{name}_hex"] = f"{value:#x}"
             elif isinstance(value, list):
@@ -85,12 +86,18 @@ class Narrator:
         values.pop("key", None)  # the name of a parameter of Texts.get; texts say {key_int}
         return values | self._extras(event)
 
+    def _place(self, address: int) -> str:
+        """An address as symbol and offset. Slots have their page's name also at a time when there is no such page."""
+        if MODULES_VADDR <= address < _MODULES_END:
+            return f"kprobe_insn_page+{address % PAGE_SIZE:#x}"
+        return self._kernel.kallsyms.symbolize(address)
+
     def _extras(self, event: Event) -> dict[str, str]:
         fields, kind = event.fields, event.kind
         if kind == "syscall":
             return {"syscall": _SYSCALLS.get(fields["nr"], str(fields["nr"]))}
         if kind == "trap":
-            return {"before": self._kernel.kallsyms.symbolize(fields["rip"] - 1)}
+            return {"before": self._place(fields["rip"] - 1)}
         if kind == "idle":
             return {"skipped_ms": f"{fields['skipped_ns'] / 1e6:,.3f}"}
         if kind == "bpf.helper":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.errors import GuestError
 from kprobesim.machine.memory import MemoryFault
@@ -25,6 +25,7 @@ _HYPERCALL: Final = 0xB8
 _MARKS: Final = {1: "sched.switch", 2: "task.new", 3: "task.exec", 4: "task.exit", 5: "boot.done"}
 
 Hypercall = Callable[["VCpu", int, int, int], int]
+Describe = Callable[["VCpu", str, dict[str, Any]], dict[str, Any]]
 
 
 class Devices:
@@ -35,6 +36,8 @@ class Devices:
         input: bytes typed at the console that the guest has not read.
         hypercalls: the host's functions for numbers from `FIRST_KERNEL_HYPERCALL`; each is given the vCPU and RDI,
             RSI, RDX, and returns RAX.
+        describe: adds fields to the event of a mark; given the vCPU, the event's kind and its own fields. Set by
+            whoever knows what the guest's structures mean.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -43,6 +46,7 @@ class Devices:
         self._paper = bytearray()  # like the event log it may reach further than a machine that was taken back
         self.input = bytearray()
         self.hypercalls: dict[int, Hypercall] = {}
+        self.describe: Describe = lambda cpu, kind, fields: {}
         self._line_start = 0
         self._board: dict[int, Hypercall] = {
             1: lambda cpu, a, b, c: machine.ns,
@@ -120,12 +124,14 @@ class Devices:
 
     def _mark(self, cpu: VCpu, kind: int, first: int, second: int) -> int:
         name = _MARKS.get(kind)
+        if name is None:
+            return 0
+        fields: dict[str, Any] = {}
         if name == "sched.switch":
-            self._machine.emit(name, prev=first, next=second)
-        elif name == "boot.done":
-            self._machine.emit(name)
-        elif name is not None:
-            self._machine.emit(name, task=first)
+            fields = {"prev": first, "next": second}
+        elif name != "boot.done":
+            fields = {"task": first}
+        self._machine.emit(name, **fields, **self.describe(cpu, name, fields))
         return 0
 
     def _string(self, cpu: VCpu, address: int, limit: int = 256) -> str:

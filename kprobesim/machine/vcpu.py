@@ -228,7 +228,12 @@ class VCpu:
         trap.read()
         cs, rip, first = words[_CS], words[_RIP], vector
         while True:
-            fields: dict[str, Any] = {"vector": vector, "name": vector_name(vector), "rip": rip, "user": cs & 3 == 3}
+            fields: dict[str, Any] = {
+                "vector": vector,
+                "name": vector_name(vector),
+                "rip": rip,
+                "user": int(cs & 3 == 3),
+            }
             if error_code is not None:
                 fields["error_code"] = error_code
             if vector == _PAGE_FAULT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from textual.binding import Binding
 
@@ -13,7 +13,18 @@ from kprobesim.lab import Grain
 from kprobesim.tui.motions import Motion, step, to_end, to_start
 from kprobesim.tui.wording import say
 
-__all__ = ["APP_ACTIONS", "LAB_ACTIONS", "PANELS", "Action", "Bench", "Stage", "bindings", "key_text", "keys_text"]
+__all__ = [
+    "APP_ACTIONS",
+    "LAB_ACTIONS",
+    "PANELS",
+    "Action",
+    "Bench",
+    "Entry",
+    "Stage",
+    "bindings",
+    "entries",
+    "key_text",
+]
 
 PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events")
 """The panels in the order of Tab and of the number keys."""
@@ -22,33 +33,97 @@ PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events"
 class Stage(Protocol):
     """What the actions of the whole app need."""
 
-    def show_help(self) -> None: ...
-    def switch_language(self) -> None: ...
-    def switch_theme(self) -> None: ...
-    def open_palette(self) -> None: ...
-    def stop_or_quit(self) -> None: ...
-    def leave_app(self) -> None: ...
+    def show_help(self) -> None:
+        """Explain what is selected, and list the keys."""
+        ...
+
+    def switch_language(self) -> None:
+        """The next language."""
+        ...
+
+    def switch_theme(self) -> None:
+        """Dark or light."""
+        ...
+
+    def open_palette(self) -> None:
+        """Search all actions."""
+        ...
+
+    def stop_or_quit(self) -> None:
+        """Stop a motion, or leave."""
+        ...
+
+    def leave_app(self) -> None:
+        """Leave."""
+        ...
 
 
 class Bench(Protocol):
     """What the actions of the lab screen need."""
 
     @property
-    def grain(self) -> Grain: ...
+    def grain(self) -> Grain:
+        """How far one step goes."""
+        ...
 
-    def move(self, motion: Motion) -> None: ...
-    def change_grain(self, by: int) -> None: ...
-    def ask_place(self) -> None: ...
-    def cycle_panel(self, by: int) -> None: ...
-    def select_panel(self, name: str) -> None: ...
-    def scroll_panel(self, by: int) -> None: ...
-    def toggle_text(self) -> None: ...
-    def toggle_maximised(self) -> None: ...
-    def stop(self) -> None: ...
-    def leave(self) -> None: ...
+    def move(self, motion: Motion) -> None:
+        """Make a motion."""
+        ...
+
+    def change_grain(self, by: int) -> None:
+        """Finer (1) or coarser (-1) steps."""
+        ...
+
+    def ask_place(self) -> None:
+        """Ask where to go."""
+        ...
+
+    def cycle_panel(self, by: int) -> None:
+        """The next panel (1) or the one before (-1)."""
+        ...
+
+    def select_panel(self, name: str) -> None:
+        """A panel by name."""
+        ...
+
+    def scroll_panel(self, by: int) -> None:
+        """Look further down (1) or up (-1)."""
+        ...
+
+    def toggle_text(self) -> None:
+        """Show or hide the text."""
+        ...
+
+    def toggle_maximised(self) -> None:
+        """One large panel, or all."""
+        ...
+
+    def stop(self) -> None:
+        """Stop a motion."""
+        ...
+
+    def leave(self) -> None:
+        """Back to the list."""
+        ...
 
 
 T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """An action as lists show it: its id, its group, all its keys as text."""
+
+    id: str
+    group: str
+    keys: str
+
+    def title(self, language: Language) -> str:
+        """A few words."""
+        return say(language, f"action.{self.id}.title")
+
+    def help(self, language: Language) -> str:
+        """A sentence."""
+        return say(language, f"action.{self.id}.help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +144,10 @@ class Action(Generic[T]):
     run: Callable[[T], None]
     priority: bool = False
 
-    def title(self, language: Language) -> str:
-        """A few words."""
-        return say(language, f"action.{self.id}.title")
-
-    def help(self, language: Language) -> str:
-        """A sentence."""
-        return say(language, f"action.{self.id}.help")
+    @property
+    def entry(self) -> Entry:
+        """What lists show of it."""
+        return Entry(self.id, self.group, "  ".join(key_text(key) for key in self.keys))
 
 
 LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
@@ -145,6 +217,11 @@ def _is_function_key(key: str) -> bool:
     return key[:1] == "f" and key[1:].isdigit()
 
 
-def keys_text(action: Action[T]) -> str:
-    """All keys of an action."""
-    return "  ".join(key_text(key) for key in action.keys)
+def entries(*, in_lab: bool) -> list[Entry]:
+    """All actions that there are on a screen.
+
+    Args:
+        in_lab: on the lab screen.
+    """
+    lab = [action.entry for action in LAB_ACTIONS] if in_lab else []
+    return [*lab, *(action.entry for action in APP_ACTIONS)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from textual.app import App
-from textual.command import CommandPalette
+from textual.binding import BindingType
+from textual.command import CommandPalette, Provider
 
 from kprobesim.i18n import LANGUAGES, Language, default_language
 from kprobesim.tui.actions import APP_ACTIONS, bindings
@@ -33,8 +35,11 @@ class KprobesimApp(App[None]):
     """
 
     TITLE = "kprobesim"
-    BINDINGS = [*bindings(APP_ACTIONS)]
-    COMMANDS = {ActionProvider}
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(APP_ACTIONS)]
+    CSS = """
+    SearchIcon { display: none; }
+    """
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {ActionProvider}
     COMMAND_PALETTE_BINDING = "ctrl+backslash"
 
     def __init__(
@@ -88,7 +93,7 @@ class KprobesimApp(App[None]):
 
     def open_palette(self) -> None:
         """Search all actions by name."""
-        if not CommandPalette.is_open(self):
+        if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(placeholder=say(self.language, "palette.search")))
 
     def stop_or_quit(self) -> None:

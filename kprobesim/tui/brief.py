@@ -38,6 +38,8 @@ def brief(lab: Lab, event: Event) -> str:
             return f"{fields['name'].removeprefix('bpf_')} = {_short(lab, fields['ret'])}"
         case "bpf.exit":
             return f"{fields['prog']} r0 = {_short(lab, fields['r0'])}"
+        case "bpf.enter":
+            return str(fields["prog"])
         case "bpf.fault" | "panic":
             return str(fields["message"])
         case "kprobe.singlestep":

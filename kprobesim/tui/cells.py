@@ -5,7 +5,11 @@ from __future__ import annotations
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-__all__ = ["Part", "fit", "fit_right", "row"]
+__all__ = ["Part", "fit", "fit_right", "row", "wrap"]
+
+# A line may break after a wide character, but not before one of these.
+_CLOSING = "，。、；：？！）》】”’…%"
+_OPENING = "（《【“‘"
 
 Part = str | tuple[str, str] | Content
 
@@ -32,3 +36,37 @@ def row(width: int, *parts: Part, style: str = "") -> Content:
     """
     line = Content.assemble(*parts).truncate(width, ellipsis=True, pad=True)
     return line.stylize_before(style) if style else line
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` cells, broken at spaces and between Chinese characters.
+
+    Args:
+        text: one paragraph.
+        width: in cells.
+    """
+    lines: list[str] = []
+    line = ""
+    for word in _words(text):
+        if cell_len(line) + cell_len(word.rstrip()) > width and line:
+            lines.append(line.rstrip())
+            line = ""
+        while cell_len(word.rstrip()) > width:
+            head = set_cell_size(word, width).rstrip()
+            lines.append(head)
+            word = word[len(head) :]
+        line += word if line else word.lstrip()
+    return [*lines, line.rstrip()] if line.strip() or not lines else lines
+
+
+def _words(text: str) -> list[str]:
+    """Pieces of text that may stand on different lines."""
+    words = [""]
+    for before, here in zip(" " + text, text, strict=False):
+        wide = cell_len(here) > 1 or cell_len(before) > 1
+        may_break = (before == " " and here != " ") or (wide and here != " ")
+        if may_break and here not in _CLOSING and before not in _OPENING:
+            words.append(here)
+        else:
+            words[-1] += here
+    return [word for word in words if word]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Lab, MapView, StackWord
 
@@ -26,10 +28,9 @@ def register_labels(
     """
     known: dict[int, str] = {view.address: f"map {view.name}" for view in maps}
     known |= {word.address: "pt_regs" for word in stack if word.field == "regs->r15"}
-    try:
+    with contextlib.suppress(KprobesimError):
+        # The smallest kernels have no tasks.
         known[lab.task().address] = "current"
-    except KprobesimError:
-        pass
     parameters = _parameters(lab, registers["rip"])
     rsp = registers["rsp"]
     labels: dict[str, str] = {}

@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from kprobesim.errors import BadInput
+from kprobesim.course import read_scenario
 from kprobesim.i18n import LANGUAGES
-from kprobesim.lab import Grain, Lab
-from kprobesim.lab.kinds import EVENT_KINDS
-from kprobesim.machine import Stop
+from kprobesim.lab import Grain, Lab, Stop
 
 LESSONS = Path(__file__).resolve().parents[2] / "lessons"
 FOLDERS = sorted(path.parent for path in LESSONS.glob("*/lesson.toml"))
@@ -37,33 +35,29 @@ def blocks(source: str, kind: str) -> list[str]:
     return [line for block in found for line in block.splitlines()]
 
 
-def start(folder: Path) -> Lab:
-    """A lab at the place where the lesson begins."""
-    lesson = head(folder)
-    setup = lesson["setup"]
-    try:
-        lab = Lab.open(lesson["kernel"], profile=lesson["profile"], cpus=lesson["cpus"])
-    except BadInput as missing:
-        pytest.skip(str(missing))
-    lab.run()
-    program = folder / setup["program"]
-    lab.load_program(program.read_text(encoding="utf-8"), program.stem)
-    lab.attach(program.stem, setup["probe"])
-    lab.type(setup["command"])
-    assert lab.run(until=setup["stop_kinds"]) is Stop.MOMENT
-    return lab
+def presses(source: str) -> list[tuple[str, str]]:
+    """Every line that says what a key shows, in order: the kind of its block, and the line."""
+    found = re.findall(r"^```(events|seen)\n(.*?)^```$", source, re.MULTILINE | re.DOTALL)
+    return [(kind, line) for kind, block in found for line in block.splitlines()]
+
+
+KEYS = {"→": (Grain.PHASE, False), "←": (Grain.PHASE, True), "Space": (Grain.HIT, False)}
 
 
 @cache
-def walked(folder: Path, presses: int) -> tuple[Lab, list[str]]:
-    """The lab after so many steps, and what each of them shows, as lessons write it."""
-    lab, seen = start(folder), []
-    for _ in range(presses):
-        lab.step(Grain.PHASE)
-        registers = lab.registers()
+def walked(folder: Path) -> tuple[Lab, list[tuple[str, str]]]:
+    """The lab after all keys of a lesson, and what each of them shows, as lessons write it."""
+    lab, seen = read_scenario(folder, "lesson.toml").open(), []
+    for kind, line in presses(text(folder, "en")):
+        key = line.split()[0]
+        grain, back = KEYS[key]
+        lab.step(grain, back=back)
+        registers, event = lab.registers(), lab.last_event
+        assert event is not None
         flag = int(bool(registers["rflags"] & IF))
-        place = lab.symbolize(registers["rip"])
-        seen.append(f"→  {lab.phase.value}  {place}  IF {flag}  {lab.kprobes().status}")
+        place = "user" if registers["cs"] & 3 else lab.symbolize(registers["rip"])
+        shown = event.kind if kind == "events" else f"{lab.phase.value}  {place}  IF {flag}  {lab.kprobes().status}"
+        seen.append((kind, f"{key}  {shown}"))
     return lab, seen
 
 
@@ -74,7 +68,6 @@ def test_the_head_is_complete(folder: Path) -> None:
     assert lesson["id"] == folder.name
     assert set(lesson["title"]) == set(lesson["summary"]) == set(LANGUAGES)
     assert lesson["minutes"] > 0
-    assert set(lesson["setup"]["stop_kinds"]) <= EVENT_KINDS.keys()
     assert (folder / lesson["setup"]["program"]).is_file()
 
 
@@ -85,21 +78,20 @@ def test_both_languages_have_the_same_shape(folder: Path) -> None:
         assert len(re.findall(pattern, english, re.MULTILINE)) == len(re.findall(pattern, chinese, re.MULTILINE)), (
             pattern
         )
-    for kind in ("seen", "memory"):
+    for kind in ("events", "seen", "memory"):
         assert blocks(english, kind) == blocks(chinese, kind)
     assert set(re.findall(r"`([^`\n]+)`", english)) == set(re.findall(r"`([^`\n]+)`", chinese))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_each_key_shows_what_the_text_says(folder: Path) -> None:
-    quoted = blocks(text(folder, "en"), "seen")
-    assert walked(folder, len(quoted))[1] == quoted
+    assert walked(folder)[1] == presses(text(folder, "en"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_quoted_memory_is_what_is_there(folder: Path) -> None:
     english = text(folder, "en")
-    lab, _ = walked(folder, len(blocks(english, "seen")))
+    lab, _ = walked(folder)
     quoted = blocks(english, "memory")
     assert quoted
     for line in quoted:
@@ -111,22 +103,22 @@ def test_quoted_memory_is_what_is_there(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_quoted_functions_exist(folder: Path) -> None:
-    lab, _ = walked(folder, len(blocks(text(folder, "en"), "seen")))
+    lab, _ = walked(folder)
     for name in re.findall(r"`(\w+)\+0x[0-9a-f]+`", text(folder, "en")):
         assert lab.kernel.has_symbol(name), name
 
 
 def test_the_first_probe_tells_the_hit_as_it_happens() -> None:
     folder = LESSONS / "01-the-first-probe"
-    lab, _ = walked.__wrapped__(folder, len(blocks(text(folder, "en"), "seen")))
-    probe = lab.kprobes().probes[0]
-    assert lab.code(probe.address)[0].original.hex(" ") == "0f 1f 44 00 00"
-    updates = [event for event in lab.events() if event.kind == "map.update"]
-    assert lab.narrate(updates[0], "en").what == "counts has a new element: counts[3] = 1."
+    lab, _ = walked.__wrapped__(folder)
+    code = lab.code(lab.kprobes().probes[0].address)
+    assert (code[0].original, code[0].text.split()) == (b"\x55", ["push", "%rbp"])
+    assert code[1].memory.hex(" ") == "48 89 e5"
     lab.step(Grain.HIT)
     assert lab.last_event is not None
     assert lab.last_event.kind == "kprobe.hit"
-    lab.run(until=["map.update"])
-    assert lab.narrate(lab.last_event, "en").what == "counts[3] changed from 1 to 2."
+    assert lab.run(until=["map.update"]) is Stop.MOMENT
+    update = lab.last_event
+    assert [int.from_bytes(update.fields[name], "little") for name in ("old", "new")] == [1, 2]
     calls = [event.fields["name"] for event in lab.events(lab.seq - 4, lab.seq) if event.kind == "bpf.helper"]
     assert calls == ["bpf_get_current_pid_tgid", "bpf_map_lookup_elem"]

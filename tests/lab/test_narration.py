@@ -228,3 +228,13 @@ def test_the_saved_ip_of_a_breakpoint_is_one_byte_past_it() -> None:
 def test_an_error_is_told_by_its_name() -> None:
     event = made("rethook.handler", symbol="ksys_read", retval=(1 << 64) - 9)
     assert "-9 (EBADF)" in session().narrate(event, "zh").what
+
+
+def test_a_slot_is_named_alike_before_its_page_exists() -> None:
+    event = made("kprobe.singlestep", slot=MODULES_VADDR + 15)
+    assert "kprobe_insn_page+0xf" in Lab.open("toyix").narrate(event, "en").what
+
+
+def test_chinese_has_a_space_beside_latin_words_and_full_width_punctuation() -> None:
+    wrong = r"[\u4e00-\u9fff][A-Za-z0-9{]|[A-Za-z0-9}][\u4e00-\u9fff]|[\u4e00-\u9fff][,;:?!(]|[,;:?!)][\u4e00-\u9fff]"
+    assert not [template for template in TEXTS.keys("zh").values() if re.search(wrong, template)]

@@ -16,9 +16,12 @@ from kprobesim.tui.wording import say
 __all__ = ["BpfPanel"]
 
 _REGISTERS = 11
-_VALUE = 16
+_VALUE = 12
 _VALUE_WIDE = 24
 _STACK = 512
+_LISTING_WIDE = 44
+_CLOBBERED = 0xDEADBEEFDEADBEEF
+"""What the interpreter puts into R1 to R5 after a call: they hold nothing that a program may rely on."""
 
 
 class BpfPanel(Panel):
@@ -60,7 +63,7 @@ def _listing(program: ProgramView, width: int) -> tuple[list[Content], int | Non
         here = running is not None and slot == running.pc
         if here:
             anchor = index
-        short = text.split(") ", 1)[1] if text.startswith("(") and width < 40 else text
+        short = text if width >= _LISTING_WIDE else text.partition(") ")[2].replace("call bpf_", "call ")
         style = styles.CURRENT if here else styles.DIM if running is None else ""
         rows.append(row(width, "▶" if here else " ", f"{slot:>3} ", short, style=style))
     return rows, anchor
@@ -74,7 +77,7 @@ def _register(number: int, program: ProgramView, view: View, width: int) -> Cont
     before = view.before.program if view.before is not None else None
     old = before.running.registers[number] if before and before.running and before.name == program.name else value
     changed = value != old
-    text = _value(value, running, view, width - 5)
+    text = "fp" if number == 10 else _value(value, running, view, width - 5)
     return row(
         width,
         ("▸" if changed else " ", styles.CHANGED),
@@ -85,6 +88,8 @@ def _register(number: int, program: ProgramView, view: View, width: int) -> Cont
 
 def _value(value: int, running: BpfView, view: View, room: int) -> str:
     """A register's value by what it means: a map, a place on the stack, a number."""
+    if value == _CLOBBERED:
+        return say(view.language, "panel.bpf.clobbered")
     for which in view.now.maps:
         if value == which.address:
             return f"map[{which.name}]"

@@ -57,7 +57,7 @@ def _instruction(code: CodeView, line: CodeLine, here: bool, armed: bool | None,
     pointer = " " if not here else "◇" if code.host else "▶"
     probe = " " if armed is None else "●" if armed else "○"
     place = f"{line.address:016x}" if wide or not code.name else f"+{line.address - code.start:#x}"
-    raw = byte_text(line)
+    raw = byte_text(line, _BYTES_WIDE if wide else _BYTES)
     style = styles.CURRENT if here and not code.host else styles.STRONG if here else ""
     return row(
         width,
@@ -73,12 +73,16 @@ def _instruction(code: CodeView, line: CodeLine, here: bool, armed: bool | None,
     )
 
 
-def byte_text(line: CodeLine) -> str:
-    """The bytes in memory; under a probe's int3 also the byte that was there: ``cc (was 55)``."""
-    if not line.patched:
-        return line.memory.hex(" ")
-    rest = line.memory[1:].hex(" ")
-    return f"{line.memory[:1].hex()} (was {line.original[:1].hex()}) {rest}".rstrip()
+def byte_text(line: CodeLine, width: int) -> str:
+    """The bytes in memory, whole bytes only; under a probe's int3 also the byte that was there: ``cc (was 55)``."""
+    first = line.memory[:1].hex()
+    words = [f"{first} (was {line.original[:1].hex()})" if line.patched else first]
+    words += [f"{byte:02x}" for byte in line.memory[1:]]
+    whole = " ".join(words)
+    while len(whole) > width and len(words) > 1:
+        words.pop()
+        whole = f"{' '.join(words)} …"
+    return whole
 
 
 def plain_text(text: str, function: str) -> str:

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
+from textual.widget import Widget
 
 from kprobesim.i18n import Language
 from kprobesim.lab import Phase
 from kprobesim.tui import styles
+from kprobesim.tui.cells import wrap
 from kprobesim.tui.motions import Outcome
 from kprobesim.tui.panels.code import plain_text
 from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.wording import say
-from textual.widgets import Static
 
 __all__ = ["NarrationPanel", "narrate"]
 
 
 def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
-    """What happened and why at a moment; between two events, what the CPU is about to do.
+    """What happened and why at a moment; between two events, what the CPU is about to do and what led to it.
 
     Args:
         now: the moment.
         language: of the sentences.
     """
-    why_phase = say(language, f"phase.{now.phase.name}") if now.phase is not Phase.RUN else ""
+    why = say(language, "narration.why")
+    phase = why + say(language, f"phase.{now.phase.name}") if now.phase is not Phase.RUN else ""
     if now.program is not None and now.program.running is not None and now.moment.step:
         running = now.program.running
         text = next((text for slot, text in now.program.lines if slot == running.pc), "")
-        return say(language, "narration.bpf", text=text, slot=running.pc, executed=running.executed), why_phase
+        return say(language, "narration.bpf", text=text, slot=running.pc, executed=running.executed), phase
     if now.at_event and now.event is not None:
         told = now.narration[language]
-        return told.what, told.why or why_phase
+        return told.what, why + told.why if told.why else phase
     what = say(language, "narration.next", text=plain_text(now.next_text, ""), place=now.place)
     if now.next_source:
         what += say(language, "narration.source", source=now.next_source)
-    if why_phase:
-        return what, why_phase
+    if phase:
+        return what, phase
     if now.event is None:
         return what, ""
     return what, say(language, "narration.last", what=now.narration[language].what)
 
 
-class NarrationPanel(Static, can_focus=False):
+class NarrationPanel(Widget):
     """Two sentences, and before them how the last motion ended if it did not end as usual."""
 
     DEFAULT_CSS = """
@@ -53,6 +56,10 @@ class NarrationPanel(Static, can_focus=False):
     }
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: list[tuple[str, str]] = []
+
     def tell(self, now: Snapshot | None, outcome: Outcome, language: Language) -> None:
         """Show a moment.
 
@@ -62,20 +69,25 @@ class NarrationPanel(Static, can_focus=False):
             language: of the sentences.
         """
         self.border_title = say(language, "narration.title")
-        lines: list[Content] = []
+        self._told = []
         if outcome.key:
-            lines.append(Content.styled(f"■ {say(language, f'outcome.{outcome.key}', **outcome.values)}", styles.STRONG))
+            self._told.append((f"■ {say(language, f'outcome.{outcome.key}', **outcome.values)}", styles.STRONG))
         if now is not None:
             what, why = narrate(now, language)
-            lines.append(Content.styled(what, "bold" if not outcome.key else ""))
-            if why:
-                lines.append(Content.assemble((say(language, "narration.why"), styles.HEAD), " ", why))
-        self.update(Content("\n").join(lines))
+            self._told += [(what, "" if outcome.key else styles.STRONG), (why, "")]
+        self.refresh()
 
     def fail(self, sentence: str, hint: str, language: Language) -> None:
         """Show why a motion could not be made."""
         self.border_title = say(language, "narration.failed")
-        lines = [Content.styled(f"✗ {sentence}", styles.FAILED)]
-        if hint:
-            lines.append(Content(hint))
-        self.update(Content("\n").join(lines))
+        self._told = [(f"✗ {sentence}", styles.FAILED), (hint, "")]
+        self.refresh()
+
+    def render(self) -> Content:
+        """The sentences, wrapped; what does not fit ends in an ellipsis."""
+        width, height = self.content_size
+        lines = [(line, style) for text, style in self._told if text for line in wrap(text, max(width, 1))]
+        if len(lines) > height > 0:
+            last, style = lines[height - 1]
+            lines = [*lines[: height - 1], (f"{set_cell_size(last, min(cell_len(last), width - 2))} …", style)]
+        return Content("\n").join(Content.styled(line, style) for line, style in lines)

@@ -10,8 +10,9 @@ from textual.content import Content
 from textual.widget import Widget
 
 from kprobesim.i18n import Language
+from kprobesim.tui import styles
 from kprobesim.tui.actions import PANELS
-from kprobesim.tui.cells import row
+from kprobesim.tui.cells import row, wrap
 from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.wording import say
 
@@ -56,8 +57,8 @@ class Panel(Widget, can_focus=True):
     }
     """
 
-    def __init__(self, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id, classes="panel")
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes=classes)
         self._view: View | None = None
         self._top = 0
         self._shift = 0
@@ -140,9 +141,6 @@ class Panel(Widget, can_focus=True):
 
 
 def note(width: int, view: View, key: str, **values: object) -> list[Content]:
-    """A dim sentence in the middle of nothing, wrapped."""
+    """A dim sentence where there is nothing to show."""
     text = say(view.language, key, **values)
-    lines = Content.styled(text, "dim").wrap(max(width - 2, 1))
-    return [row(width, " ", line) for line in lines]
-
-
+    return [row(width, " ", (line, styles.DIM)) for line in wrap(text, max(width - 2, 1))]

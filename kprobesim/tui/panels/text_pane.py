@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Markdown
 
@@ -13,7 +15,7 @@ __all__ = ["TextPane"]
 class TextPane(VerticalScroll, inherit_bindings=False):
     """Markdown that scrolls by page keys and wheel; arrows and Space stay with the lab."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("pageup", "page_up", show=False),
         Binding("pagedown", "page_down", show=False),
     ]

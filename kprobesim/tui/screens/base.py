@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual import events
 from textual.screen import Screen
 
 from kprobesim.i18n import Language
-from kprobesim.tui.actions import APP_ACTIONS, LAB_ACTIONS, Bench, Stage
+from kprobesim.tui.actions import APP_ACTIONS, Stage
 from kprobesim.tui.panels.too_small import HEIGHT, WIDTH, TooSmall
 
 __all__ = ["SizedScreen"]
@@ -17,13 +15,13 @@ __all__ = ["SizedScreen"]
 class SizedScreen(Screen[None]):
     """A screen that knows when it has no room, and says its words again when the language changes."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
         (0, "-tiny-width"),
         (WIDTH, "-narrow"),
         (110, "-wide"),
         (160, "-broad"),
     ]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - the same
         (0, "-tiny-height"),
         (HEIGHT, "-low"),
         (32, "-high"),
@@ -47,7 +45,7 @@ class SizedScreen(Screen[None]):
         self.query_one(TooSmall).tell(event.size.width, event.size.height, self.language)
 
     def action_perform(self, name: str) -> None:
-        """Carry out an action of the registry.
+        """Carry out an action of the whole app.
 
         Args:
             name: its id.
@@ -56,7 +54,3 @@ class SizedScreen(Screen[None]):
             if action.id == name:
                 stage: Stage = self.app  # type: ignore[assignment]
                 action.run(stage)
-        if isinstance(self, Bench):
-            for bench_action in LAB_ACTIONS:
-                if bench_action.id == name:
-                    bench_action.run(self)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.cells import cell_len
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -12,13 +14,14 @@ from textual.widgets import Markdown, Static
 
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
-from kprobesim.tui.actions import APP_ACTIONS, LAB_ACTIONS, keys_text
-from kprobesim.tui.cells import fit
+from kprobesim.tui.actions import entries
+from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.wording import say
 
 __all__ = ["HelpScreen"]
 
 _GROUPS = ("move", "look", "app")
+_WIDTH = 96
 
 
 class HelpScreen(ModalScreen[None]):
@@ -29,11 +32,13 @@ class HelpScreen(ModalScreen[None]):
         language: of the help.
     """
 
-    BINDINGS = [Binding("escape,f1,enter,q", "dismiss", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter,q", "dismiss", show=False)]
 
     DEFAULT_CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen VerticalScroll { width: 96; max-width: 96%; height: 90%; border: round $primary; background: $surface; padding: 0 1; }
+    HelpScreen VerticalScroll {
+        width: 96; max-width: 96%; height: 90%; border: round $primary; background: $surface; padding: 0 1;
+    }
     HelpScreen Markdown { padding: 0; margin: 0 0 1 0; }
     """
 
@@ -59,16 +64,18 @@ class HelpScreen(ModalScreen[None]):
         return f"## {title}\n\n{say(language, f'panel.{self._panel}.help')}\n\n{say(language, 'help.marks')}"
 
     def _keys(self) -> Content:
-        actions = [(item.group, item.id, keys_text(item)) for item in LAB_ACTIONS]
-        actions += [(item.group, item.id, keys_text(item)) for item in APP_ACTIONS]
-        column = max(cell_len(keys) for _, _, keys in actions) + 2
+        listed = entries(in_lab=bool(self._panel))
+        column = max(cell_len(entry.keys) for entry in listed) + 2
+        width = min(_WIDTH, self.app.size.width * 24 // 25) - 8
         lines: list[Content] = []
         for group in _GROUPS:
-            lines.append(Content.styled(say(self._language, f"help.group.{group}"), styles.HEAD))
-            for where, name, keys in actions:
-                if where == group:
-                    title = say(self._language, f"action.{name}.title")
-                    lines.append(Content.assemble(" ", (fit(keys, column), styles.STRONG), title))
-                    lines.append(Content.styled(f" {' ' * column}{say(self._language, f'action.{name}.help')}", "dim"))
+            here = [entry for entry in listed if entry.group == group]
+            if here:
+                lines.append(Content.styled(say(self._language, f"help.group.{group}"), styles.HEAD))
+            for entry in here:
+                title = entry.title(self._language)
+                lines.append(Content.assemble(" ", (fit(entry.keys, column), styles.STRONG), title))
+                told = wrap(entry.help(self._language), max(width - column, 20))
+                lines += [Content.styled(f" {' ' * column}{line}", styles.DIM) for line in told]
             lines.append(Content(""))
         return Content("\n").join(lines)

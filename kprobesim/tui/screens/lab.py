@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual import events, on
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.screen import Screen
 
 from kprobesim.errors import KprobesimError
-from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Arrived, Conductor, Failed, Progress
@@ -42,7 +43,7 @@ class LabScreen(SizedScreen):
         scenario: what to open.
     """
 
-    BINDINGS = [*bindings(LAB_ACTIONS)]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(LAB_ACTIONS)]
     AUTO_FOCUS = "#code"
 
     DEFAULT_CSS = """
@@ -138,7 +139,7 @@ class LabScreen(SizedScreen):
         language, now = self.language, self.snapshot
         self.query_one(Header).show(now, self.scenario.title(language), language)
         keys = self.query_one(KeyLine)
-        keys.show(self.grain, language)
+        keys.show(self.grain, language, has_text=bool(self.scenario.text(language)))
         if not self.conductor.busy:
             keys.running(None)
         self._narrate()
@@ -167,7 +168,7 @@ class LabScreen(SizedScreen):
         single = self._maximised or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
         paired = room >= _PAIR_WIDTH and not self._maximised
-        self.query_one(PanelBench).lay_out(self.selected, single=single, paired=paired)
+        self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the new size."""
@@ -175,6 +176,17 @@ class LabScreen(SizedScreen):
         self._arrange()
 
     # What actions call
+
+    def action_perform(self, name: str) -> None:
+        """Carry out an action of the registry.
+
+        Args:
+            name: its id.
+        """
+        for action in LAB_ACTIONS:
+            if action.id == name:
+                action.run(self)
+        super().action_perform(name)
 
     def move(self, motion: Motion) -> None:
         """Make a motion when those before it are done."""
@@ -185,7 +197,7 @@ class LabScreen(SizedScreen):
         """Step finer or coarser."""
         index = GRAINS.index(self.grain) + by
         self.grain = GRAINS[min(max(index, 0), len(GRAINS) - 1)]
-        self.query_one(KeyLine).show(self.grain, self.language)
+        self._draw()
 
     def ask_place(self) -> None:
         """Ask where to go."""
@@ -258,6 +270,6 @@ class LabScreen(SizedScreen):
         """A click selects a panel, too."""
         if isinstance(event.widget, Panel):
             name = event.widget.NAME
-            if name != self.selected and event.widget.id != "neighbour":
+            if name != self.selected and not event.widget.has_class("-near"):
                 self.selected = name
                 self._arrange()

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from kprobesim.i18n import Language
 from kprobesim.tui import styles
+from kprobesim.tui.cells import wrap
 from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.scenario import Scenario, summary
 from kprobesim.tui.screens.base import SizedScreen
@@ -18,6 +21,28 @@ from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.wording import say
 
 __all__ = ["StartScreen"]
+
+
+class Welcome(Widget):
+    """A sentence on what this is."""
+
+    DEFAULT_CSS = """
+    Welcome { height: 4; padding: 1 2 0 2; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+
+    def tell(self, language: Language) -> None:
+        """Say it in a language."""
+        self._text = say(language, "start.welcome")
+        self.refresh()
+
+    def render(self) -> Content:
+        """Name and sentence."""
+        lines = wrap(self._text, self.content_size.width)
+        return Content("\n").join([Content.styled("kprobesim", styles.STRONG), *lines])
 
 
 class StartScreen(SizedScreen):
@@ -29,7 +54,6 @@ class StartScreen(SizedScreen):
 
     DEFAULT_CSS = """
     StartScreen { layout: vertical; }
-    #welcome { height: auto; padding: 1 2; }
     #scenarios { height: 1fr; margin: 0 1; border: round $primary; }
     #start-keys { height: 1; background: $panel; }
     """
@@ -40,7 +64,7 @@ class StartScreen(SizedScreen):
 
     def compose(self) -> ComposeResult:
         """A welcome, the list, the keys."""
-        yield Static(id="welcome")
+        yield Welcome()
         yield OptionList(id="scenarios")
         yield Static(id="start-keys")
         yield TooSmall()
@@ -53,8 +77,7 @@ class StartScreen(SizedScreen):
         """Say everything again, keeping the place in the list."""
         super().retell()
         language = self.language
-        head = Content.styled("kprobesim", styles.STRONG)
-        self.query_one("#welcome", Static).update(Content.assemble(head, "\n", say(language, "start.welcome")))
+        self.query_one(Welcome).tell(language)
         self.query_one("#start-keys", Static).update(Content(f" {say(language, 'start.keys')}"))
         options = self.query_one("#scenarios", OptionList)
         options.border_title = say(language, "start.title")
