@@ -182,7 +182,6 @@ def test_line_steps_stop_where_a_line_begins() -> None:
         lab.step(Grain.INSTRUCTION)
 
 
-@pytest.mark.xfail(reason="Unicorn loses flags when the instruction before a page fault has changed them", strict=True)
 def test_a_page_fault_pushes_the_same_flags_in_a_long_run_as_in_a_step() -> None:
     lab = life()
     for event in only(lab, "gate"):
