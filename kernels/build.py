@@ -29,7 +29,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 HERE = Path(__file__).resolve().parent
 PAGE_SIZE = 4096
@@ -228,12 +228,12 @@ def read_root(folder: Path) -> list[Entry]:
     """The entries of `root/` and `root.txt`. A line of root.txt: `d mode path` or `c mode path major minor`."""
     root = folder / "root"
     entries: dict[str, Entry] = {}
-    for path in sorted(root.rglob("*")):
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name = path.relative_to(root).as_posix()
-        if path.is_dir():
-            entries[name] = Entry(name, S_IFDIR | 0o755)
-        else:
-            entries[name] = Entry(name, S_IFREG | 0o644, path.read_bytes())
+        # Folders come with their files: an empty one is not in git, and would make this checkout's image its own.
+        for folder_name in PurePosixPath(name).parents[:-1]:
+            entries[str(folder_name)] = Entry(str(folder_name), S_IFDIR | 0o755)
+        entries[name] = Entry(name, S_IFREG | 0o644, path.read_bytes())
     for line in read_flags(folder / "root.txt"):
         kind, mode, name, *device = line.split()
         if kind == "d":
@@ -266,12 +266,28 @@ def build_initramfs(tools: Tools, folder: Path, out: Path) -> Path:
 # Images
 
 
-def build_image(tools: Tools, folder: Path, out: Path) -> Path:
-    """Builds one kernel in `out`, leaving the kernel's folder alone. Returns the finished ELF."""
-    objects = compile_all(tools, folder, sources_in(folder), read_flags(folder / "flags.txt"), out)
+def variants(folder: Path) -> dict[str, list[str]]:
+    """The configurations a kernel is built in: file name without `.elf` -> flags of flags.txt that it goes without.
+
+    The first one bears the kernel's name and has all flags; `[variants.NAME]` of image.toml describes the others.
+    """
+    with (folder / "image.toml").open("rb") as file:
+        table = tomllib.load(file).get("variants", {})
+    return {folder.name: [], **{f"{folder.name}-{name}": list(variant["without"]) for name, variant in table.items()}}
+
+
+def build_images(tools: Tools, folder: Path, out: Path) -> list[Path]:
+    """Builds all variants of a kernel in `out`, leaving the kernel's folder alone. Returns the finished ELFs."""
+    return [build_image(tools, folder, out, name, without) for name, without in variants(folder).items()]
+
+
+def build_image(tools: Tools, folder: Path, out: Path, name: str, without: Sequence[str]) -> Path:
+    """Builds one variant of a kernel. Returns the finished ELF."""
+    flags = [flag for flag in read_flags(folder / "flags.txt") if flag not in without]
+    objects = compile_all(tools, folder, sources_in(folder), flags, out)
     if (folder / "user").is_dir():
         objects.append(build_initramfs(tools, folder, out))
-    linked, btf, image = out / "vmlinux", out / "vmlinux.btf", out / f"{folder.name}.elf"
+    linked, btf, image = out / "vmlinux", out / "vmlinux.btf", out / f"{name}.elf"
     run([tools.ld, *LINK_FLAGS, "-T", linker_script(folder), "-o", linked, *objects], out)
     # pahole writes over an old file without cutting it off.
     btf.unlink(missing_ok=True)
@@ -299,14 +315,15 @@ def recorded_tools(folder: Path) -> dict[str, str]:
 
 
 def check_image(tools: Tools, folder: Path) -> bool:
-    """Rebuilds one image in a temporary folder and says how it compares. False only when it differs."""
-    shipped, made_by, here = folder / f"{folder.name}.elf", recorded_tools(folder), tools.versions()
+    """Rebuilds a kernel in a temporary folder and says how it compares. False only when it differs."""
+    made_by, here = recorded_tools(folder), tools.versions()
     for tool, version in here.items():
         if made_by.get(tool) != version:
             print(f"{folder.name}: another {tool} ({version}), image was made by {made_by.get(tool)}: not comparable")
             return True
     with tempfile.TemporaryDirectory() as scratch:
-        same = build_image(tools, folder, Path(scratch)).read_bytes() == shipped.read_bytes()
+        built = build_images(tools, folder, Path(scratch))
+        same = all(image.read_bytes() == (folder / image.name).read_bytes() for image in built)
     print(f"{folder.name}: {'the shipped image is what its sources give' if same else 'DIFFERENT from its sources'}")
     return same
 
@@ -343,10 +360,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if options.keep:
                     out = options.keep.resolve() / name
                     out.mkdir(parents=True, exist_ok=True)
-                image = build_image(tools, folder, out)
-                shutil.copyfile(image, folder / f"{name}.elf")
+                for image in build_images(tools, folder, out):
+                    shutil.copyfile(image, folder / image.name)
+                    print(f"{image.name}: {image.stat().st_size} bytes, {tools.compiler}")
             record_tools(folder, tools)
-            print(f"{name}: {(folder / f'{name}.elf').stat().st_size} bytes, {tools.compiler}")
     except BuildError as failure:
         print(failure, file=sys.stderr)
         return 1

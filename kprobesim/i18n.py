@@ -38,7 +38,7 @@ class Texts:
     def __init__(self, package: str) -> None:
         self._package = package
 
-    def get(self, language: Language, key: str, **values: Any) -> str | None:
+    def get(self, language: Language, key: str, /, **values: Any) -> str | None:
         """A text, filled in; None if no language has it.
 
         Args:

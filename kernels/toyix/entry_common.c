@@ -19,7 +19,7 @@ static void exit_to_user_mode_loop(struct pt_regs *regs, unsigned long ti_work)
 	} while (ti_work & (_TIF_NEED_RESCHED | _TIF_SIGPENDING));
 }
 
-static noinline notrace void exit_to_user_mode_prepare(struct pt_regs *regs)
+static noinline void exit_to_user_mode_prepare(struct pt_regs *regs)
 {
 	unsigned long ti_work = READ_ONCE(current_thread_info()->flags);
 

@@ -7,6 +7,7 @@
 #include "printk.h"
 #include "string.h"
 #include "syscalls.h"
+#include "trace.h"
 
 #define MAX_ARG_STRINGS	256
 
@@ -64,10 +65,12 @@ void set_task_comm(struct task_struct *tsk, const char *buf)
 static int exec_mmap(struct mm_struct *mm)
 {
 	struct task_struct *tsk = current;
-	struct mm_struct *old_mm = tsk->mm, *active_mm = tsk->active_mm;
+	struct mm_struct *old_mm = tsk->mm, *active_mm;
 
 	mm_release(tsk);
+	/* What a kernel thread borrows changes with every switch. */
 	local_irq_disable();
+	active_mm = tsk->active_mm;
 	tsk->active_mm = tsk->mm = mm;
 	load_cr3(mm->pgd);
 	local_irq_enable();
@@ -126,8 +129,10 @@ static noinline int exec_binprm(struct linux_binprm *bprm)
 	if (n < 0)
 		return n;
 	n = load_elf_binary(bprm);
-	if (!n)
+	if (!n) {
+		trace_sched_process_exec(current, current->pid, bprm->filename);
 		hc_mark(HC_MARK_TASK_EXEC, current, 0);
+	}
 	return n;
 }
 

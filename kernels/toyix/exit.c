@@ -3,6 +3,7 @@
 #include "mm.h"
 #include "printk.h"
 #include "syscalls.h"
+#include "trace.h"
 #include "wait.h"
 
 #define WNOHANG		1
@@ -54,6 +55,7 @@ static void release_task(struct task_struct *p)
 {
 	list_del_init(&p->sibling);
 	list_del(&p->tasks);
+	this_cpu_write(process_counts, this_cpu_read(process_counts) - 1);
 	put_task_struct(p);
 }
 
@@ -86,6 +88,7 @@ void do_exit(long code)
 		panic("Attempted to kill init! exitcode=0x%08x", (unsigned int)code);
 	}
 	tsk->exit_code = code;
+	trace_sched_process_exit(tsk);
 	exit_mm();
 	exit_files(tsk);
 	exit_fs(tsk);
@@ -137,6 +140,7 @@ static noinline long do_wait(pid_t upid, int *status, int options)
 	DEFINE_WAIT(wait);
 	long ret;
 
+	trace_sched_process_wait(upid);
 	for (;;) {
 		prepare_to_wait(&current->wait_chldexit, &wait, TASK_INTERRUPTIBLE);
 		ret = wait_task_zombie(upid, status);

@@ -4,6 +4,7 @@
  */
 #include "rq.h"
 #include "sched.h"
+#include "trace.h"
 
 #define SCHED_LATENCY		(6 * NSEC_PER_MSEC)	/* within this time everyone shall run once */
 #define SCHED_MIN_GRANULARITY	(3 * NSEC_PER_MSEC / 4)
@@ -44,6 +45,7 @@ static void update_curr(struct cfs_rq *cfs_rq)
 	curr->exec_start = now;
 	curr->sum_exec_runtime += delta_exec;
 	curr->vruntime += delta_exec;
+	trace_sched_stat_runtime(task_of(curr), delta_exec, curr->vruntime);
 	update_min_vruntime(cfs_rq);
 }
 

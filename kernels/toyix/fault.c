@@ -7,6 +7,7 @@
 #include "printk.h"
 #include "processor.h"
 #include "sched.h"
+#include "trace.h"
 #include "uaccess.h"
 
 #define X86_PF_PROT	1	/* the page is there, the right is not */
@@ -17,7 +18,7 @@
 DECLARE_PER_CPU(unsigned long, current_kprobe);
 
 /* A fault by the instruction that a kprobe runs in its place belongs to the original address; only the host can tell. */
-static bool kprobe_page_fault(struct pt_regs *regs, int trapnr)
+nokprobe_inline bool kprobe_page_fault(struct pt_regs *regs, int trapnr)
 {
 	return !user_mode(regs) && this_cpu_read(current_kprobe) && kprobe_fault_handler(regs, trapnr);
 }
@@ -59,6 +60,7 @@ static noinline void do_kern_addr_fault(struct pt_regs *regs, unsigned long erro
 		return;
 	bad_area_nosemaphore(regs, error_code, address, SIGSEGV);
 }
+NOKPROBE_SYMBOL(do_kern_addr_fault);
 
 static bool access_error(unsigned long error_code, struct vm_area_struct *vma)
 {
@@ -102,9 +104,14 @@ static noinline void do_user_addr_fault(struct pt_regs *regs, unsigned long erro
 	else if (fault & VM_FAULT_SIGBUS)
 		bad_area_nosemaphore(regs, error_code, address, SIGBUS);
 }
+NOKPROBE_SYMBOL(do_user_addr_fault);
 
 static __always_inline void handle_page_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 {
+	if (user_mode(regs))
+		trace_page_fault_user(address, regs, error_code);
+	else
+		trace_page_fault_kernel(address, regs, error_code);
 	if (address >= TASK_SIZE_MAX)
 		do_kern_addr_fault(regs, error_code, address);
 	else

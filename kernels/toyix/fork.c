@@ -1,9 +1,9 @@
 /* fork.c: making tasks and address spaces, and unmaking them. */
-#include "hypercalls.h"
 #include "mm.h"
 #include "printk.h"
 #include "string.h"
 #include "syscalls.h"
+#include "trace.h"
 #include "wait.h"
 
 extern char init_stack[];
@@ -40,6 +40,8 @@ struct task_struct init_task = {
 	.fs = &init_fs,
 };
 
+/* Tasks made minus tasks reaped on each CPU: only the sum over all means something. */
+DEFINE_PER_CPU(unsigned long, process_counts);
 DEFINE_PER_CPU(struct task_struct *, current_task) = &init_task;
 
 /* Guards the list of tasks and everyone's children. Taken in interrupts too (Ctrl-C). */
@@ -162,6 +164,7 @@ void mm_release(struct task_struct *tsk)
 
 void __put_task_struct(struct task_struct *tsk)
 {
+	trace_sched_process_free(tsk);
 	put_cred(tsk->cred);
 	kmem_cache_free(task_struct_cachep, tsk);
 }
@@ -244,6 +247,7 @@ static noinline struct task_struct *copy_process(struct kernel_clone_args *args)
 	}
 	if (p->pid == 1)
 		init_pid1 = p;
+	this_cpu_write(process_counts, this_cpu_read(process_counts) + !args->idle);
 	spin_unlock_irq(&tasklist_lock);
 	return p;
 
@@ -267,6 +271,7 @@ pid_t kernel_clone(struct kernel_clone_args *args)
 
 	if (IS_ERR(p))
 		return PTR_ERR(p);
+	trace_sched_process_fork(current, p);
 	/* The child may be gone when we look again. */
 	nr = p->pid;
 	if (args->flags & CLONE_PARENT_SETTID)
@@ -332,7 +337,6 @@ SYSCALL_DEFINE5(clone, unsigned long, clone_flags, unsigned long, newsp, int __u
 		.exit_signal = clone_flags & CSIGNAL,
 		.stack = newsp,
 		.parent_tid = parent_tidptr,
-		.child_tid = child_tidptr,
 		.tls = tls,
 	};
 

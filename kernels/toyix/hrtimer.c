@@ -5,6 +5,7 @@
 #include "processor.h"
 #include "sched.h"
 #include "syscalls.h"
+#include "trace.h"
 
 #define TIMER_PORT	0x600
 
@@ -71,6 +72,7 @@ void hrtimer_start(struct hrtimer *timer, ktime_t expires)
 	spin_lock(&base->lock);
 	timer->cpu = smp_processor_id();
 	timer->expires = expires;
+	trace_hrtimer_start(timer);
 	enqueue_hrtimer(base, timer);
 	if (base->active.next == &timer->node)
 		hrtimer_reprogram(base);
@@ -90,8 +92,10 @@ bool hrtimer_cancel(struct hrtimer *timer)
 
 	spin_lock_irqsave(&base->lock, flags);
 	was_queued = timer->queued;
-	if (was_queued)
+	if (was_queued) {
+		trace_hrtimer_cancel(timer);
 		remove_hrtimer(timer);
+	}
 	if (was_queued && timer->cpu == smp_processor_id())
 		hrtimer_reprogram(base);
 	spin_unlock_irqrestore(&base->lock, flags);
@@ -107,7 +111,9 @@ static noinline void __run_hrtimer(struct hrtimer_cpu_base *base, struct hrtimer
 	remove_hrtimer(timer);
 	base->running = timer;
 	spin_unlock(&base->lock);
+	trace_hrtimer_expire_entry(timer, ktime_get());
 	restart = timer->function(timer);
+	trace_hrtimer_expire_exit(timer);
 	spin_lock(&base->lock);
 	if (restart == HRTIMER_RESTART)
 		enqueue_hrtimer(base, timer);

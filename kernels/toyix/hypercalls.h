@@ -29,6 +29,9 @@
 #define HC_KPROBE_FTRACE_HANDLER	22
 #define HC_BPF_HELPER_CALL		23
 
+/* The tracepoints, in the order of trace.S. */
+#define HC_FIRST_TRACEPOINT		32
+
 #ifndef __ASSEMBLER__
 #include "compiler.h"
 #include "ptrace.h"
@@ -52,6 +55,7 @@ int kprobe_debug_handler(struct pt_regs *regs);
 int kprobe_fault_handler(struct pt_regs *regs, int trapnr);
 unsigned long rethook_trampoline_handler(struct pt_regs *regs, unsigned long frame);
 int poke_int3_handler(struct pt_regs *regs);
+void kprobe_ftrace_handler(unsigned long ip, unsigned long parent_ip, struct pt_regs *regs);
 #endif
 
 #endif

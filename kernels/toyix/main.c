@@ -6,6 +6,7 @@
 #include "processor.h"
 #include "sched.h"
 #include "setup.h"
+#include "workqueue.h"
 
 void x86_64_start_kernel(void) __noreturn;
 void start_kernel(void) __noreturn;
@@ -40,6 +41,7 @@ static noinline int kernel_init(void *unused)
 
 	current->pgrp = current->pid;
 	smp_init();
+	workqueue_init();
 	populate_rootfs();
 	console_on_rootfs();
 	hc_mark(HC_MARK_BOOT_DONE, 0, 0);

@@ -5,6 +5,7 @@
 #include "processor.h"
 #include "rq.h"
 #include "sched.h"
+#include "trace.h"
 
 DEFINE_PER_CPU(struct rq, runqueues);
 
@@ -86,8 +87,15 @@ static void check_preempt_curr(struct rq *rq, struct task_struct *p)
 /* vruntimes of two queues have nothing to do with each other; what counts is the distance from the least. */
 static void set_task_cpu(struct task_struct *p, int new_cpu)
 {
+	trace_sched_migrate_task(p, new_cpu);
 	p->se.vruntime += cpu_rq(new_cpu)->cfs.min_vruntime - task_rq(p)->cfs.min_vruntime;
 	WRITE_ONCE(p->thread_info.cpu, new_cpu);
+}
+
+static noinline void ttwu_do_wakeup(struct task_struct *p)
+{
+	WRITE_ONCE(p->__state, TASK_RUNNING);
+	trace_sched_wakeup(p);
 }
 
 /* The task has not left its queue yet (it only announced that it would sleep): it just stays. */
@@ -98,8 +106,8 @@ static bool ttwu_runnable(struct task_struct *p)
 
 	raw_spin_lock(&rq->__lock);
 	if (p->on_rq) {
-		WRITE_ONCE(p->__state, TASK_RUNNING);
 		check_preempt_curr(rq, p);
+		ttwu_do_wakeup(p);
 		ret = true;
 	}
 	raw_spin_unlock(&rq->__lock);
@@ -112,8 +120,8 @@ static noinline void ttwu_queue(struct task_struct *p, int cpu)
 
 	raw_spin_lock(&rq->__lock);
 	activate_task(rq, p, true);
-	WRITE_ONCE(p->__state, TASK_RUNNING);
 	check_preempt_curr(rq, p);
+	ttwu_do_wakeup(p);
 	raw_spin_unlock(&rq->__lock);
 }
 
@@ -129,8 +137,9 @@ int try_to_wake_up(struct task_struct *p, unsigned int state, int wake_flags)
 	if (!(READ_ONCE(p->__state) & state))
 		goto out;
 	success = 1;
+	trace_sched_waking(p);
 	if (p == current) {
-		WRITE_ONCE(p->__state, TASK_RUNNING);
+		ttwu_do_wakeup(p);
 		goto out;
 	}
 	if (READ_ONCE(p->on_rq) && ttwu_runnable(p))
@@ -185,6 +194,7 @@ void wake_up_new_task(struct task_struct *p)
 	task_fork_fair(p, rq);
 	WRITE_ONCE(p->__state, TASK_RUNNING);
 	activate_task(rq, p, false);
+	trace_sched_wakeup_new(p);
 	check_preempt_curr(rq, p);
 	raw_spin_unlock(&rq->__lock);
 	raw_spin_unlock_irqrestore(&p->pi_lock, flags);
@@ -278,6 +288,7 @@ static noinline void __schedule(bool preempt)
 	++*switch_count;
 	rq->curr = next;
 	next->on_cpu = 1;
+	trace_sched_switch(preempt, prev, next);
 	context_switch(rq, prev, next);
 }
 
@@ -309,6 +320,8 @@ void preempt_schedule(void)
 	} while (need_resched());
 }
 
+NOKPROBE_SYMBOL(preempt_schedule);
+
 /* From the return path of an interrupt, with interrupts off. */
 void preempt_schedule_irq(void)
 {
@@ -320,6 +333,7 @@ void preempt_schedule_irq(void)
 		preempt_enable_no_resched();
 	} while (need_resched());
 }
+NOKPROBE_SYMBOL(preempt_schedule_irq);
 
 void scheduler_tick(void)
 {

@@ -1,23 +1,50 @@
 /*
- * serial.c: the serial line, which is the console. Output goes out at once. Input is collected by the interrupt into lines:
- * a reader gets whole ones. There is no echo; Ctrl-C and Ctrl-D act, everything else is data.
+ * serial.c: the serial line, which is the console. Output goes out at once. Input takes two steps, as on Linux: the interrupt
+ * only empties the port (the flip buffer), and a kworker makes lines of the bytes and wakes the readers. There is no echo;
+ * Ctrl-C and Ctrl-D act, everything else is data.
  */
 #include "printk.h"
 #include "processor.h"
+#include "trace.h"
 #include "wait.h"
+#include "workqueue.h"
 
 #define COM1		0x3f8
 #define COM1_LSR	0x3fd
 #define LSR_DATA_READY	1
+#define SERIAL_IRQ	4	/* a PC's number for the first serial port, which tools print */
 
 #define CTRL_C		3
 #define CTRL_D		4	/* stays in the buffer as an end of line that is not delivered: read() returns what is there */
 
-static char input[4096];
-static unsigned int input_head, input_tail;	/* count up for ever; the index is modulo the size */
+/* head and tail count up for ever; the index is modulo the size. */
+struct ring {
+	char data[4096];
+	unsigned int head, tail;
+};
+
+static struct ring flip, input;
 static unsigned int input_lines;
+static DEFINE_SPINLOCK(flip_lock);
 static DEFINE_SPINLOCK(input_lock);
 static DECLARE_WAIT_QUEUE_HEAD(input_wait);
+
+/* Full: the byte is lost. */
+static bool ring_put(struct ring *r, char c)
+{
+	if (r->head - r->tail == sizeof(r->data))
+		return false;
+	r->data[r->head++ % sizeof(r->data)] = c;
+	return true;
+}
+
+static bool ring_get(struct ring *r, char *c)
+{
+	if (r->head == r->tail)
+		return false;
+	*c = r->data[r->tail++ % sizeof(r->data)];
+	return true;
+}
 
 void console_write(const char *s, size_t count)
 {
@@ -32,59 +59,78 @@ static void interrupt_foreground(void)
 {
 	struct task_struct *p = init_pid1;
 
-	spin_lock(&tasklist_lock);
+	spin_lock_irq(&tasklist_lock);
 	while (p && !list_empty(&p->children) && !list_last_entry(&p->children, struct task_struct, sibling)->exit_state)
 		p = list_last_entry(&p->children, struct task_struct, sibling);
 	if (p && p != init_pid1)
 		send_sig(SIGINT, p);
-	spin_unlock(&tasklist_lock);
+	spin_unlock_irq(&tasklist_lock);
 }
 
-static void receive(char c)
+static noinline void n_tty_receive_char(char c)
 {
+	if (c == CTRL_C) {
+		interrupt_foreground();
+		return;
+	}
 	if (c == '\r')
 		c = '\n';
 	spin_lock(&input_lock);
-	if (input_head - input_tail < sizeof(input)) {
-		input[input_head++ % sizeof(input)] = c;
-		if (ends_line(c))
-			input_lines++;
-	}
+	if (ring_put(&input, c) && ends_line(c))
+		input_lines++;
 	spin_unlock(&input_lock);
 }
 
+static bool take_flip(char *c)
+{
+	bool ret;
+
+	spin_lock_irq(&flip_lock);
+	ret = ring_get(&flip, c);
+	spin_unlock_irq(&flip_lock);
+	return ret;
+}
+
+static void flush_to_ldisc(struct work_struct *work)
+{
+	char c;
+
+	while (take_flip(&c))
+		n_tty_receive_char(c);
+	if (READ_ONCE(input_lines))
+		wake_up_interruptible(&input_wait);
+}
+
+static DECLARE_WORK(flip_work, flush_to_ldisc);
+
 DEFINE_IDTENTRY_SYSVEC(sysvec_serial_interrupt)
 {
-	while (inb(COM1_LSR) & LSR_DATA_READY) {
-		char c = inb(COM1);
-
-		if (c == CTRL_C)
-			interrupt_foreground();
-		else
-			receive(c);
-	}
-	if (input_lines)
-		wake_up_interruptible(&input_wait);
+	trace_irq_handler_entry(SERIAL_IRQ, "ttyS0");
+	spin_lock(&flip_lock);
+	while (inb(COM1_LSR) & LSR_DATA_READY)
+		ring_put(&flip, inb(COM1));
+	spin_unlock(&flip_lock);
+	schedule_work(&flip_work);
+	trace_irq_handler_exit(SERIAL_IRQ, "ttyS0", 1);
 }
 
 ssize_t console_read(char *buf, size_t count)
 {
 	size_t n = 0;
 	long err;
+	char c;
 
 	for (;;) {
 		err = wait_event_interruptible(input_wait, READ_ONCE(input_lines));
 		if (err)
 			return err;
-		spin_lock_irq(&input_lock);
+		spin_lock(&input_lock);
 		/* Another reader may have taken the line between the wake-up and the lock. */
 		if (input_lines)
 			break;
-		spin_unlock_irq(&input_lock);
+		spin_unlock(&input_lock);
 	}
-	while (n < count && input_tail != input_head) {
-		char c = input[input_tail++ % sizeof(input)];
-
+	while (n < count && ring_get(&input, &c)) {
 		if (ends_line(c))
 			input_lines--;
 		if (c != CTRL_D)
@@ -92,6 +138,6 @@ ssize_t console_read(char *buf, size_t count)
 		if (ends_line(c))
 			break;
 	}
-	spin_unlock_irq(&input_lock);
+	spin_unlock(&input_lock);
 	return n;
 }

@@ -5,9 +5,13 @@
 #include "printk.h"
 #include "processor.h"
 #include "syscalls.h"
+#include "trace.h"
 
 #define SIG_DFL		0UL
 #define SIG_IGN		1UL
+/* signal_generate's result */
+#define TRACE_SIGNAL_DELIVERED	0
+#define TRACE_SIGNAL_IGNORED	1
 #define sig_kernel_ignore(sig)	(sigmask(sig) & (sigmask(SIGCHLD) | sigmask(SIGCONT) | sigmask(SIGURG) | sigmask(SIGWINCH)))
 
 static bool sig_task_ignored(struct task_struct *p, int sig)
@@ -34,13 +38,18 @@ static noinline int send_signal_locked(int sig, struct task_struct *t)
 {
 	__sync_fetch_and_or(&t->pending.signal, sigmask(sig));
 	signal_wake_up(t);
+	trace_signal_generate(sig, t, TRACE_SIGNAL_DELIVERED);
 	return 0;
 }
 
 int do_send_sig_info(int sig, struct task_struct *p)
 {
-	if (!sig || sig_task_ignored(p, sig))
+	if (!sig)
 		return 0;
+	if (sig_task_ignored(p, sig)) {
+		trace_signal_generate(sig, p, TRACE_SIGNAL_IGNORED);
+		return 0;
+	}
 	return send_signal_locked(sig, p);
 }
 
@@ -59,11 +68,15 @@ void force_sig(int sig)
 void get_signal(struct pt_regs *regs)
 {
 	u64 pending;
+	int signr;
 
 	clear_thread_flag(TIF_SIGPENDING);
 	pending = __sync_lock_test_and_set(&current->pending.signal, 0);
-	if (pending)
-		do_group_exit(__builtin_ctzll(pending) + 1);
+	if (!pending)
+		return;
+	signr = __builtin_ctzll(pending) + 1;
+	trace_signal_deliver(signr);
+	do_group_exit(signr);
 }
 
 static bool kill_ok_by_cred(struct task_struct *t)

@@ -5,6 +5,7 @@
 #include "mm.h"
 #include "printk.h"
 #include "string.h"
+#include "trace.h"
 
 struct kmem_cache {
 	const char *name;
@@ -107,22 +108,37 @@ void kmem_cache_free(struct kmem_cache *s, void *objp)
 	spin_unlock_irqrestore(&s->lock, flags);
 }
 
-void *__kmalloc(size_t size, gfp_t flags)
+static void *kmalloc_large(size_t size, gfp_t flags)
 {
 	unsigned int order = 0;
 
-	for (int i = KMALLOC_MIN_SHIFT; i <= KMALLOC_MAX_SHIFT; i++)
-		if (size <= 1UL << i)
-			return kmem_cache_alloc(&kmalloc_caches[i], flags);
 	while (PAGE_SIZE << order < size)
 		order++;
 	return (void *)__get_free_pages(flags, order);
+}
+
+static struct kmem_cache *kmalloc_slab(size_t size)
+{
+	for (int i = KMALLOC_MIN_SHIFT; i <= KMALLOC_MAX_SHIFT; i++)
+		if (size <= 1UL << i)
+			return &kmalloc_caches[i];
+	return NULL;
+}
+
+void *__kmalloc(size_t size, gfp_t flags)
+{
+	struct kmem_cache *s = kmalloc_slab(size);
+	void *ret = s ? kmem_cache_alloc(s, flags) : kmalloc_large(size, flags);
+
+	trace_kmalloc((unsigned long)__builtin_return_address(0), ret, size);
+	return ret;
 }
 
 void kfree(const void *objp)
 {
 	struct page *page;
 
+	trace_kfree((unsigned long)__builtin_return_address(0), objp);
 	if (!objp)
 		return;
 	page = virt_to_page(objp);

@@ -4,6 +4,7 @@
 #include "printk.h"
 #include "processor.h"
 #include "sched.h"
+#include "trace.h"
 
 void secondary_startup_64(void);
 
@@ -48,4 +49,6 @@ void smp_send_reschedule(int cpu)
 /* TIF_NEED_RESCHED is set already; returning from the interrupt does the rest. */
 DEFINE_IDTENTRY_SYSVEC(sysvec_reschedule_ipi)
 {
+	trace_reschedule_entry(RESCHEDULE_VECTOR);
+	trace_reschedule_exit(RESCHEDULE_VECTOR);
 }

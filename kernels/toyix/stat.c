@@ -105,3 +105,67 @@ SYSCALL_DEFINE2(newfstat, unsigned int, fd, struct stat __user *, statbuf)
 
 	return error ? error : cp_new_stat(&stat, statbuf);
 }
+
+static struct statx_timestamp to_statx_time(struct timespec64 time)
+{
+	return (struct statx_timestamp){ .tv_sec = time.tv_sec, .tv_nsec = time.tv_nsec };
+}
+
+SYSCALL_DEFINE5(statx, int, dfd, const char __user *, filename, unsigned int, flags, unsigned int, mask,
+		struct statx __user *, buffer)
+{
+	struct kstat stat;
+	struct statx tmp;
+	int error = vfs_statx(dfd, filename, flags, &stat);
+
+	if (error)
+		return error;
+	tmp = (struct statx){
+		.stx_mask = STATX_BASIC_STATS,
+		.stx_blksize = stat.blksize,
+		.stx_nlink = stat.nlink,
+		.stx_uid = stat.uid.val,
+		.stx_gid = stat.gid.val,
+		.stx_mode = stat.mode,
+		.stx_ino = stat.ino,
+		.stx_size = stat.size,
+		.stx_blocks = stat.blocks,
+		.stx_atime = to_statx_time(stat.atime),
+		.stx_ctime = to_statx_time(stat.ctime),
+		.stx_mtime = to_statx_time(stat.mtime),
+		.stx_rdev_major = MAJOR(stat.rdev),
+		.stx_rdev_minor = MINOR(stat.rdev),
+		.stx_dev_major = MAJOR(stat.dev),
+		.stx_dev_minor = MINOR(stat.dev),
+	};
+	return copy_to_user(buffer, &tmp, sizeof(tmp)) ? -EFAULT : 0;
+}
+
+/* The file system has no size of its own: it may take all memory that is free. */
+SYSCALL_DEFINE2(statfs, const char __user *, pathname, struct statfs __user *, buf)
+{
+	struct path path;
+	struct statfs tmp = { .f_bsize = PAGE_SIZE, .f_namelen = NAME_MAX, .f_frsize = PAGE_SIZE };
+	int error = user_path_at(AT_FDCWD, pathname, LOOKUP_FOLLOW, &path);
+
+	if (error)
+		return error;
+	tmp.f_type = d_inode(path.dentry)->i_sb->s_magic;
+	path_put(&path);
+	return copy_to_user(buf, &tmp, sizeof(tmp)) ? -EFAULT : 0;
+}
+
+/* May the caller, do this? (Linux asks for the real user, here it is the one of file access.) */
+SYSCALL_DEFINE2(access, const char __user *, filename, int, mode)
+{
+	struct path path;
+	int error = mode & ~(MAY_READ | MAY_WRITE | MAY_EXEC) ? -EINVAL : 0;
+
+	if (!error)
+		error = user_path_at(AT_FDCWD, filename, LOOKUP_FOLLOW, &path);
+	if (error)
+		return error;
+	error = inode_permission(INIT_USER_NS, d_inode(path.dentry), mode);
+	path_put(&path);
+	return error;
+}

@@ -56,4 +56,54 @@ struct stat {
 	long __unused[3];		/* 120 */
 };
 
+struct statx_timestamp {
+	s64 tv_sec;
+	u32 tv_nsec;
+	s32 __reserved;
+};
+
+struct statx {
+	u32 stx_mask;			/*   0: which of the fields hold something */
+	u32 stx_blksize;		/*   4 */
+	u64 stx_attributes;		/*   8 */
+	u32 stx_nlink;			/*  16 */
+	u32 stx_uid;			/*  20 */
+	u32 stx_gid;			/*  24 */
+	u16 stx_mode;			/*  28 */
+	u16 __spare0[1];		/*  30 */
+	u64 stx_ino;			/*  32 */
+	u64 stx_size;			/*  40 */
+	u64 stx_blocks;			/*  48 */
+	u64 stx_attributes_mask;	/*  56 */
+	struct statx_timestamp stx_atime;	/*  64 */
+	struct statx_timestamp stx_btime;	/*  80 */
+	struct statx_timestamp stx_ctime;	/*  96 */
+	struct statx_timestamp stx_mtime;	/* 112 */
+	u32 stx_rdev_major;		/* 128 */
+	u32 stx_rdev_minor;		/* 132 */
+	u32 stx_dev_major;		/* 136 */
+	u32 stx_dev_minor;		/* 140 */
+	u64 __spare2[14];		/* 144 */
+};
+#define STATX_BASIC_STATS	0x7ffu
+
+struct statfs {
+	long f_type;			/*   0 */
+	long f_bsize;			/*   8 */
+	u64 f_blocks;			/*  16 */
+	u64 f_bfree;			/*  24 */
+	u64 f_bavail;			/*  32 */
+	u64 f_files;			/*  40 */
+	u64 f_ffree;			/*  48 */
+	int f_fsid[2];			/*  56 */
+	long f_namelen;			/*  64 */
+	long f_frsize;			/*  72 */
+	long f_flags;			/*  80 */
+	long f_spare[4];		/*  88 */
+};
+
+_Static_assert(sizeof(struct stat) == 144, "stat is 144 bytes on x86-64");
+_Static_assert(sizeof(struct statx) == 256, "statx is 256 bytes everywhere");
+_Static_assert(sizeof(struct statfs) == 120, "statfs is 120 bytes on x86-64");
+
 #endif

@@ -5,16 +5,22 @@
 void *memcpy(void *dest, const void *src, size_t n)
 {
 	void *ret = dest;
+	size_t words = n / 8, rest = n % 8;
 
-	__asm__ __volatile__("rep movsb" : "+D"(dest), "+S"(src), "+c"(n) : : "memory");
+	/* Each turn of a rep costs the time of an instruction, so words first. */
+	__asm__ __volatile__("rep movsq" : "+D"(dest), "+S"(src), "+c"(words) : : "memory");
+	__asm__ __volatile__("rep movsb" : "+D"(dest), "+S"(src), "+c"(rest) : : "memory");
 	return ret;
 }
 
 void *memset(void *s, int c, size_t n)
 {
 	void *ret = s;
+	size_t words = n / 8, rest = n % 8;
+	u64 pattern = 0x0101010101010101 * (unsigned char)c;
 
-	__asm__ __volatile__("rep stosb" : "+D"(s), "+c"(n) : "a"(c) : "memory");
+	__asm__ __volatile__("rep stosq" : "+D"(s), "+c"(words) : "a"(pattern) : "memory");
+	__asm__ __volatile__("rep stosb" : "+D"(s), "+c"(rest) : "a"(pattern) : "memory");
 	return ret;
 }
 

@@ -51,3 +51,13 @@ SYSCALL_DEFINE0(sync)
 	ksys_sync();
 	return 0;
 }
+
+SYSCALL_DEFINE1(syncfs, int, fd)
+{
+	struct fd f = fdget(fd);
+
+	if (!f.file)
+		return -EBADF;
+	fdput(f);
+	return 0;
+}

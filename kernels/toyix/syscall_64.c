@@ -1,6 +1,7 @@
 /* syscall_64.c: from a number in rax to a function. */
 #include "processor.h"
 #include "syscalls.h"
+#include "trace.h"
 
 #define __NR_syscall_max	450
 
@@ -35,7 +36,9 @@ static __always_inline bool do_syscall_x64(struct pt_regs *regs, int nr)
 noinstr void do_syscall_64(struct pt_regs *regs, int nr)
 {
 	local_irq_enable();
+	trace_sys_enter(regs, nr);
 	if (!do_syscall_x64(regs, nr) && nr != -1)
 		regs->ax = __x64_sys_ni_syscall(regs);
+	trace_sys_exit(regs, regs->ax);
 	syscall_exit_to_user_mode(regs);
 }

@@ -3,6 +3,7 @@
 #include "processor.h"
 #include "sched.h"
 #include "syscalls.h"
+#include "trace.h"
 
 u64 jiffies_64;
 /* The same 8 bytes under the name that most code uses. */
@@ -51,8 +52,10 @@ static enum hrtimer_restart tick_sched_timer(struct hrtimer *timer)
 
 DEFINE_IDTENTRY_SYSVEC(sysvec_apic_timer_interrupt)
 {
+	trace_local_timer_entry(LOCAL_TIMER_VECTOR);
 	this_cpu_write(irq_regs, regs);
 	hrtimer_interrupt(regs);
+	trace_local_timer_exit(LOCAL_TIMER_VECTOR);
 }
 
 /* Each CPU for itself, with interrupts off. */

@@ -16,10 +16,13 @@ static void do_trap(int trapnr, int signr, const char *str, struct pt_regs *regs
 	if (user_mode(regs)) {
 		current->thread.trap_nr = trapnr;
 		current->thread.error_code = error_code;
+		pr_info("traps: %s[%d] trap %s ip:%lx sp:%lx error:%lx\n",
+			current->comm, current->pid, str, regs->ip, regs->sp, error_code);
 		force_sig(signr);
 		return;
 	}
-	if (this_cpu_read(current_kprobe) && kprobe_fault_handler(regs, trapnr))
+	/* Besides page faults only #GP is the kprobe core's business. */
+	if (trapnr == 13 && this_cpu_read(current_kprobe) && kprobe_fault_handler(regs, trapnr))
 		return;
 	if (!fixup_exception(regs))
 		die(str, regs, error_code);

@@ -1,6 +1,6 @@
 /*
- * uaccess.S: the copy between kernel and user memory. One instruction does it, so one entry in __ex_table covers every
- * fault; rep movsb leaves in rcx how much is missing.
+ * uaccess.S: the copy between kernel and user memory. The string instructions keep their progress in registers, so after a
+ * fault it is plain how far they came; each has its entry in __ex_table.
  */
 #include "linkage.h"
 
@@ -20,11 +20,19 @@ SYM_FUNC_START(copy_user_generic)
 	pushq	%rbp
 	movq	%rsp, %rbp
 	movq	%rdx, %rcx
-1:	rep movsb
-2:	movq	%rcx, %rax
+	shrq	$3, %rcx
+	andl	$7, %edx
+1:	rep movsq
+	movl	%edx, %ecx
+2:	rep movsb
+3:	movq	%rcx, %rax
 	popq	%rbp
 	ret
-	EXTABLE 1b 2b
+	/* A word could not be copied; some of its bytes may still be good. */
+4:	leaq	(%rdx, %rcx, 8), %rcx
+	jmp	2b
+	EXTABLE 1b 4b
+	EXTABLE 2b 3b
 SYM_FUNC_END(copy_user_generic)
 
 /* unsigned long __clear_user(void *to, unsigned long len): bytes not cleared. */

@@ -12,7 +12,7 @@ from kprobesim.image.elf import KernelImage
 __all__ = ["ImageInfo", "find_image", "kernels_folder", "list_images", "open_image"]
 
 DESCRIPTION = "image.toml"
-NOT_DEFAULTS = ("title", "summary", "build")
+NOT_DEFAULTS = ("title", "summary", "build", "variants")
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class ImageInfo:
     """An image that ships, as its ``image.toml`` describes it.
 
     ``title`` and ``summary`` go by language, ``en`` and ``zh``; ``defaults`` are the other keys (``cpus``, ``probe``,
-    ``program``, ``command_line``), ``build`` is how it was made. ``folder`` holds the image and its sources.
+    ``program``, ``command_line``), ``build`` is how it was made. ``folder`` holds the image and its sources;
+    ``variants`` are further images of the same sources, built in another configuration, by name.
     """
 
     name: str
     folder: Path
     path: Path
+    variants: Mapping[str, Path]
     title: Mapping[str, str]
     summary: Mapping[str, str]
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -87,12 +89,13 @@ def find_image(name: str, folder: Path | None = None) -> ImageInfo:
     raise BadInput(f"There is no kernel image named {name!r}.", hint=hint)
 
 
-def open_image(name_or_path: str | Path, folder: Path | None = None) -> KernelImage:
+def open_image(name_or_path: str | Path, folder: Path | None = None, *, variant: str = "") -> KernelImage:
     """Open an image.
 
     Args:
         name_or_path: the name of one that ships, or a path: anything with a slash, or that ends in ``.elf``.
         folder: instead of :func:`kernels_folder`.
+        variant: which configuration, where the image ships in several; one that does not exist means the usual one.
 
     Raises:
         BadInput: no image has this name.
@@ -104,7 +107,8 @@ def open_image(name_or_path: str | Path, folder: Path | None = None) -> KernelIm
     info = find_image(text, folder)
     if not info.is_built:
         raise ImageError(f"The kernel {info.name} was not built yet.", hint=f"Run: python kernels/build.py {info.name}")
-    return KernelImage.open(info.path, name=info.name)
+    path = info.variants.get(variant, info.path)
+    return KernelImage.open(path, name=info.name)
 
 
 def _read(folder: Path) -> ImageInfo:
@@ -119,11 +123,12 @@ def _read(folder: Path) -> ImageInfo:
         words = table.get(key)
         if not isinstance(words, dict) or not all(isinstance(words.get(language), str) for language in ("en", "zh")):
             raise ImageError(f"{path} has no {key}.en and {key}.zh.")
-    build = table.get("build", {})
+    build, variants = (table.get(key, {}) for key in ("build", "variants"))
     return ImageInfo(
         name=folder.name,
         folder=folder,
         path=folder / f"{folder.name}.elf",
+        variants={variant: folder / f"{folder.name}-{variant}.elf" for variant in variants},
         title=MappingProxyType(table["title"]),
         summary=MappingProxyType(table["summary"]),
         defaults=MappingProxyType({key: value for key, value in table.items() if key not in NOT_DEFAULTS}),

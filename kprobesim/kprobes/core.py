@@ -216,7 +216,8 @@ class Kprobes:
     def _poke(self, probe: Kprobe, data: bytes) -> None:
         assert probe.addr is not None
         if self.kernel.read(probe.addr, 1) != data:
-            self.kernel.machine.text_poke(probe.addr, data, self.kernel.kallsyms.symbolize(probe.addr))
+            place = self.place(probe)
+            self.kernel.machine.text_poke(probe.addr, data, symbol=place["symbol"], offset=place["offset"])
 
     # Removing
 

@@ -128,8 +128,7 @@ class Int3Path:
             block.status = KprobeStatus.REENTER
         if probe.ainsn.emulate_op is not None:
             probe.ainsn.emulate_op(regs)
-            text = probe.ainsn.original.hex(" ")
-            self._machine.emit("kprobe.emulate", **self._kprobes.place(probe), insn=text, ip=regs.ip)
+            self._machine.emit("kprobe.emulate", **self._kprobes.place(probe), insn=probe.ainsn.text, ip=regs.ip)
             self._post_process(probe, regs, block)
             return
         if not reenter:

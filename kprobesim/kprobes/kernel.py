@@ -7,7 +7,7 @@ from typing import Final
 from kprobesim.errors import ImageError, LinuxError
 from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, SymbolOverlay, read_tables
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import PAGE_SIZE, Machine
+from kprobesim.machine import PAGE_SIZE, Machine, MemoryFault
 
 __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 
@@ -124,6 +124,13 @@ class RunningKernel:
         else:
             self.machine.ram.write_virtual(self.root, address, data)
 
+    def is_mapped(self, address: int) -> bool:
+        """Whether there is memory at a virtual address."""
+        try:
+            return self.machine.ram.translate(self.root, address) < self.machine.ram.size
+        except MemoryFault:
+            return False
+
     def read_u64(self, address: int) -> int:
         """A 64-bit word of kernel memory."""
         return int.from_bytes(self.read(address, 8), "little")
@@ -180,8 +187,9 @@ class ModuleArea:
 
     @property
     def pages(self) -> int:
-        """How many pages the kernel has set aside."""
-        return int.from_bytes(self._kernel.read(self._kernel.symbol("module_area_pages"), 4), "little")
+        """How many pages the kernel has set aside; no more than there is memory, whatever it says."""
+        claimed = int.from_bytes(self._kernel.read(self._kernel.symbol("module_area_pages"), 4), "little")
+        return min(claimed, self._kernel.machine.ram.size // PAGE_SIZE)
 
     def alloc_page(self, owner: str) -> int:
         """A free page, named in kallsyms after its owner.
@@ -190,14 +198,18 @@ class ModuleArea:
             owner: the symbol, for example ``kprobe_insn_page``.
 
         Raises:
-            LinuxError: ENOMEM, all pages are in use.
+            LinuxError: ENOMEM, all pages are in use, or the kernel has not come to map them yet.
         """
         if not self._owners:
             self._owners = [None] * self.pages
         for number, taken in enumerate(self._owners):
             if taken is None:
-                self._owners[number] = owner
                 address = MODULES_VADDR + number * PAGE_SIZE
+                if not self._kernel.is_mapped(address):
+                    raise LinuxError(
+                        Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
+                    )
+                self._owners[number] = owner
                 self._name_pages()
                 return address
         raise LinuxError(Errno.ENOMEM, f"All {len(self._owners)} pages of the module area are in use.")

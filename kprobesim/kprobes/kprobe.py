@@ -58,6 +58,7 @@ class ArchSpecificInsn:
         size: length of the instruction in bytes.
         original: its bytes as they were in the text.
         copy: the bytes in the slot, the trailing int3 included.
+        text: the instruction as objdump prints it.
         emulate_op: what does its work instead, for the instructions that cannot run from a slot.
     """
 
@@ -65,6 +66,7 @@ class ArchSpecificInsn:
     size: int
     original: bytes
     copy: bytes
+    text: str
     emulate_op: Callable[[PtRegs], None] | None = None
 
 

@@ -88,7 +88,7 @@ class Lab:
 
         Args:
             kernel: name of an image that ships, or the path of one.
-            profile: which mechanism serves probes.
+            profile: which mechanism serves probes; where an image ships in several configurations, also which one.
             cpus: number of vCPUs, 1 to 8.
             seed: of everything random; same seed, same run.
             boot: run until the kernel waits for something to do; otherwise stop before the first instruction.
@@ -101,7 +101,7 @@ class Lab:
         chosen = profile if isinstance(profile, Profile) else Profile.parse(profile)
         if not 1 <= cpus <= 8:
             raise BadInput(f"A machine has 1 to 8 CPUs, not {cpus}.")
-        image = open_image(kernel)
+        image = open_image(kernel, variant=chosen.value)
         info = _shipped(kernel)
         machine = Machine(cpus=cpus, seed=seed)
         machine.boot(image.entry, image.segments)

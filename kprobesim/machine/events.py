@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from kprobesim.errors import EventLogFull
+
 __all__ = ["Event", "EventKind", "EventLog", "Field", "Moment", "StopAtMoment", "event_json"]
 
 FieldType = Literal["address", "number", "text", "bytes", "list"]
@@ -96,9 +98,13 @@ class EventLog:
     """All events so far, also those ahead of a machine that was taken back.
 
     While the machine replays its past the log already holds what it emits; only at the end does it grow.
+
+    Args:
+        capacity: events it holds at most; one takes about half a kilobyte.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int = 1_000_000) -> None:
+        self.capacity = capacity
         self._events: list[Event] = []
 
     def __len__(self) -> int:
@@ -111,12 +117,27 @@ class EventLog:
         return iter(self._events)
 
     def append(self, event: Event) -> None:
-        """Add the newest event; its ``seq`` must be the log's length."""
+        """Add the newest event; its ``seq`` must be the log's length.
+
+        Raises:
+            EventLogFull: there is no room for it.
+        """
+        if len(self._events) >= self.capacity:
+            raise EventLogFull(
+                f"The event log is full: it holds {self.capacity:,} events.",
+                hint="Start anew, or probe something that happens less often.",
+            )
         self._events.append(event)
 
-    def truncate(self, length: int) -> None:
-        """Forget every event from position ``length`` on."""
+    def extend(self, events: Iterable[Event]) -> None:
+        """Put back what `truncate` gave."""
+        self._events.extend(events)
+
+    def truncate(self, length: int) -> list[Event]:
+        """Forget every event from position ``length`` on, and return them."""
+        forgotten = self._events[length:]
         del self._events[length:]
+        return forgotten
 
     def between(self, start: int, stop: int) -> list[Event]:
         """Events with ``start <= seq < stop``."""

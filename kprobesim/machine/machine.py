@@ -215,8 +215,10 @@ class Machine:
         except StopAtMoment:
             self.retired = self._event_insn
             return Stop.MOMENT
-        except GuestError as failure:
-            self.frozen, self.failure = self.registers(), failure
+        except BaseException as failure:
+            # Also what a probe's handler raised, or the user's Ctrl-C: the instruction under way is only half done.
+            self.frozen = self.registers()
+            self.failure = failure if isinstance(failure, GuestError) else None
             raise
         finally:
             self._stop_at, self._stop_kinds = None, frozenset()
@@ -252,7 +254,7 @@ class Machine:
             if deadline is not None:
                 budget = min(budget, self._insns_until(deadline))
             if cpu.pending:
-                if cpu.halted or (self.retired % _INTERRUPT_POLL == 0 and cpu.interrupts_enabled()):
+                if cpu.halted or (self.retired % _INTERRUPT_POLL == 0 and cpu.ready_for_interrupt()):
                     cpu.take_pending()
                 budget = min(budget, _INTERRUPT_POLL - self.retired % _INTERRUPT_POLL)
             self._run_turn(cpu, budget)
@@ -262,7 +264,9 @@ class Machine:
         self._running = cpu
         try:
             executed = cpu.run(budget)
-        except GuestError:
+        except StopAtMoment:
+            raise
+        except BaseException:
             self.retired += max(cpu.engine.executed - 1, 0)
             raise
         finally:
@@ -327,13 +331,13 @@ class Machine:
 
     # Changing code
 
-    def text_poke(self, virtual: int, data: bytes, symbol: str, root: int | None = None) -> None:
+    def text_poke(self, virtual: int, data: bytes, *, symbol: str, offset: int = 0, root: int | None = None) -> None:
         """Write into the guest's code and make every vCPU see it; only between runs.
 
         Args:
             virtual: address of the first byte.
             data: the new bytes.
-            symbol: for the event.
+            symbol, offset: what people call the place, for the event.
             root: CR3 to translate with; the current vCPU's by default.
 
         Raises:
@@ -346,7 +350,7 @@ class Machine:
         self.ram.write_virtual(root, virtual, data)
         for cpu in self.cpus:
             cpu.engine.flush_code()
-        self.emit("text.poke", addr=virtual, symbol=symbol, old=old, new=bytes(data))
+        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data))
 
     # Seeing and keeping
 

@@ -1,1 +1,5 @@
-"""The command shell of the simulated machine, and its file tree."""
+"""The command shell of the simulated machine."""
+
+from kprobesim.shell.session import ShellSession
+
+__all__ = ["ShellSession"]

@@ -1,8 +1,6 @@
 /* sleep: waits for some seconds; a fraction is allowed, as in `sleep 0.25`. */
 #include "libc.h"
 
-#define NSEC_PER_SEC 1000000000L
-
 int main(int argc, char *argv[])
 {
 	struct timespec want = { 0 };

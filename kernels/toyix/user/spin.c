@@ -1,16 +1,17 @@
 /*
- * spin: keeps a CPU busy in user mode, for some milliseconds or (-n) for a number of turns. It makes no system call until
- * it ends.
+ * spin: keeps a CPU busy in user mode, for some milliseconds or (-n) for a number of turns. It asks for the time only a
+ * few times: between two system calls lies as much computing as it can foresee.
  */
 #include "libc.h"
 
-/* The machine's clock, in nanoseconds. */
-static unsigned long rdtsc(void)
-{
-	unsigned int low, high;
+#define TRIAL_TURNS 1000
 
-	asm volatile("rdtsc" : "=a"(low), "=d"(high));
-	return (unsigned long)high << 32 | low;
+static long now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * NSEC_PER_SEC + time.tv_nsec;
 }
 
 __attribute__((noinline)) void spin_turns(unsigned long turns)
@@ -19,10 +20,14 @@ __attribute__((noinline)) void spin_turns(unsigned long turns)
 		asm volatile("" : "+r"(turns));
 }
 
-__attribute__((noinline)) void spin_until(unsigned long end)
+__attribute__((noinline)) void spin_for(long nanoseconds)
 {
-	while (rdtsc() < end)
-		spin_turns(50);
+	long begin = now(), left, trial;
+
+	spin_turns(TRIAL_TURNS);
+	trial = now() - begin;
+	while ((left = begin + nanoseconds - now()) > 0)
+		spin_turns(left * TRIAL_TURNS / trial + 1);
 }
 
 int main(int argc, char *argv[])
@@ -38,6 +43,6 @@ int main(int argc, char *argv[])
 	if (by_turns)
 		spin_turns(number);
 	else
-		spin_until(rdtsc() + number * 1000000UL);
+		spin_for(number * 1000000L);
 	return 0;
 }

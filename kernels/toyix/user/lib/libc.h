@@ -13,6 +13,19 @@ typedef int pid_t;
 extern int errno;
 #define ENOENT	2
 #define EINTR	4
+#define EBADF	9
+#define EAGAIN	11
+#define EACCES	13
+#define EFAULT	14
+#define EEXIST	17
+#define ENOTDIR	20
+#define EISDIR	21
+#define EINVAL	22
+#define EMFILE	24
+#define ESPIPE	29
+#define EPIPE	32
+#define ERANGE	34
+#define ENAMETOOLONG 36
 const char *strerror(int error);
 
 /* Processes */
@@ -37,16 +50,28 @@ int reboot(int how);
 #define O_WRONLY	1
 #define O_RDWR		2
 #define O_CREAT		0100
+#define O_EXCL		0200
 #define O_TRUNC		01000
 #define O_APPEND	02000
+#define O_NONBLOCK	04000
 #define O_DIRECTORY	0200000
+#define O_CLOEXEC	02000000
+#define AT_FDCWD	-100
+#define SEEK_SET	0
+#define SEEK_CUR	1
+#define SEEK_END	2
 int open(const char *path, int flags, ...);
 int close(int fd);
 ssize_t read(int fd, void *buffer, size_t size);
 ssize_t write(int fd, const void *buffer, size_t size);
 off_t lseek(int fd, off_t offset, int whence);
+int dup(int fd);
 int dup2(int from, int to);
 int pipe(int fds[2]);
+int pipe2(int fds[2], int flags);
+int openat(int folder, const char *path, int flags, unsigned int mode);
+int ftruncate(int fd, off_t length);
+long getcwd(char *buffer, size_t size);
 int unlink(const char *path);
 int rename(const char *from, const char *to);
 int mkdir(const char *path, unsigned int mode);
@@ -90,6 +115,9 @@ struct timespec {
 	int64_t tv_sec;
 	int64_t tv_nsec;
 };
+#define NSEC_PER_SEC	1000000000L
+#define CLOCK_MONOTONIC	1
+int clock_gettime(int clock, struct timespec *now);
 int nanosleep(const struct timespec *want, struct timespec *left);
 
 /* Strings */

@@ -1,13 +1,11 @@
 /* process.c: what is more than one system call, or has another shape than its system call. */
 #include "libc.h"
 
-#define AT_FDCWD	-100
 #define REBOOT_MAGIC1	0xfee1dead
 #define REBOOT_MAGIC2	672274793
 
 int errno;
 
-int openat(int folder, const char *path, int flags, unsigned int mode);
 int sys_reboot(unsigned int magic1, unsigned int magic2, unsigned int command, void *argument);
 
 /* As in Linux's C libraries, open(2) is never called: a trace shows openat. */

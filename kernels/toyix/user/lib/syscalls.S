@@ -31,6 +31,7 @@
 	STUB fstat, 5
 	STUB lseek, 8
 	STUB pipe, 22
+	STUB dup, 32
 	STUB dup2, 33
 	STUB nanosleep, 35
 	STUB getpid, 39
@@ -38,6 +39,8 @@
 	STUB execve, 59
 	STUB wait4, 61
 	STUB kill, 62
+	STUB ftruncate, 77
+	STUB getcwd, 79
 	STUB chdir, 80
 	STUB rename, 82
 	STUB mkdir, 83
@@ -46,7 +49,9 @@
 	STUB sync, 162
 	STUB sys_reboot, 169
 	STUB getdents64, 217
+	STUB clock_gettime, 228
 	STUB _exit, 231
 	STUB openat, 257
+	STUB pipe2, 293
 
 	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,41 @@
+/*
+ * ftrace_64.S: where the 5-byte nop at a function's entry calls to once the host has made a call of it. The stack is then
+ * {back into the function, back to the function's caller}.
+ */
+#include "calling.h"
+#include "linkage.h"
+#include "segment.h"
+
+	.section .kprobes.text, "ax"
+
+/* kprobe_ftrace_handler(ip, parent_ip, regs): the handler may change any register but sp, and where we return to. */
+SYM_CODE_START(ftrace_regs_caller)
+	pushfq					/* before addq changes them */
+	pushq	$__KERNEL_DS			/* ss */
+	pushq	%rsp				/* sp: as the function would find it, at its return address */
+	addq	$3*8, (%rsp)
+	pushq	2*8(%rsp)			/* flags */
+	pushq	$__KERNEL_CS			/* cs */
+	pushq	5*8(%rsp)			/* ip: after the call */
+	pushq	$0				/* orig_ax */
+	PUSH_REGS
+	movq	%rsp, %rdx
+	movq	PT_RSP(%rdx), %rsi
+	movq	(%rsi), %rsi
+	movq	PT_RIP(%rdx), %rdi
+	subq	$5, %rdi
+	PUSH_FRAME PT_RIP(%rdx)
+	call	kprobe_ftrace_handler
+	addq	$16, %rsp
+
+	movq	PT_EFLAGS(%rsp), %rax
+	movq	%rax, 21*8(%rsp)
+	movq	PT_RIP(%rsp), %rax
+	movq	%rax, 22*8(%rsp)
+	POP_REGS
+	addq	$6*8, %rsp
+	popfq
+	ret
+SYM_CODE_END(ftrace_regs_caller)
+
+	.section .note.GNU-stack, "", @progbits

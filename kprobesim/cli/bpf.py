@@ -1,0 +1,96 @@
+"""``kprobesim bpf``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import IO, Any
+
+import click
+
+from kprobesim.bpf import Level, answer, assemble, decode, encode, listing, source_imm64
+from kprobesim.errors import BadInput
+
+__all__ = ["command"]
+
+_MAX_INPUT = 64 << 20
+
+
+@click.group()
+def command() -> None:
+    """BPF programs."""
+
+
+@command.command()
+@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+def asm(file: IO[str]) -> None:
+    """Assemble FILE (or standard input) and print the instructions in hex, 8 bytes a line."""
+    program = encode(assemble(_read(file)).insns)
+    for start in range(0, len(program), 8):
+        click.echo(program[start : start + 8].hex(" "))
+
+
+@command.command()
+@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+def dis(file: IO[str]) -> None:
+    """Disassemble hex from FILE (or standard input) into the kernel's text."""
+    click.echo(listing(decode(_hex(_read(file), "The program")), Level.V4, source_imm64))
+
+
+@command.command("exec")
+@click.argument("memory", default="")
+@click.option("--jit", is_flag=True, help="With the x86-64 JIT instead of the interpreter.")
+def exec_(memory: str, jit: bool) -> None:
+    """Run the program in hex on standard input over MEMORY (hex) and print R0 in hex."""
+    program = _hex(_read(sys.stdin), "The program")
+    data = _hex(memory, "The memory")
+    request = {
+        "id": 0,
+        "op": "run",
+        "engine": "jit" if jit else "interp",
+        "insns": program.hex(),
+        "mem": data.hex(),
+        "mem_size": len(data),
+        "stack": 512,
+    }
+    result = answer(request)
+    if "error" in result:
+        raise BadInput(str(result["error"]))
+    click.echo(result["r0"])
+
+
+@command.command()
+def batch() -> None:
+    """Answer JSON requests, one a line on standard input, with one JSON line each."""
+    for line in sys.stdin:
+        if line.strip():
+            click.echo(json.dumps(_answer_line(line)))
+
+
+def _answer_line(line: str) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except ValueError as error:
+        return {"error": f"not JSON: {error}"}
+    if not isinstance(request, dict):
+        return {"error": "a request is a JSON object"}
+    return answer(request)
+
+
+def _read(file: IO[str]) -> str:
+    try:
+        text = file.read(_MAX_INPUT + 1)
+    except UnicodeDecodeError:
+        raise BadInput("The input is not UTF-8 text.") from None
+    if len(text) > _MAX_INPUT:
+        raise BadInput(f"The input is larger than {_MAX_INPUT:,} characters.")
+    return text
+
+
+def _hex(text: str, what: str) -> bytes:
+    try:
+        return bytes.fromhex("".join(text.split()))
+    except ValueError:
+        raise BadInput(
+            f"{what[0].upper()}{what[1:]} is not hex digits.", hint="Two digits a byte; blanks are ignored."
+        ) from None

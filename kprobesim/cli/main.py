@@ -1,0 +1,88 @@
+"""The entry point. Commands are imported when they are used, so that ``--help`` is quick and loads no screen."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from kprobesim import __version__
+from kprobesim.errors import GuestError, KprobesimError
+
+__all__ = ["main"]
+
+_COMMANDS: Final = {
+    "bpf": ("kprobesim.cli.bpf", "BPF programs: assemble, disassemble, run."),
+    "demo": ("kprobesim.cli.demo", "Play a demo."),
+    "doctor": ("kprobesim.cli.doctor", "What on this computer may spoil the experience."),
+    "kernel": ("kprobesim.cli.kernel", "The kernel images: list, describe, disassemble."),
+    "lesson": ("kprobesim.cli.lesson", "The lessons: list, open."),
+    "shell": ("kprobesim.cli.shell", "The simulated machine's shell."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands live in modules of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(_COMMANDS[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(_COMMANDS.items())])
+
+
+@click.group(cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kprobesim")
+@click.option("--lang", type=click.Choice(["en", "zh"]), help="Language; the locale's by default.")
+@click.pass_context
+def cli(ctx: click.Context, lang: str | None) -> None:
+    """See how kprobes and eBPF really work, on a machine that can go backwards.
+
+    Without a command: the list of lessons, or, without a terminal, the default demo as plain text.
+    """
+    if lang:
+        os.environ["KPROBESIM_LANG"] = lang
+    if ctx.invoked_subcommand is None:
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            from kprobesim.cli.screen import open_app
+
+            open_app(None)
+        else:
+            from kprobesim.cli.demo import play_plain
+
+            play_plain("first-probe")
+
+
+def main() -> None:
+    """Run the command line; exit status 0 for success, 1 for a failure that the input caused, 2 for wrong usage."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+        sys.exit(130)
+    except KprobesimError as error:
+        click.echo(f"kprobesim: {error}", err=True)
+        if isinstance(error, GuestError) and error.report:
+            click.echo(error.report, err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has enough; nothing may be written any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

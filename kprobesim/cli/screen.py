@@ -1,0 +1,22 @@
+"""The only place where a command loads the Textual application."""
+
+from __future__ import annotations
+
+import sys
+
+from kprobesim.course import Scenario
+from kprobesim.i18n import default_language
+
+__all__ = ["open_app"]
+
+
+def open_app(scenario: Scenario | None) -> None:
+    """Open the TUI on a scenario, or on the list of lessons.
+
+    Args:
+        scenario: a lesson or demo; None for the list.
+    """
+    from kprobesim.course import list_demos, list_lessons
+    from kprobesim.tui import run_app
+
+    sys.exit(run_app(scenario, default_language(), scenarios=[*list_lessons(), *list_demos()]))

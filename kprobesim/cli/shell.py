@@ -1,0 +1,81 @@
+"""``kprobesim shell``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from kprobesim.errors import BadInput
+from kprobesim.lab import Lab
+from kprobesim.shell import ShellSession
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("-c", "commands", help="Run these command lines instead of a file's.")
+@click.option("--kernel", default="toyix", show_default=True, help="An image that ships, or a path.")
+@click.option("--profile", default="bare", show_default=True, help="distro, bare, server or history.")
+@click.option("--cpus", default=1, show_default=True, type=click.IntRange(1, 8))
+@click.option("--seed", default=0, show_default=True, type=int)
+def command(file: Path | None, commands: str | None, kernel: str, profile: str, cpus: int, seed: int) -> None:
+    """A shell on the simulated machine: lines from FILE, from -c, or typed."""
+    if file is not None and commands is not None:
+        raise click.UsageError("Give a file or -c, not both.")
+    lines = _lines(file, commands)
+    interrupts = _Interrupts()
+    session = ShellSession(Lab.open(kernel, profile=profile, cpus=cpus, seed=seed), interrupts.take)
+    for line in lines:
+        with interrupts:
+            for text in session.run_line(line):
+                click.echo(text, nl=False)
+        if session.is_off:
+            break
+
+
+def _lines(file: Path | None, commands: str | None) -> Iterator[str]:
+    if commands is not None:
+        return iter(commands.splitlines())
+    if file is not None:
+        try:
+            return iter(file.read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{file} cannot be read: {error}.") from None
+    return _typed()
+
+
+def _typed() -> Iterator[str]:
+    """Lines from standard input, with a prompt if somebody sits there."""
+    prompt = "# " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            yield input(prompt)
+        except EOFError:
+            return
+
+
+class _Interrupts:
+    """Ctrl-C while a command runs is for the command: it is noted, and taken to the guest between two slices."""
+
+    def __init__(self) -> None:
+        self._pressed = False
+
+    def take(self) -> bool:
+        """Whether Ctrl-C was pressed since this was last asked."""
+        pressed, self._pressed = self._pressed, False
+        return pressed
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._note)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, _: int, __: FrameType | None) -> None:
+        self._pressed = True

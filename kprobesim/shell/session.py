@@ -1,0 +1,73 @@
+"""A session at the machine's console: command lines in, what a Linux console would print out.
+
+The commands are run by the toy kernel's own ``sh``, in ring 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from kprobesim.errors import KprobesimError
+from kprobesim.lab import Lab, Stop
+
+__all__ = ["ShellSession"]
+
+_SLICE: Final = 2_000_000
+_LIMIT: Final = 3_000_000_000
+_INTERRUPT: Final = "\x03"
+
+
+class ShellSession:
+    """A shell on a booted machine.
+
+    Args:
+        lab: whose console is used.
+        interrupted: asked between slices of a run; true when the user pressed Ctrl-C since it was last asked.
+    """
+
+    def __init__(self, lab: Lab, interrupted: Callable[[], bool] = lambda: False) -> None:
+        self._lab = lab
+        self._interrupted = interrupted
+        self._shown = 0
+        for _ in self._run():
+            pass
+        lab.type("sh")
+        for _ in self._run():
+            pass
+
+    @property
+    def is_off(self) -> bool:
+        """The machine was switched off."""
+        return self._lab.machine.off is not None
+
+    def run_line(self, line: str) -> Iterator[str]:
+        """Run one command line; yields what the console prints, as it comes.
+
+        Args:
+            line: without the newline.
+
+        Raises:
+            KprobesimError: the command was still running after some minutes of virtual time.
+            GuestError: the kernel cannot go on.
+        """
+        self._lab.type(line)
+        yield from self._run()
+
+    def _run(self) -> Iterator[str]:
+        begin = self._lab.moment.insn
+        while True:
+            stop = self._lab.run(instructions=_SLICE)
+            console = self._lab.console
+            if len(console) > self._shown:
+                yield console[self._shown :]
+                self._shown = len(console)
+            if stop is not Stop.LIMIT:
+                return
+            if self._interrupted():
+                self._lab.timeline.input("^C", lambda: self._lab.machine.devices.type(_INTERRUPT.encode()))
+            if self._lab.moment.insn - begin > _LIMIT:
+                raise KprobesimError(
+                    f"The command was still running after {_LIMIT:,} instructions.",
+                    hint="Programs that never end can be started with & behind them.",
+                )
