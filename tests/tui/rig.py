@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from textual.events import Key
 from textual.pilot import Pilot
 
 from kprobesim.i18n import Language
+from kprobesim.image import LineTable
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.lab import LabScreen
@@ -17,6 +21,8 @@ from kprobesim.tui.snapshot import Snapshot
 LARGE = (120, 36)
 SMALL = (80, 24)
 PATIENCE = 20.0
+_HOPS = 60
+"""Turns of the event loop in which a key surely finds its way up through all widgets."""
 
 COUNT_READS = """
 .type kprobe
@@ -39,19 +45,27 @@ COUNT_READS = """
 """
 
 
+@functools.cache
+def _lines() -> LineTable:
+    """The line table takes longer to read than the kernel to boot, and never changes."""
+    return Lab.open("toyix", boot=False).lines
+
+
+def open_plain() -> Lab:
+    """A lab in which nothing is probed and nothing happens."""
+    lab = Lab.open("toyix")
+    lab.lines = _lines()
+    return lab
+
+
 def open_hit() -> Lab:
     """A lab at the first hit of a program on vfs_read."""
-    lab = Lab.open("toyix")
+    lab = open_plain()
     lab.load_program(COUNT_READS, "by_pid")
     lab.attach("by_pid", "vfs_read")
     lab.type("cat /etc/motd")
     lab.run(until=["kprobe.hit"])
     return lab
-
-
-def open_plain() -> Lab:
-    """A lab in which nothing is probed and nothing happens."""
-    return Lab.open("toyix")
 
 
 class Demo:
@@ -97,15 +111,35 @@ async def wait_until(pilot: Run, done: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE
     while not done():
         assert time.monotonic() < end, "nothing came back in time"
-        await pilot.pause(0.01)
+        await asyncio.sleep(0.002)
     await pilot.pause()
 
 
 async def press(pilot: Run, *keys: str) -> None:
     """Press keys and wait until what they started has come to its end."""
-    await pilot.press(*keys)
+    for key in keys:
+        # Pilot.press waits for an idle process after each key, which takes longer than the key does.
+        pilot.app.post_message(Key(key, key if len(key) == 1 else None))
+        for _ in range(_HOPS):
+            await asyncio.sleep(0)
+    screen = lab_screen(pilot)
+    end = time.monotonic() + PATIENCE
+    while screen.conductor.busy:
+        assert time.monotonic() < end, "nothing came back in time"
+        await asyncio.sleep(0.002)
+    await pilot.pause()
+
+
+async def settle(pilot: Run) -> None:
+    """Wait until what a click or a call started has come to its end."""
+    await pilot.pause()
     screen = lab_screen(pilot)
     await wait_until(pilot, lambda: not screen.conductor.busy)
+
+
+def front(pilot: Run) -> type:
+    """The kind of screen in front."""
+    return type(pilot.app.screen)
 
 
 def lab_screen(pilot: Run) -> LabScreen:

@@ -3,7 +3,7 @@
 import pytest
 
 from kprobesim.lab import Grain, Lab
-from tests.tui.rig import LARGE, SMALL, Demo, lab_app, lab_screen, now, open_hit, open_plain, press, screen_text
+from tests.tui.rig import LARGE, SMALL, Demo, lab_app, lab_screen, now, open_hit, open_plain, press, screen_text, settle
 
 GRAIN_KEYS: dict[Grain, tuple[str, ...]] = {
     Grain.HIT: ("up",),
@@ -68,14 +68,18 @@ async def test_home_and_end_go_to_the_ends_of_the_known_life(twin: Lab) -> None:
         assert now(pilot).moment == twin.moment
 
 
-@pytest.mark.parametrize("typed", ["38", "i2520000", "50.861ms"])
-async def test_enter_asks_where_to_go(typed: str, twin: Lab) -> None:
-    if typed.startswith("i"):
-        twin.seek(int(typed[1:]))
-    elif typed.endswith("ms"):
-        twin.seek_time(50_861_000)
+@pytest.mark.parametrize("what", ["event", "instruction", "time"])
+async def test_enter_asks_where_to_go(what: str, twin: Lab) -> None:
+    middle, time = (twin.start + twin.moment.insn) // 2, twin.ns - 10_000
+    if what == "instruction":
+        typed = f"i{middle}"
+        twin.seek(middle)
+    elif what == "time":
+        typed = f"{time / 1e6}ms"
+        twin.seek_time(time)
     else:
-        twin.seek(twin.events(int(typed) - 1)[0])
+        typed = str(twin.seq - 1)
+        twin.seek(twin.events(twin.seq - 2)[0])
     async with lab_app() as pilot:
         await press(pilot, "enter", *typed, "enter")
         assert now(pilot).moment == twin.moment
@@ -108,7 +112,7 @@ async def test_a_click_on_an_event_goes_there() -> None:
         lines = screen_text(pilot).splitlines()
         row = next(y for y, line in enumerate(lines) if "▶" in line and "kprobe.hit" in line)
         await pilot.click(offset=(90, row - 1))
-        await press(pilot)
+        await settle(pilot)
         assert now(pilot).seq == newest - 1
         assert now(pilot).at_event
 

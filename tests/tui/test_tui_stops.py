@@ -8,7 +8,7 @@ from kprobesim.errors import BadInput
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp, conductor
 from kprobesim.tui.motions import Interrupt, Outcome
-from tests.tui.rig import Demo, lab_app, lab_screen, now, open_plain, press, screen_text, wait_until
+from tests.tui.rig import Demo, lab_app, lab_screen, now, open_plain, press, screen_text, settle, wait_until
 
 
 def endless(lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -46,7 +46,7 @@ async def test_a_run_that_arrives_nowhere_ends_with_a_kind_sentence(monkeypatch:
     monkeypatch.setattr(conductor, "_LIMIT", 0)
     async with lab_app() as pilot:
         lab_screen(pilot).move(endless)
-        await press(pilot)
+        await settle(pilot)
         assert "without arriving anywhere" in screen_text(pilot)
 
 
@@ -56,7 +56,7 @@ async def test_an_error_is_a_sentence_with_a_hint_and_the_lab_goes_on() -> None:
 
     async with lab_app() as pilot:
         lab_screen(pilot).move(refuse)
-        await press(pilot)
+        await settle(pilot)
         text = screen_text(pilot)
         assert "✗ There is no such thing." in text
         assert "Try another one." in text
@@ -70,7 +70,7 @@ async def test_a_mistake_of_the_program_itself_is_a_sentence_too() -> None:
 
     async with lab_app() as pilot:
         lab_screen(pilot).move(stumble)
-        await press(pilot)
+        await settle(pilot)
         assert "ZeroDivisionError" in screen_text(pilot)
         assert "Traceback" not in screen_text(pilot)
 

@@ -237,7 +237,8 @@ class LabScreen(SizedScreen):
     def toggle_text(self) -> None:
         """Show or hide the scenario's text."""
         if not self.scenario.text(self.language):
-            self.notify(say(self.language, "text.none"))
+            self.outcome = Outcome("no_text")
+            self._narrate()
             return
         self._reading = not self._reading
         self._arrange()
