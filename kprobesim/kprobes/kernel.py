@@ -69,7 +69,7 @@ class RunningKernel:
         self.tables: KernelTables = read_tables(image, base)
         self._btf: Btf | None = None
         self._offsets: dict[str, int] = {}
-        self._percpu: dict[int, int] = {}
+        self._percpu: dict[tuple[str, int], int] = {}
         self.modules = ModuleArea(self)
 
     @property
@@ -142,20 +142,24 @@ class RunningKernel:
         return self.symbol(symbol) + self._percpu_offset(cpu)
 
     def _percpu_offset(self, cpu: int) -> int:
-        if cpu not in self._percpu:
-            offset = 0
-            if self.has_symbol("__per_cpu_offset"):
-                offset = self.read_u64(self.symbol("__per_cpu_offset") + 8 * cpu)
-            self._percpu[cpu] = offset
-        return self._percpu[cpu]
+        if not self.has_symbol("__per_cpu_offset"):
+            return 0
+        return self.read_u64(self.symbol("__per_cpu_offset") + 8 * cpu)
 
     def percpu_physical(self, symbol: str, cpu: int) -> int:
         """The same as a physical address, for what is read on every hit."""
-        return self.machine.ram.translate(self.root, self.percpu_address(symbol, cpu) & (1 << 64) - 1)
+        key = symbol, cpu
+        if key not in self._percpu:
+            place = self.percpu_address(symbol, cpu) & (1 << 64) - 1
+            physical = self.machine.ram.translate(self.root, place)
+            if place == self.symbol(symbol) and self.has_symbol("__per_cpu_offset"):
+                return physical  # the kernel has not laid out its per-CPU areas yet
+            self._percpu[key] = physical
+        return self._percpu[key]
 
     def current(self, cpu: int) -> Task:
         """The task that runs on a CPU."""
-        return Task(self, self.read_u64(self.percpu_address("current_task", cpu) & (1 << 64) - 1))
+        return Task(self, self.machine.ram.read_u64(self.percpu_physical("current_task", cpu)))
 
     def task_offset(self, member: str) -> int:
         """Byte offset of a member of ``struct task_struct``.

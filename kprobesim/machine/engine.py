@@ -7,7 +7,6 @@ one is kept, the engine is stopped, and `Engine.run` raises it again.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from unicorn import (
@@ -96,12 +95,12 @@ class Engine:
         else:
             self._counter = ctypes.c_uint64.from_address(self.handle.value + calibration.counter)
             self._counts_by_hook = False
-        self._hook(UC_HOOK_INTR, _INTR(self._guard(lambda _, vector, __: events.interrupt(vector))))
+        self._hook(UC_HOOK_INTR, _INTR(self._interrupt))
         self._hook(UC_HOOK_INSN_INVALID, _INVALID(self._invalid_instruction))
-        self._hook(UC_HOOK_INSN, _PLAIN(self._guard(lambda _, __: events.syscall())), x86.UC_X86_INS_SYSCALL)
+        self._hook(UC_HOOK_INSN, _PLAIN(self._syscall), x86.UC_X86_INS_SYSCALL)
         self._hook(
             UC_HOOK_INSN,
-            _OUT(self._guard(lambda _, port, size, value, __: events.port_out(port, size, value))),
+            _OUT(self._port_out),
             x86.UC_X86_INS_OUT,
         )
         self._hook(UC_HOOK_INSN, _IN(self._port_in), x86.UC_X86_INS_IN)
@@ -135,8 +134,8 @@ class Engine:
 
     @property
     def executed(self) -> int:
-        """Instructions of the run under way, the current one included; after a run, as `run` returned it."""
-        return min(self._stopped_at or self._counter.value, self._limit)
+        """Instructions of the run under way, the current one included."""
+        return self._stopped_at or self._counter.value
 
     def take_error_code(self) -> int | None:
         """The error code of the exception being delivered, which counts as delivered from now on.
@@ -234,14 +233,25 @@ class Engine:
             raise UcError(status)
         self._callbacks.append(callback)
 
-    def _guard(self, callback: Callable[..., None]) -> Callable[..., None]:
-        def guarded(*args: Any) -> None:
-            try:
-                callback(*args)
-            except BaseException as failure:
-                self._fail(failure)
+    # The callbacks. Nothing may be raised out of them: the engine would not notice.
 
-        return guarded
+    def _interrupt(self, _: Any, vector: int, __: Any) -> None:
+        try:
+            self._events.interrupt(vector)
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _syscall(self, *_: Any) -> None:
+        try:
+            self._events.syscall()
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _port_out(self, _: Any, port: int, size: int, value: int, __: Any) -> None:
+        try:
+            self._events.port_out(port, size, value)
+        except BaseException as failure:
+            self._fail(failure)
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure

@@ -94,27 +94,19 @@ class StopAtMoment(BaseException):
     """Unwinds the host's code that plays an instruction, leaving the machine frozen at the moment asked for."""
 
 
-class EventLog:
+class EventLog(list[Event]):
     """All events so far, also those ahead of a machine that was taken back.
 
-    While the machine replays its past the log already holds what it emits; only at the end does it grow.
+    While the machine replays its past the log already holds what it emits; only at the end does it grow. An event's
+    ``seq`` is its index.
 
     Args:
         capacity: events it holds at most; one takes about half a kilobyte.
     """
 
     def __init__(self, capacity: int = 1_000_000) -> None:
+        super().__init__()
         self.capacity = capacity
-        self._events: list[Event] = []
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def __getitem__(self, seq: int) -> Event:
-        return self._events[seq]
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self._events)
 
     def append(self, event: Event) -> None:
         """Add the newest event; its ``seq`` must be the log's length.
@@ -122,30 +114,26 @@ class EventLog:
         Raises:
             EventLogFull: there is no room for it.
         """
-        if len(self._events) >= self.capacity:
+        if len(self) >= self.capacity:
             raise EventLogFull(
                 f"The event log is full: it holds {self.capacity:,} events.",
                 hint="Start anew, or probe something that happens less often.",
             )
-        self._events.append(event)
-
-    def extend(self, events: Iterable[Event]) -> None:
-        """Put back what `truncate` gave."""
-        self._events.extend(events)
+        super().append(event)
 
     def truncate(self, length: int) -> list[Event]:
         """Forget every event from position ``length`` on, and return them."""
-        forgotten = self._events[length:]
-        del self._events[length:]
+        forgotten = self[length:]
+        del self[length:]
         return forgotten
 
     def between(self, start: int, stop: int) -> list[Event]:
         """Events with ``start <= seq < stop``."""
-        return self._events[start:stop]
+        return self[start:stop]
 
     def kinds_before(self, seq: int, kinds: Iterable[str]) -> Iterator[Event]:
         """Events before position ``seq`` of the given kinds, newest first."""
         wanted = frozenset(kinds)
-        for position in range(min(seq, len(self._events)) - 1, -1, -1):
-            if self._events[position].kind in wanted:
-                yield self._events[position]
+        for position in range(min(seq, len(self)) - 1, -1, -1):
+            if self[position].kind in wanted:
+                yield self[position]

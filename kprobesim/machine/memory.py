@@ -118,7 +118,7 @@ class PhysicalMemory:
         Raises:
             MemoryFault: it is not mapped, or not canonical.
         """
-        if not is_canonical(virtual):
+        if virtual >> 47 not in (0, 0x1FFFF):
             raise MemoryFault(virtual)
         unpack, ram = _U64.unpack_from, self.bytes
         try:

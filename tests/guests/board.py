@@ -138,9 +138,9 @@ class Guest:
             struct.pack("<Q", TABLES + 0x1000 * (level + 1) | USER_PAGE).ljust(0x1000, b"\0") for level in range(3)
         )
         if self._high:
-            upper = bytearray(upper)
-            struct.pack_into("<Q", upper, 8 * 511, TABLES + 0x4000 | KERNEL_PAGE)
-        return bytes(upper) + self._lowest() + (self._high_tables() if self._high else b"")
+            entry = struct.pack("<Q", TABLES + 0x4000 | KERNEL_PAGE)
+            upper = upper[: 8 * 511] + entry + upper[8 * 512 :]
+        return upper + self._lowest() + (self._high_tables() if self._high else b"")
 
     def _lowest(self) -> bytes:
         return struct.pack("<512Q", *(self._pages[page] for page in sorted(self._pages)))

@@ -38,9 +38,13 @@ class HandMadeKernel:
 
     Attributes:
         code: the text.
+        fault_path_nops: how many more instructions ``fault_path`` begins with.
+        read_in_fault_path: it reads the hidden page itself, and so faults once more.
     """
 
-    def __init__(self, *, prologue: str = "") -> None:
+    def __init__(self) -> None:
+        self.fault_path_nops = 0
+        self.read_in_fault_path = False
         self.guest = Guest(TEXT_BASE)
         self.guest.high_pages(8, HIGH_PHYSICAL, 32)
         self.guest.high_pages(256, MODULE_AREA, MODULE_PAGES)
@@ -119,7 +123,10 @@ class HandMadeKernel:
 
     def _stubs(self) -> None:
         code = self.function("fault_path")
-        code.op("nop", "inc %rbx", "ret")
+        code.op("nop", *["nop"] * self.fault_path_nops)
+        if self.read_in_fault_path:
+            code.op("mov (%rcx),%rax")
+        code.op("inc %rbx", "ret")
         code = self.function("asm_exc_int3", ".entry.text")
         code.op("push $-1", *["push 40(%rsp)"] * 6)
         self._save_and_call("exc_int3")

@@ -26,6 +26,6 @@ def toyix() -> Running:
     return Running(image("toyix"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def boot_toyix() -> Callable[..., Running]:
     return lambda **options: Running(image("toyix"), **options)
