@@ -146,6 +146,17 @@ async def test_a_whole_hit_visits_every_phase_of_the_banner() -> None:
         }  # fmt: skip
 
 
+async def test_the_saved_ip_is_seen_to_move_into_the_slot() -> None:
+    async with lab_app() as pilot:
+        for _ in range(12):
+            if (event := now(pilot).event) is not None and event.kind == "kprobe.singlestep":
+                break
+            await press(pilot, "right")
+        text = screen_text(pilot)
+        assert "regs->ip    slot+0x0" in text
+        assert "HIT_SS ← HIT_ACTIVE" in text
+
+
 async def test_f5_makes_a_panel_large_and_small_again() -> None:
     async with lab_app() as pilot:
         await press(pilot, "2", "f5")
