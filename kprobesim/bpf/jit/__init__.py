@@ -12,6 +12,7 @@ from kprobesim.bpf.jit.config import DEFAULT_CONFIG, MAX_TAIL_CALL_CNT, JitConfi
 from kprobesim.bpf.jit.errors import JitError
 from kprobesim.bpf.jit.fixups import Rewritten, do_misc_fixups
 from kprobesim.bpf.jit.image import CallSite, ExtableEntry, JitImage, SiteKind, TailCallPoke
+from kprobesim.bpf.jit.listing import Group, listing, listing_text
 from kprobesim.bpf.jit.program import CHUNK_SIZE, JitProgram, jit_insns
 from kprobesim.bpf.jit.registers import REG2HEX, X86_NAMES
 from kprobesim.bpf.jit.stack import MAX_BPF_STACK, estimate_stack_depth
@@ -25,6 +26,7 @@ __all__ = [
     "X86_NAMES",
     "CallSite",
     "ExtableEntry",
+    "Group",
     "JitConfig",
     "JitError",
     "JitImage",
@@ -35,4 +37,6 @@ __all__ = [
     "do_misc_fixups",
     "estimate_stack_depth",
     "jit_insns",
+    "listing",
+    "listing_text",
 ]
