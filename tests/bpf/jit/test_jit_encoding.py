@@ -5,7 +5,7 @@ import pytest
 from kprobesim.bpf import Insn
 from kprobesim.bpf.jit import JitConfig, JitError
 from kprobesim.bpf.jit.registers import REG2HEX, X86_NAMES
-from tests.bpf.jit.rig import code_of, compiled
+from tests.bpf.jit.jit_rig import code_of, compiled
 
 ARITHMETIC = [
     ("r1 += r2", "48 01 f7"),
@@ -173,7 +173,7 @@ def test_one_comparison_and_its_jump(text: str, expected: str) -> None:
 def test_registers_are_where_linux_has_them() -> None:
     """Reference section 5."""
     names = [X86_NAMES[number] for number in REG2HEX]
-    assert names == "rax rdi rsi rdx rcx r8 rbx r13 r14 r15 rbp r10 r11".split()
+    assert names == ["rax", "rdi", "rsi", "rdx", "rcx", "r8", "rbx", "r13", "r14", "r15", "rbp", "r10", "r11"]
 
 
 def test_a_load_that_may_fault_is_checked_twice_and_listed() -> None:
