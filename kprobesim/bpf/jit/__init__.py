@@ -8,6 +8,7 @@
 ``kprobesim.bpf.jit.bench`` runs the result on a CPU of its own. Follows Linux arch/x86/net/bpf_jit_comp.c.
 """
 
+from kprobesim.bpf.jit.blinding import blind_constants
 from kprobesim.bpf.jit.config import DEFAULT_CONFIG, MAX_TAIL_CALL_CNT, JitConfig
 from kprobesim.bpf.jit.errors import JitError
 from kprobesim.bpf.jit.fixups import Rewritten, do_misc_fixups
@@ -34,6 +35,7 @@ __all__ = [
     "Rewritten",
     "SiteKind",
     "TailCallPoke",
+    "blind_constants",
     "do_misc_fixups",
     "estimate_stack_depth",
     "jit_insns",

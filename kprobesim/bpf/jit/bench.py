@@ -6,6 +6,7 @@ stub, which stops the CPU; the host then does the helper's work and lets the CPU
 """
 
 import ctypes
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import unicorn
@@ -14,6 +15,7 @@ from unicorn import x86_const as x86
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import BpfFault, BudgetExceeded, MemoryFault, RunError
 from kprobesim.bpf.helpers import HELPERS, Around, HelperContext
+from kprobesim.bpf.jit.blinding import blind_constants
 from kprobesim.bpf.jit.config import DEFAULT_CONFIG, JitConfig
 from kprobesim.bpf.jit.errors import JitError
 from kprobesim.bpf.jit.fixups import do_misc_fixups
@@ -54,6 +56,7 @@ _MEMORY_ERRORS = frozenset(
         unicorn.UC_ERR_WRITE_PROT,
     }
 )
+_READ_EXEC = unicorn.UC_PROT_READ | unicorn.UC_PROT_EXEC
 _WRITES = frozenset({unicorn.UC_MEM_WRITE_UNMAPPED, unicorn.UC_MEM_WRITE_PROT})
 
 
@@ -81,10 +84,10 @@ class Bench:
         self._buffer = (ctypes.c_char * len(view)).from_buffer(view)  # keeps the bytes where they are
         read_write = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
         self._uc.mem_map_ptr(base, len(view), read_write, ctypes.addressof(self._buffer))
-        self._uc.mem_map(_STUBS, _PAGE)
+        self._uc.mem_map(_STUBS, _PAGE, _READ_EXEC)
         self._uc.mem_write(_STUBS, _STUB.ljust(_STUB_SIZE, b"\xcc") * (_PAGE // _STUB_SIZE))
         self._code_size = _CODE_SIZE
-        self._uc.mem_map(CODE_BASE, _CODE_SIZE)
+        self._uc.mem_map(CODE_BASE, _CODE_SIZE, _READ_EXEC)
         self._next = CODE_BASE + 8
         self._fault: MemoryFault | None = None
         self._uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._note_fault)
@@ -113,7 +116,7 @@ class Bench:
         while end > CODE_BASE + self._code_size:
             if self._code_size >= _LARGEST_CODE:
                 raise JitError("the executable memory is full.")
-            self._uc.mem_map(CODE_BASE + self._code_size, self._code_size)
+            self._uc.mem_map(CODE_BASE + self._code_size, self._code_size, _READ_EXEC)
             self._code_size *= 2
         self._uc.mem_write(jited.entry, jited.memory())
         self._next = end + 8
@@ -196,6 +199,7 @@ class JitedProgram:
         around: sees every call of a helper; see HelperContext.
         stack_depth: bytes of stack of every function; 512 because nobody has checked how much it uses.
         config: the kernel and the CPU.
+        random32: blind constants with these random numbers; None does not.
 
     Attributes:
         code: the machine code.
@@ -212,8 +216,13 @@ class JitedProgram:
         *,
         stack_depth: int = MAX_BPF_STACK,
         config: JitConfig = DEFAULT_CONFIG,
+        random32: Callable[[], int] | None = None,
     ) -> None:
         insns, self.origin = do_misc_fixups(program.resolved)
+        if random32 is not None:
+            fixed = self.origin
+            insns, blinded = blind_constants(insns, random32)
+            self.origin = tuple(fixed[slot] for slot in blinded)
         self.program = program
         self.bench = bench
         self.budget = budget

@@ -266,6 +266,8 @@ class _Compilation:
 
     def _load_imm64(self, slot: int) -> _Piece:
         insn = self._insns[slot]
+        if slot + 1 == len(self._insns):
+            raise JitError("the 64-bit load lacks its second half.")
         if insn.src != Pseudo.FUNC:
             return _Piece(emit_mov_imm64(insn.dst, lddw_value(self._insns, slot)))
         head = rex(True, 0, insn.dst) + bytes((0xB8 + (REG2HEX[insn.dst] & 7),))

@@ -1,8 +1,11 @@
 """From a program's text to the listing of its machine code: ``kprobesim bpf jit``."""
 
+from random import Random
+
 from kprobesim.bpf.asm import assemble
 from kprobesim.bpf.helper_names import HELPER_NAMES
 from kprobesim.bpf.isa import Level, decode
+from kprobesim.bpf.jit.blinding import blind_constants
 from kprobesim.bpf.jit.fixups import do_misc_fixups
 from kprobesim.bpf.jit.listing import listing_text
 from kprobesim.bpf.jit.program import jit_insns
@@ -20,13 +23,14 @@ _MAP_MEMORY = 1 << 24
 _TEXT_END = 1 << 64
 
 
-def show_jited(text: str, address: int, stack_depth: int | None = None) -> str:
+def show_jited(text: str, address: int, stack_depth: int | None = None, harden: int | None = None) -> str:
     """The listing of a program.
 
     Args:
         text: assembly, or hex digits with blanks as one likes.
         address: where the code will be.
         stack_depth: of every function; None: what the instructions show.
+        harden: blind constants with random numbers from this seed; None does not.
 
     Raises:
         BadInput: an address that calls into the kernel's text would not reach, or text that is no program.
@@ -38,8 +42,12 @@ def show_jited(text: str, address: int, stack_depth: int | None = None) -> str:
             f"calls from {address:#x} would not reach the kernel's text.",
             hint="Modules and BPF programs are between 0xffffffffa0000000 and 0xffffffffff000000.",
         )
+    insns = do_misc_fixups(_program(text).resolved).insns
+    if harden is not None:
+        numbers = Random(harden)
+        insns = blind_constants(insns, lambda: numbers.getrandbits(32)).insns
     jited = jit_insns(
-        do_misc_fixups(_program(text).resolved).insns,
+        insns,
         address=address,
         call_address=lambda number: _HELPERS + number * _HELPER_SIZE,
         stack_depth=stack_depth,

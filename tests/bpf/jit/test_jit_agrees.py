@@ -1,8 +1,10 @@
 """The interpreter and the machine code of the same programs do the same."""
 
-from functools import cache
+from functools import cache, partial
+from random import Random
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kprobesim.bpf import BenchEnvironment, FlatMemory, Insn, Level, Program
 from kprobesim.bpf.jit.bench import Bench, JitedProgram
@@ -31,11 +33,12 @@ def interpreted(insns: tuple[Insn, ...]) -> tuple[int, bytes, bytes, object]:
     return result, memory.read(TOP - STACK, STACK), memory.read(CTX, CTX_SIZE), env.save()
 
 
-def jited(insns: tuple[Insn, ...]) -> tuple[int, bytes, bytes, object]:
+def jited(insns: tuple[Insn, ...], seed: int | None = None) -> tuple[int, bytes, bytes, object]:
     memory, env = bench().memory, BenchEnvironment()
     memory.write(BASE, PATTERN)
     bench().clear()
-    result = JitedProgram(program(insns), bench(), env).run(CTX, TOP, CTX_SIZE)
+    random32 = None if seed is None else partial(Random(seed).getrandbits, 32)
+    result = JitedProgram(program(insns), bench(), env, random32=random32).run(CTX, TOP, CTX_SIZE)
     return result, memory.read(TOP - STACK, STACK), memory.read(CTX, CTX_SIZE), env.save()
 
 
@@ -44,3 +47,10 @@ def jited(insns: tuple[Insn, ...]) -> tuple[int, bytes, bytes, object]:
 def test_interpreter_and_machine_code_agree(insns: tuple[Insn, ...]) -> None:
     """R0 (into which all registers went), stack, context, and what the helpers left behind."""
     assert jited(insns) == interpreted(insns)
+
+
+@given(checked_programs(), st.integers(0, 1 << 32))
+@settings(max_examples=150, deadline=None)
+def test_blinded_code_does_the_same(insns: tuple[Insn, ...], seed: int) -> None:
+    """net.core.bpf_jit_harden."""
+    assert jited(insns, seed) == interpreted(insns)

@@ -5,8 +5,10 @@ import pytest
 from kprobesim.bpf import BenchEnvironment, BpfFault, BudgetExceeded, FlatMemory, Insn, Level, Program, RunError
 from kprobesim.bpf.isa import lddw
 from kprobesim.bpf.jit import JitError
-from kprobesim.bpf.jit.bench import Bench, JitedProgram, helper_stub
+from kprobesim.bpf.jit import bench as bench_module
+from kprobesim.bpf.jit.bench import CODE_BASE, Bench, JitedProgram, helper_stub
 from kprobesim.bpf.semantics import CLOBBERED
+from kprobesim.machine.calibration import Calibration
 from tests.bpf.jit.jit_rig import BASE, CTX, SIZE, TOP, build_jit_rig
 
 COUNT = """
@@ -173,6 +175,24 @@ def test_tail_calls_up_to_33() -> None:
     assert count(0) == 34
     assert count(1) == 1  # an empty entry
     assert count(2) == 1  # no entry
+
+
+def test_code_cannot_be_written_nor_data_run() -> None:
+    for address in (CODE_BASE + 8, helper_stub(5)):
+        with pytest.raises(BpfFault) as fault:
+            build_jit_rig(f"r1 = {address:#x} ll; *(u8 *)(r1 +0) = 0xcc; exit").run()
+        assert (fault.value.insn, fault.value.addr, fault.value.write) == (2, address, True)
+    with pytest.raises(RunError):
+        build_jit_rig(f"r1 = {CTX:#x} ll; *(u64 *)(r10 +8) = r1; exit").run()
+
+
+def test_a_build_of_the_emulator_without_its_counter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instructions are then counted by a hook, with the same budgets."""
+    monkeypatch.setattr(bench_module, "calibrate", lambda: Calibration(None, 0, 0))
+    text = "r6 = 300; loop: call ktime_get_ns; r6 -= 1; if r6 != 0 goto loop; r0 = 9; exit"
+    assert build_jit_rig(text, budget=4000).run() == 9
+    with pytest.raises(BudgetExceeded):
+        build_jit_rig(text, budget=1500).run()
 
 
 def test_every_helper_has_a_stub() -> None:

@@ -211,3 +211,8 @@ def test_speculation_barrier() -> None:
 def test_what_is_no_instruction_is_refused(insn: Insn) -> None:
     with pytest.raises(JitError, match="insn 0: "):
         compiled((insn, Insn(0x95)))
+
+
+def test_half_a_load_is_refused() -> None:
+    with pytest.raises(JitError, match="insn 1: the 64-bit load lacks its second half"):
+        compiled((Insn(0xB7), Insn(0x18)))
