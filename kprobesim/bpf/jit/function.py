@@ -85,7 +85,7 @@ def link(image: JitImage, address: int, resolve: Callable[[CallSite], int]) -> J
         sites.append(replace(site, target=target))
         if site.kind is SiteKind.FUNCTION:
             if target >> 32 == 0:
-                raise JitError("a function's address has more than 32 bits in Linux.", image.start + site.slot)
+                raise JitError("a function's address has more than 32 bits in Linux.", site.slot)
             code[site.offset : site.offset + 8] = target.to_bytes(8, "little")
         else:
             field = rel32(_signed64(target - (address + site.offset + 4)), f"{site.kind.value} at {target:#x}")

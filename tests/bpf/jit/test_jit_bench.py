@@ -8,7 +8,7 @@ from kprobesim.bpf.jit import JitError
 from kprobesim.bpf.jit import bench as bench_module
 from kprobesim.bpf.jit.bench import CODE_BASE, Bench, JitedProgram, helper_stub
 from kprobesim.bpf.semantics import CLOBBERED
-from kprobesim.machine.calibration import Calibration
+from kprobesim.machine.calibration import calibrate
 from tests.bpf.jit.jit_rig import BASE, CTX, SIZE, TOP, build_jit_rig
 
 COUNT = """
@@ -188,7 +188,7 @@ def test_code_cannot_be_written_nor_data_run() -> None:
 
 def test_a_build_of_the_emulator_without_its_counter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Instructions are then counted by a hook, with the same budgets."""
-    monkeypatch.setattr(bench_module, "calibrate", lambda: Calibration(None, 0, 0))
+    monkeypatch.setattr(bench_module, "calibrate", lambda: calibrate()._replace(counter=None))
     text = "r6 = 300; loop: call ktime_get_ns; r6 -= 1; if r6 != 0 goto loop; r0 = 9; exit"
     assert build_jit_rig(text, budget=4000).run() == 9
     with pytest.raises(BudgetExceeded):

@@ -162,6 +162,10 @@ def test_the_address_of_a_function_is_always_64_bits_wide() -> None:
     code = first.code[first.addrs[0] : first.addrs[2]]
     assert code == b"\x48\xbf" + second.address.to_bytes(8, "little")
 
+    low = (Insn(0xB7), *insns)
+    with pytest.raises(JitError, match="insn 1: a function's address has more than 32 bits"):
+        jit_insns(low, address=0x1000, call_address=lambda _: 0x1000)
+
 
 def test_a_tail_call() -> None:
     """emit_bpf_tail_call_indirect; the counter's slot is pushed below the stack and has its value in the upper half."""
