@@ -30,9 +30,9 @@ class Prototype(NamedTuple):
     Words for arguments: ``map`` a map; ``key``, ``value``, ``value:out`` memory of the size that the map says;
     ``mem`` memory, ``mem:in`` only read, ``mem:out`` only written, followed by its ``size`` or ``size0`` (may be 0);
     ``u64:out`` 8 aligned bytes; ``alloc`` memory that another helper gave; ``alloc_size`` a constant; ``str`` a
-    constant string; ``ctx``, ``stack``, ``func``, ``timer``, ``spin_lock``, ``kptr``, ``percpu``, ``dynptr`` with a kind
-    after a colon, ``sock_common``, ``btf_sock_common``; ``btf:NAME`` a kernel struct; ``any`` any number. ``!`` after a
-    word: the helper releases it.
+    constant string; ``ctx``, ``stack``, ``func``, ``timer``, ``spin_lock``, ``kptr``, ``percpu``; ``dynptr`` with a
+    kind after a colon; ``sock_common``, ``btf_sock_common``; ``btf:NAME`` a kernel struct; ``any`` any number. ``!``
+    after a word: the helper releases it.
     """
 
     id: int

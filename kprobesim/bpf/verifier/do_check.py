@@ -3,6 +3,7 @@
 Follows Linux kernel/bpf/verifier.c: do_check.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kprobesim.bpf.isa import Class, Insn, Mode
@@ -118,7 +119,7 @@ def _exit(env: "Env", insn: Insn) -> bool:
     return True
 
 
-_BY_CLASS = {
+_BY_CLASS: dict[int, Callable[["Env", Insn], None]] = {
     Class.LD: _ld,
     Class.LDX: _ldx,
     Class.ST: _st,

@@ -313,4 +313,3 @@ class Env:
             if state.branches:
                 break
             state = state.parent
-

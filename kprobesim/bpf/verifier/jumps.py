@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kprobesim.bpf.isa import Class, Insn
 from kprobesim.bpf.verifier.branches import FLIPPED, JEQ, JNE, combine_equal, is_branch_taken, reg_set_min_max
-from kprobesim.bpf.verifier.packets import is_pkt_ptr_branch_taken, is_pkt_pointer_any, try_match_pkt_pointers
+from kprobesim.bpf.verifier.packets import is_pkt_pointer_any, is_pkt_ptr_branch_taken, try_match_pkt_pointers
 from kprobesim.bpf.verifier.precision import mark_chain_precision
 from kprobesim.bpf.verifier.references import release_reference_state
 from kprobesim.bpf.verifier.reg import U32_MAX, Reg

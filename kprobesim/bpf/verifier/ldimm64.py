@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["check_ld_imm", "resolve_pseudo_ldimm64"]
 
 _MAX_USED_MAPS = 64
+_STANDARD_STREAMS = (0, 1, 2)
 _BY_VALUE = (Pseudo.MAP_VALUE, Pseudo.MAP_IDX_VALUE)
 _BY_MAP = (Pseudo.MAP_FD, Pseudo.MAP_IDX)
 _BY_INDEX = (Pseudo.MAP_IDX, Pseudo.MAP_IDX_VALUE)
@@ -42,7 +43,9 @@ def _resolve(env: "Env", index: int, insn: Insn) -> None:
     if found is None:
         if insn.src in _BY_INDEX:
             env.reject(Errno.EPROTO, "fd_idx without fd_array is invalid")
-        env.reject(Errno.EBADF, f"fd {insn.imm} is not pointing to valid bpf_map")
+        # Every process has its three standard streams open, which are files but no maps.
+        errno = Errno.EINVAL if insn.imm in _STANDARD_STREAMS else Errno.EBADF
+        env.reject(errno, f"fd {insn.imm} is not pointing to valid bpf_map")
     check_map_prog_compatibility(env, found)
     aux = env.aux_of(index)
     if insn.src in _BY_VALUE:

@@ -40,9 +40,7 @@ def check_map_access_type(env: "Env", regno: int, off: int, size: int, write: bo
     """The map's flags must allow it."""
     bpf_map = _map_of(env, regno)
     if write and not bpf_map.can_write:
-        env.reject(
-            Errno.EACCES, f"write into map forbidden, value_size={bpf_map.value_size} off={off} size={size}"
-        )
+        env.reject(Errno.EACCES, f"write into map forbidden, value_size={bpf_map.value_size} off={off} size={size}")
     if not write and not bpf_map.can_read:
         env.reject(Errno.EACCES, f"read from map forbidden, value_size={bpf_map.value_size} off={off} size={size}")
 
@@ -88,9 +86,7 @@ def check_mem_region(env: "Env", regno: int, off: int, size: int, limit: int, *,
     if not _inside(env, regno, low, size, limit, zero_ok):
         env.reject(Errno.EACCES, f"R{regno} min value is outside of the allowed memory range")
     if reg.umax >= BPF_MAX_VAR_OFF:
-        env.reject(
-            Errno.EACCES, f"R{regno} unbounded memory access, make sure to bounds check any such access"
-        )
+        env.reject(Errno.EACCES, f"R{regno} unbounded memory access, make sure to bounds check any such access")
     if not _inside(env, regno, reg.umax + off, size, limit, zero_ok):
         env.reject(Errno.EACCES, f"R{regno} max value is outside of the allowed memory range")
 

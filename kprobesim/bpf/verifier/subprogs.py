@@ -126,8 +126,7 @@ def _check_depth_from(env: "Env", number: int) -> None:
             if number and subs[number].has_tail_call and depth >= 256:
                 env.reject(
                     Errno.EACCES,
-                    "tail_calls are not allowed when call stack of previous frames is "
-                    f"{depth} bytes. Too large",
+                    f"tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large",
                 )
             depth += _depth(subs[number])
             if depth > MAX_BPF_STACK:
