@@ -245,10 +245,9 @@ class Env:
         if reg.type == NOT_INIT:
             self.reject(Errno.EACCES, f"R{regno} !read_ok")
         if regno != BPF_REG_FP:
-            parent = frame.parent[regno]
-            if parent is not None and not frame.live[regno] & WRITTEN:
+            if frame.parent[regno] is not None and not frame.live[regno] & WRITTEN:
                 wide = is_reg64(self.insns[self.insn_idx], reg, True)
-                mark_reg_read(self, frame, regno, parent, READ64 if wide else READ32)
+                mark_reg_read(self, frame, regno, READ64 if wide else READ32)
         return reg
 
     def check_dst(self, regno: int, mark: bool = True) -> None:

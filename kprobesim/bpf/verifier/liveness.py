@@ -53,24 +53,29 @@ def is_reg64(insn: Insn, reg: Reg | None, source: bool) -> bool:
     return True
 
 
-def mark_reg_read(env: "Env", frame: Frame, place: int, parent: Link | None, flag: int) -> None:
-    """Mark ``parent`` and its ancestors as read, up to where the value was written.
+def _resolve(parent: Frame | Link, place: int) -> tuple[Frame, int]:
+    return (parent, place) if isinstance(parent, Frame) else parent
+
+
+def mark_reg_read(env: "Env", frame: Frame, place: int, flag: int, first: Frame | None = None) -> None:
+    """Mark the ancestors of a place as read, up to the one that wrote the value.
 
     Args:
         env: counts the longest walk.
-        frame: with ``place``, whose liveness tells whether the first step stops.
+        frame: with ``place``, what is read.
         place: see frame.
-        parent: where to begin; the place's own parent, or the place itself when states are merged.
         flag: READ32 or READ64.
+        first: when states are merged, the frame to begin with instead of the place's own parent.
     """
-    if parent is None:
-        return
-    writes = parent is frame.parent[place] or parent == frame.parent[place]
+    parent = frame.parent[place]
+    writes = first is None or parent is first
+    if first is not None:
+        parent = first
     steps = 0
     while parent is not None:
         if writes and frame.live[place] & WRITTEN:
             break
-        upper, at = parent
+        upper, at = _resolve(parent, place)
         live = upper.live[at]
         if live & DONE:
             reg = upper.values[at]
@@ -89,7 +94,7 @@ def mark_reg_read(env: "Env", frame: Frame, place: int, parent: Link | None, fla
 
 def mark_place_read(env: "Env", frame: Frame, place: int, flag: int = READ64) -> None:
     """A register or stack slot of the current state is read."""
-    mark_reg_read(env, frame, place, frame.parent[place], flag)
+    mark_reg_read(env, frame, place, flag)
 
 
 def propagate_liveness(env: "Env", old: State, cur: State) -> None:
@@ -106,7 +111,7 @@ def _propagate_place(env: "Env", state: Frame, parent: Frame, place: int) -> Non
     flag = state.live[place] & READ
     have = parent.live[place] & READ
     if flag and have not in (READ64, flag):
-        mark_reg_read(env, state, place, Link(parent, place), flag)
+        mark_reg_read(env, state, place, flag, parent)
 
 
 def clean_state(state: State, not_init: Callable[[], Reg]) -> None:

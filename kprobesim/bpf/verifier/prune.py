@@ -231,7 +231,7 @@ def _remember(env: "Env", bucket: list[Explored], insn_idx: int) -> None:
     cur.jmp_history = []
     for depth, frame in enumerate(cur.frames):
         kept = new.frames[depth]
-        links: list[Link | None] = [Link(kept, i) for i in range(len(frame.values))]
+        links: list[Frame | Link | None] = [kept] * len(frame.values)
         links[BPF_REG_FP] = frame.parent[BPF_REG_FP]
         if depth < cur.curframe:
             links[:6] = frame.parent[:6]

@@ -98,7 +98,7 @@ class Frame:
 
     values: list[Reg]
     live: list[int]
-    parent: list["Link | None"]
+    parent: "list[Frame | Link | None]"
     kinds: list[bytes]
     callsite: int
     frameno: int
@@ -152,7 +152,10 @@ class Frame:
         """Take over a place with its liveness and its parent, as C's assignment of the struct does."""
         self.values[place] = source.values[source_place]
         self.live[place] = source.live[source_place]
-        self.parent[place] = source.parent[source_place]
+        parent = source.parent[source_place]
+        if isinstance(parent, Frame) and place != source_place:
+            parent = Link(parent, source_place)
+        self.parent[place] = parent
 
     @property
     def allocated_stack(self) -> int:
@@ -176,7 +179,11 @@ class Frame:
 
 
 class Link(NamedTuple):
-    """A place in a frame of a parent state."""
+    """A place in a frame of a parent state, where it is not the same place of that frame.
+
+    Arguments of callbacks come from other registers. All other parents are given by the frame alone, which saves a
+    record for each place of each remembered state.
+    """
 
     frame: Frame
     place: int
