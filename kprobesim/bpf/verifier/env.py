@@ -35,6 +35,7 @@ MAX_BPF_STACK = 512
 BPF_MAX_VAR_OFF = 1 << 29
 BPF_MAX_VAR_SIZ = 1 << 29
 JMP_SEQ_LIMIT = 8192
+_CALL = 0x85
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,11 @@ class Env:
         """An instruction as the log prints it, with map addresses filled in."""
         text = self._texts.cache.get(index)
         if text is None:
-            text = self._texts.cache[index] = insn_text(self.insns, index, Level.V3, self._imm64(index))
+            text = insn_text(self.insns, index, Level.V3, self._imm64(index))
+            if self.insns[index].code == _CALL and self.insns[index].src == 2:
+                # The kernel looks the name up by type id; the only id that gets this far is 0, which has none.
+                text = text.replace("kernel-function#", "#")
+            self._texts.cache[index] = text
         return text
 
     def _imm64(self, index: int) -> Callable[[Insn, int], str]:
@@ -244,10 +249,9 @@ class Env:
         reg = frame.values[regno]
         if reg.type == NOT_INIT:
             self.reject(Errno.EACCES, f"R{regno} !read_ok")
-        if regno != BPF_REG_FP:
-            if frame.parent[regno] is not None and not frame.live[regno] & WRITTEN:
-                wide = is_reg64(self.insns[self.insn_idx], reg, True)
-                mark_reg_read(self, frame, regno, READ64 if wide else READ32)
+        if regno != BPF_REG_FP and frame.parent[regno] is not None and not frame.live[regno] & WRITTEN:
+            wide = is_reg64(self.insns[self.insn_idx], reg, True)
+            mark_reg_read(self, frame, regno, READ64 if wide else READ32)
         return reg
 
     def check_dst(self, regno: int, mark: bool = True) -> None:

@@ -17,7 +17,10 @@ __all__ = ["check_map_struct_access", "check_struct_access"]
 
 
 class Member(NamedTuple):
-    """A member: its name, where it is, its size, and the struct that it points to or nothing for a number."""
+    """A member: its name, where it is, its size, and the struct that it points to.
+
+    ``target`` is nothing for a number and ``void`` for a pointer to no struct, which is a number once it is loaded.
+    """
 
     name: str
     off: int
@@ -28,7 +31,7 @@ class Member(NamedTuple):
 _BPF_MAP = (
     Member("ops", 0, 8, "bpf_map_ops"),
     Member("inner_map_meta", 8, 8, "bpf_map"),
-    Member("security", 16, 8),
+    Member("security", 16, 8, "void"),
     Member("map_type", 24, 4),
     Member("key_size", 28, 4),
     Member("value_size", 32, 4),
@@ -78,7 +81,7 @@ def _walk(env: "Env", struct: str, off: int, size: int) -> Reg:
         if off != member.off or size != 8:
             message = f"cannot access ptr member {member.name} with moff {member.off} in struct bpf_map"
             env.reject(Errno.EACCES, f"{message} with off {off} size {size}")
-        return known_zero_reg(PTR_TO_BTF_ID, btf=member.target)
+        return env.unknown if member.target == "void" else known_zero_reg(PTR_TO_BTF_ID, btf=member.target)
     return env.unknown
 
 

@@ -3,7 +3,7 @@
 Follows Linux kernel/bpf/verifier.c: resolve_pseudo_ldimm64, check_ld_imm.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from kprobesim.bpf.isa import LDDW, Class, Insn, Level, Mode, Pseudo, lddw_value
 from kprobesim.bpf.variants import BY_CODE
@@ -20,13 +20,22 @@ if TYPE_CHECKING:
 __all__ = ["check_ld_imm", "resolve_pseudo_ldimm64"]
 
 _MAX_USED_MAPS = 64
+_MAX_TYPE_ID = 1 << 20
 _STANDARD_STREAMS = (0, 1, 2)
 _BY_VALUE = (Pseudo.MAP_VALUE, Pseudo.MAP_IDX_VALUE)
 _BY_MAP = (Pseudo.MAP_FD, Pseudo.MAP_IDX)
 _BY_INDEX = (Pseudo.MAP_IDX, Pseudo.MAP_IDX_VALUE)
-# The table of Linux's interpreter, which is what 6.1 asks whether an opcode exists, has one that no variant has: a
-# register form of a short jump is none, but JMP32|JA is, since a back-port.
+# Opcode 06 is JMP32|JA, an instruction of 6.6 that stable 6.1 knows by a back-port.
 _KNOWN = frozenset(code for code, rows in BY_CODE.items() if any(row.level <= Level.V3 for row in rows)) | {0x06}
+
+
+def _no_such_variable(env: "Env", number: int, module: int) -> NoReturn:
+    """No variable of the kernel can be named here: there are no types of the kernel to find it by."""
+    if module:
+        env.reject(Errno.EINVAL, "invalid module BTF object FD specified.")
+    if not 0 <= number < _MAX_TYPE_ID:
+        env.reject(Errno.ENOENT, f"ldimm64 insn specifies invalid btf_id {number}.")
+    env.reject(Errno.EINVAL, f"pseudo btf_id {number} in ldimm64 isn't KIND_VAR.")
 
 
 def _resolve(env: "Env", index: int, insn: Insn) -> None:
@@ -36,7 +45,7 @@ def _resolve(env: "Env", index: int, insn: Insn) -> None:
     if insn.src in (Pseudo.VALUE, Pseudo.FUNC):
         return
     if insn.src == Pseudo.BTF_ID:
-        env.reject(Errno.EINVAL, "kernel btf_id 0 is not a valid type" if not insn.imm else "ldimm64 without BTF")
+        _no_such_variable(env, insn.imm, second.imm)
     if insn.src not in (*_BY_MAP, *_BY_VALUE) or (insn.src in _BY_MAP and second.imm):
         env.reject(Errno.EINVAL, "unrecognized bpf_ld_imm64 insn")
     found = env.setup.map_at(index, insn)

@@ -156,7 +156,7 @@ def parse_map_spec(text: str, address: int = 0) -> MapMeta:
     """A map out of words: ``HASH key=8 val=16 max=1``, ``ARRAY 4/48/1 BPF_F_RDONLY_PROG``.
 
     The kind comes first; sizes are named or given as key/value/entries; what stands in brackets or after a colon is a
-    remark. ``inner`` there introduces the inner map of a map in maps. ValueError for a kind that Linux 6.1 lacks.
+    remark, where a ``lock`` or a ``timer`` in the value may be named. ``inner`` introduces the inner map of a map in maps. ValueError for a kind that Linux 6.1 lacks.
     """
     words = text.split()
     kind = words[0].lower().removeprefix("bpf_map_type_").rstrip(":,") if words else ""
@@ -179,8 +179,8 @@ def parse_map_spec(text: str, address: int = 0) -> MapMeta:
             meta.flags |= bit
     remark = text.lower()
     meta.frozen = "frozen" in remark or "freeze" in remark
-    meta.has_btf = "btf" in remark or "spin_lock" in remark or "timer" in remark
-    meta.spin_lock_off = _offset_of("spin_lock", remark, 4)
+    meta.has_btf = "btf" in remark or "lock" in remark or "timer" in remark
+    meta.spin_lock_off = _offset_of("lock", remark, 4)
     meta.timer_off = _offset_of("timer", remark, 0)
     if kind in ("array_of_maps", "hash_of_maps"):
         found = re.search(r"[A-Za-z_]+.*", rest.lstrip(" =:"))
