@@ -29,7 +29,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 HERE = Path(__file__).resolve().parent
 PAGE_SIZE = 4096
@@ -228,12 +228,12 @@ def read_root(folder: Path) -> list[Entry]:
     """The entries of `root/` and `root.txt`. A line of root.txt: `d mode path` or `c mode path major minor`."""
     root = folder / "root"
     entries: dict[str, Entry] = {}
-    for path in sorted(root.rglob("*")):
+    for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name = path.relative_to(root).as_posix()
-        if path.is_dir():
-            entries[name] = Entry(name, S_IFDIR | 0o755)
-        else:
-            entries[name] = Entry(name, S_IFREG | 0o644, path.read_bytes())
+        # Folders come with their files: an empty one is not in git, and would make this checkout's image its own.
+        for folder_name in PurePosixPath(name).parents[:-1]:
+            entries[str(folder_name)] = Entry(str(folder_name), S_IFDIR | 0o755)
+        entries[name] = Entry(name, S_IFREG | 0o644, path.read_bytes())
     for line in read_flags(folder / "root.txt"):
         kind, mode, name, *device = line.split()
         if kind == "d":

@@ -6,8 +6,6 @@
 #define __aligned(n)	__attribute__((__aligned__(n)))
 #define __packed	__attribute__((__packed__))
 #define __used		__attribute__((__used__))
-#define __maybe_unused	__attribute__((__unused__))
-#define __weak		__attribute__((__weak__))
 #define __noreturn	__attribute__((__noreturn__))
 #define __printf(a, b)	__attribute__((__format__(printf, a, b)))
 #define noinline	__attribute__((__noinline__))
@@ -24,7 +22,6 @@
 #define noinstr		noinline notrace __section(".noinstr.text")
 #define __kprobes	notrace __section(".kprobes.text")
 #define __init		notrace __section(".init.text")
-#define __initdata	__section(".init.data")
 
 #define nokprobe_inline	static __always_inline
 /* For a single function that must stay in .text: its address goes on the blacklist. */
@@ -33,8 +30,6 @@
 		_kbl_addr_##fname = (unsigned long)fname
 
 #define __user
-#define __percpu
-#define __force
 
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
@@ -60,7 +55,5 @@
 #define ALIGN_DOWN(x, a) ((x) & ~((typeof(x))(a) - 1))
 #define DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
 #define BIT(n)		(1UL << (n))
-#define __stringify_1(x) #x
-#define __stringify(x)	__stringify_1(x)
 
 #endif

@@ -337,7 +337,6 @@ SYSCALL_DEFINE5(clone, unsigned long, clone_flags, unsigned long, newsp, int __u
 		.exit_signal = clone_flags & CSIGNAL,
 		.stack = newsp,
 		.parent_tid = parent_tidptr,
-		.child_tid = child_tidptr,
 		.tls = tls,
 	};
 

@@ -68,10 +68,6 @@ static inline bool list_empty(const struct list_head *head) { return head->next 
 #define list_next_entry(pos, member)	list_entry((pos)->member.next, typeof(*(pos)), member)
 #define list_prev_entry(pos, member)	list_entry((pos)->member.prev, typeof(*(pos)), member)
 
-#define list_for_each(pos, head)					\
-	for (pos = (head)->next; pos != (head); pos = pos->next)
-#define list_for_each_safe(pos, n, head)				\
-	for (pos = (head)->next, n = pos->next; pos != (head); pos = n, n = pos->next)
 #define list_for_each_entry(pos, head, member)				\
 	for (pos = list_first_entry(head, typeof(*pos), member);	\
 	     &pos->member != (head);					\

@@ -3,8 +3,8 @@
  *
  *   virtual                                       what                                               rights
  *   0x0000000000400000                            user text, data, bss, heap (brk)                   as the ELF says
- *   0x00007f0000000000 - 0x00007fffffffe000       mmap area, top down from below the stack           as asked
- *              - 0x00007fffffffefff               user stack, grows down                             RW NX
+ *                      - 0x00007fffeffff000       mmap area, from the top down                       as asked
+ *                      - 0x00007ffffffff000       user stack, grows down, at most 1 MiB              RW NX
  *   0xffff888000000000 + RAM                      direct map: physical address p is at PAGE_OFFSET+p RW NX
  *   0xffffc90000000000                            kernel stacks, 16 KiB each, a hole under each      RW NX
  *   0xffffffff81000000  (physical 0x100000)       kernel text                                        RX

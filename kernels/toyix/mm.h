@@ -152,7 +152,6 @@ void unmap_page_range(struct mm_struct *mm, unsigned long start, unsigned long e
 #define FAULT_FLAG_USER		2u
 #define FAULT_FLAG_INSTRUCTION	4u
 #define VM_FAULT_OOM		1u
-#define VM_FAULT_SIGSEGV	2u
 #define VM_FAULT_SIGBUS		4u
 unsigned int handle_mm_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags, struct pt_regs *regs);
 

@@ -35,7 +35,6 @@ struct cfs_rq;
 #define PF_KTHREAD		0x00200000
 
 #define TASK_COMM_LEN		16
-#define NICE_0_LOAD		1024
 
 struct thread_struct {
 	unsigned long sp;		/* kernel stack pointer while not running */
@@ -153,7 +152,6 @@ struct kernel_clone_args {
 	u64 flags;
 	int exit_signal;
 	unsigned long stack;
-	int *child_tid;
 	int *parent_tid;
 	unsigned long tls;
 	int (*fn)(void *);		/* kernel thread: runs this */
@@ -164,13 +162,10 @@ struct kernel_clone_args {
 #define CLONE_VM		0x00000100
 #define CLONE_FS		0x00000200
 #define CLONE_FILES		0x00000400
-#define CLONE_SIGHAND		0x00000800
 #define CLONE_VFORK		0x00004000
 #define CLONE_THREAD		0x00010000
 #define CLONE_SETTLS		0x00080000
 #define CLONE_PARENT_SETTID	0x00100000
-#define CLONE_CHILD_CLEARTID	0x00200000
-#define CLONE_CHILD_SETTID	0x01000000
 
 pid_t kernel_clone(struct kernel_clone_args *args);
 pid_t kernel_thread(int (*fn)(void *), void *arg, unsigned long flags);

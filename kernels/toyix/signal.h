@@ -32,7 +32,6 @@ int do_send_sig_info(int sig, struct task_struct *p);
 int send_sig(int sig, struct task_struct *p);
 void force_sig(int sig);
 void get_signal(struct pt_regs *regs);
-bool sig_fatal(struct task_struct *p, int sig);
 
 #define signal_pending(p)	test_ti_thread_flag((struct thread_info *)(p), TIF_SIGPENDING)
 #define fatal_signal_pending(p)	signal_pending(p)

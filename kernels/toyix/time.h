@@ -11,7 +11,6 @@
 #define NSEC_PER_MSEC	1000000L
 #define NSEC_PER_USEC	1000L
 #define TICK_NSEC	(NSEC_PER_SEC / HZ)
-#define KTIME_MAX	((s64)0x7fffffffffffffffLL)
 #define MAX_SCHEDULE_TIMEOUT 0x7fffffffffffffffL
 
 struct timespec64 {

@@ -15,18 +15,23 @@ void __init vmalloc_init(void)
 	pte_lookup(init_top_pgt, VMALLOC_START, true);
 }
 
-static void *new_stack(unsigned long slot)
+/* When memory runs out half way, what is mapped stays for the next attempt. */
+static void *new_stack(void)
 {
-	unsigned long stack = slot + STACK_SLOT_SIZE - THREAD_SIZE;
+	unsigned long stack = next_slot + STACK_SLOT_SIZE - THREAD_SIZE;
 
 	for (unsigned long va = stack; va < stack + THREAD_SIZE; va += PAGE_SIZE) {
-		struct page *page = alloc_page(GFP_KERNEL);
-		pte_t *pte = page ? pte_lookup(init_top_pgt, va, true) : NULL;
+		pte_t *pte = pte_lookup(init_top_pgt, va, true);
+		struct page *page;
 
-		if (!pte)
+		if (pte && (*pte & _PAGE_PRESENT))
+			continue;
+		page = pte ? alloc_page(GFP_KERNEL) : NULL;
+		if (!page)
 			return NULL;
 		*pte = page_to_phys(page) | PAGE_KERNEL;
 	}
+	next_slot += STACK_SLOT_SIZE;
 	return (void *)stack;
 }
 
@@ -37,12 +42,10 @@ void *alloc_thread_stack(void)
 
 	spin_lock_irqsave(&vmap_lock, flags);
 	stack = cached_stacks;
-	if (stack) {
+	if (stack)
 		cached_stacks = *(void **)stack;
-	} else {
-		stack = new_stack(next_slot);
-		next_slot += STACK_SLOT_SIZE;
-	}
+	else
+		stack = new_stack();
 	spin_unlock_irqrestore(&vmap_lock, flags);
 	/* Zeroes, so that what a task leaves on its stack is the same in every run and "stack used" can be read off. */
 	return stack ? memset(stack, 0, THREAD_SIZE) : NULL;

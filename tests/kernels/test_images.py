@@ -249,6 +249,14 @@ def test_a_damaged_archive_is_refused() -> None:
         list(build.unpack_cpio(b"070702" + bytes(200)))
 
 
+def test_empty_folders_of_a_checkout_do_not_reach_the_archive(tmp_path: Path) -> None:
+    (tmp_path / "root" / "empty").mkdir(parents=True)
+    (tmp_path / "root" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "root" / "a" / "b" / "file").write_bytes(b"x")
+    (tmp_path / "root.txt").write_text("d 1777 tmp\nc 666 dev/null 1 3\n", encoding="utf-8")
+    assert {entry.name for entry in build.read_root(tmp_path)} == {"a", "a/b", "a/b/file", "tmp", "dev/null"}
+
+
 # The build rule
 
 

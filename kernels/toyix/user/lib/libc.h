@@ -15,6 +15,7 @@ extern int errno;
 #define EINTR	4
 #define EBADF	9
 #define EAGAIN	11
+#define EACCES	13
 #define EFAULT	14
 #define EEXIST	17
 #define ENOTDIR	20
