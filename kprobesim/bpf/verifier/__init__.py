@@ -16,6 +16,7 @@ from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS
 from kprobesim.bpf.verifier.map_meta import MapMeta, map_meta_of, parse_map_spec
 from kprobesim.bpf.verifier.reg import Reg
+from kprobesim.bpf.verifier.source import verify_assembly
 from kprobesim.bpf.verifier.tnum import Tnum
 from kprobesim.bpf.verifier.verifier import DEFAULT_LOG_SIZE, Stats, Verdict, verify
 from kprobesim.bpf.verifier.visits import FrameRecord, PlaceRecord, Visit
@@ -37,5 +38,6 @@ __all__ = [
     "map_meta_of",
     "parse_map_spec",
     "verify",
+    "verify_assembly",
     "verify_request",
 ]

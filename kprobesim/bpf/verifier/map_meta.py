@@ -156,7 +156,8 @@ def parse_map_spec(text: str, address: int = 0) -> MapMeta:
     """A map out of words: ``HASH key=8 val=16 max=1``, ``ARRAY 4/48/1 BPF_F_RDONLY_PROG``.
 
     The kind comes first; sizes are named or given as key/value/entries; what stands in brackets or after a colon is a
-    remark, where a ``lock`` or a ``timer`` in the value may be named. ``inner`` introduces the inner map of a map in maps. ValueError for a kind that Linux 6.1 lacks.
+    remark, where a ``lock`` or a ``timer`` in the value may be named. ``inner`` introduces the inner map of a map in
+    maps. ValueError for a kind that Linux 6.1 lacks.
     """
     words = text.split()
     kind = words[0].lower().removeprefix("bpf_map_type_").rstrip(":,") if words else ""
