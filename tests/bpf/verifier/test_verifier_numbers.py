@@ -1,5 +1,7 @@
 """V7: what is known of a number always holds of the number."""
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -136,7 +138,7 @@ def test_every_operation_at_every_width_keeps_the_result_inside(
     assert holds(result, compute(op, bits, i, j))
 
 
-JUMPS = {
+JUMPS: dict[int, Callable[[int, int], bool]] = {
     0x10: lambda a, b: a == b,
     0x50: lambda a, b: a != b,
     0x20: lambda a, b: a > b,
