@@ -9,7 +9,7 @@ from kprobesim.bpf.verifier.verifier import Verdict, verify
 
 __all__ = ["verify_request"]
 
-_STRICT_ALIGNMENT, _ANY_ALIGNMENT, _TEST_STATE_FREQ = 1, 2, 8
+_STRICT_ALIGNMENT, _ANY_ALIGNMENT, _TEST_STATE_FREQ, _SLEEPABLE = 1, 2, 8, 16
 _MAP_BASE = 0xFF11000000000000
 
 
@@ -40,5 +40,6 @@ def verify_request(request: dict[str, Any]) -> Verdict:
         unpriv=bool(request.get("unpriv", False)),
         strict_alignment=bool(flags & _STRICT_ALIGNMENT and not flags & _ANY_ALIGNMENT),
         test_state_freq=bool(flags & _TEST_STATE_FREQ),
+        sleepable=bool(flags & _SLEEPABLE),
         gpl_compatible=request.get("license", "GPL") in GPL_COMPATIBLE,
     )

@@ -34,7 +34,6 @@ def update_reg32_bounds(reg: Reg) -> None:
     low = s32(value | mask & _SIGN32)
     if low > reg.s32_min:
         reg.s32_min = low
-    # The mask is 64 bits wide when it meets S32_MAX, and the sum is cut to 32.
     high = s32(value | mask & S32_MAX)
     if high < reg.s32_max:
         reg.s32_max = high

@@ -29,7 +29,7 @@ class _Walk:
 
     def run(self) -> None:
         while self.stack:
-            index = self.stack[-1]
+            index = self.env.insn_idx = self.stack[-1]
             if not self._visit(index):
                 self.marks[index] = _EXPLORED
                 self.stack.pop()
@@ -108,6 +108,7 @@ def check_cfg(env: "Env") -> None:
     walk.run()
     index = 0
     while index < env.count:
+        env.insn_idx = index
         if walk.marks[index] != _EXPLORED:
             env.reject(Errno.EINVAL, f"unreachable insn {index}")
         if env.insns[index].code == LDDW:
@@ -115,3 +116,4 @@ def check_cfg(env: "Env") -> None:
                 env.reject(Errno.EINVAL, f"jump into the middle of ldimm64 insn {index}")
             index += 1
         index += 1
+    env.insn_idx = 0

@@ -4,7 +4,7 @@ Follows ``struct bpf_verifier_env`` and, of Linux kernel/bpf/verifier.c, check_r
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 from kprobesim.bpf.disasm import insn_text
@@ -54,6 +54,7 @@ class Setup:
         static_functions: whether the program came with types that say its functions are static; without them,
             callbacks are refused.
         stop_after: how many instructions may be processed.
+        sleepable: BPF_F_SLEEPABLE.
     """
 
     insns: Sequence[Insn]
@@ -66,6 +67,7 @@ class Setup:
     jit: bool = True
     static_functions: bool = False
     stop_after: int = 1_000_000
+    sleepable: bool = False
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class InsnAux:
     key_poisoned: bool = False
     alu_state: int = 0
     alu_limit: int = 0
-    seen: bool = False
+    loop_fits_inline: bool | None = None
 
 
 class Pending(NamedTuple):
@@ -122,13 +124,6 @@ class Explored:
     state: State
     hits: int = 0
     misses: int = 0
-
-
-@dataclass(slots=True)
-class _Texts:
-    insns: Sequence[Insn]
-    leaks: bool
-    cache: dict[int, str] = field(default_factory=dict)
 
 
 class Env:
@@ -171,7 +166,7 @@ class Env:
         self.narrow = {size: self._narrow(size) for size in (1, 2, 4)}
         self.seen = bytearray(self.count)
         self.paths = 0
-        self._texts = _Texts(self.insns, self.allow_ptr_leaks)
+        self._texts: dict[int, str] = {}
         self.state = State(Frame(self.not_init, -1, 0, 0))
 
     @property
@@ -204,13 +199,13 @@ class Env:
 
     def text_of(self, index: int) -> str:
         """An instruction as the log prints it, with map addresses filled in."""
-        text = self._texts.cache.get(index)
+        text = self._texts.get(index)
         if text is None:
             text = insn_text(self.insns, index, Level.V3, self._imm64(index))
             if self.insns[index].code == _CALL and self.insns[index].src == 2:
                 # The kernel looks the name up by type id; the only id that gets this far is 0, which has none.
                 text = text.replace("kernel-function#", "#")
-            self._texts.cache[index] = text
+            self._texts[index] = text
         return text
 
     def _imm64(self, index: int) -> Callable[[Insn, int], str]:

@@ -68,7 +68,7 @@ def _prototype(env: "Env", number: int) -> Prototype:
         env.reject(Errno.EINVAL, f"unknown func {helper_text(number)}")
     if proto.gpl_only and not env.setup.gpl_compatible:
         env.reject(Errno.EINVAL, "cannot call GPL-restricted function from non-GPL compatible program")
-    if proto.might_sleep:
+    if proto.might_sleep and not env.setup.sleepable:
         env.reject(Errno.EINVAL, "helper call might sleep in a non-sleepable prog")
     return proto
 
@@ -123,6 +123,15 @@ def _release(env: "Env", meta: CallMeta, proto: Prototype) -> None:
         env.reject(Errno.EINVAL, text)
 
 
+def _note_loop_flags(env: "Env") -> None:
+    """Linux inlines a loop whose flags are 0 on all paths, and so relies on their value (update_loop_inline_state)."""
+    aux = env.aux_of(env.insn_idx)
+    if aux.loop_fits_inline is not False:
+        aux.loop_fits_inline = env.frame.values[4].is_null
+        if aux.loop_fits_inline:
+            mark_chain_precision(env, 4)
+
+
 def _special(env: "Env", meta: CallMeta, proto: Prototype) -> None:
     """What single helpers need beyond their prototypes."""
     number = meta.func_id
@@ -135,8 +144,8 @@ def _special(env: "Env", meta: CallMeta, proto: Prototype) -> None:
     elif number == _DYNPTR_DATA and values[1].type & 0xFF == 6:
         meta.ref_obj_id = dynptr_slot(env, values[1])
     elif number in CALLBACK_HELPERS:
-        if number == _LOOP and values[4].is_null:
-            mark_chain_precision(env, 4)
+        if number == _LOOP:
+            _note_loop_flags(env)
         check_callback_call(env, meta)
 
 

@@ -78,6 +78,23 @@ _SOCK_PROGS = frozenset(
     {"socket_filter", "sched_cls", "sched_act", "xdp", "sk_reuseport", "flow_dissector", "sk_lookup"}
 )
 _TAIL_CALL = HELPER_IDS["tail_call"]
+_FOR_SLEEPERS = frozenset(
+    [
+        "hash",
+        "lru_hash",
+        "array",
+        "percpu_hash",
+        "percpu_array",
+        "lru_percpu_hash",
+        "array_of_maps",
+        "hash_of_maps",
+        "ringbuf",
+        "user_ringbuf",
+        "inode_storage",
+        "sk_storage",
+        "task_storage",
+    ]
+)
 
 
 def _may_update_sockmap(env: "Env", number: int) -> bool:
@@ -113,7 +130,11 @@ def check_map_prog_compatibility(env: "Env", bpf_map: MapMeta) -> None:
             env.reject(Errno.EINVAL, "socket filter progs cannot use bpf_spin_lock yet")
         if tracing:
             env.reject(Errno.EINVAL, "tracing progs cannot use bpf_spin_lock yet")
+        if env.setup.sleepable:
+            env.reject(Errno.EINVAL, "sleepable progs cannot use bpf_spin_lock yet")
     if bpf_map.timer_off is not None and tracing:
         env.reject(Errno.EINVAL, "tracing progs cannot use bpf_timer yet")
     if bpf_map.type == "struct_ops":
         env.reject(Errno.EINVAL, "bpf_struct_ops map cannot be used in prog")
+    if env.setup.sleepable and bpf_map.type not in _FOR_SLEEPERS:
+        env.reject(Errno.EINVAL, "Sleepable programs can only use array, hash, and ringbuf maps")

@@ -42,7 +42,8 @@ from kprobesim.bpf.verifier.region import (
     check_packet_access,
     check_ptr_off_reg,
 )
-from kprobesim.bpf.verifier.stack_access import check_stack_access_within_bounds, check_stack_read, check_stack_write
+from kprobesim.bpf.verifier.stack_access import check_stack_access_within_bounds, check_stack_write
+from kprobesim.bpf.verifier.stack_range import check_stack_read
 from kprobesim.bpf.verifier.tnum import Tnum, tnum_add, tnum_is_aligned
 from kprobesim.linux_errno import Errno
 

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_stack_access_within_bounds",
-    "check_stack_read",
+    "check_stack_read_fixed",
     "check_stack_write",
+    "load_stack_bytes",
     "stack_frame",
     "stack_range",
 ]
@@ -103,7 +104,6 @@ def _write_fixed(env: "Env", frame: Frame, off: int, size: int, value_regno: int
     insn = env.insn
     slot = -off - 1
     spi = slot >> 3
-    place = SLOT0 + spi
     if not env.allow_ptr_leaks and is_spilled(frame.kinds[spi]) and size != 8:
         env.reject(Errno.EACCES, "attempt to corrupt spilled pointer on stack")
     current = env.frame
@@ -129,7 +129,6 @@ def _write_fixed(env: "Env", frame: Frame, off: int, size: int, value_regno: int
         _save_register(frame, spi, reg, size)
     else:
         _write_misc(env, frame, slot, size, value_regno)
-        assert frame.values[place].type == NOT_INIT
 
 
 def _write_misc(env: "Env", frame: Frame, slot: int, size: int, value_regno: int) -> None:
@@ -194,8 +193,8 @@ def check_stack_write(env: "Env", regno: int, off: int, size: int, value_regno: 
         _write_var(env, frame, regno, off, size, value_regno)
 
 
-def _load_bytes(env: "Env", frame: Frame, low: int, high: int, dst_regno: int) -> None:
-    """The register gets what the bytes are: 0 if all are, else anything."""
+def load_stack_bytes(env: "Env", frame: Frame, low: int, high: int, dst_regno: int) -> None:
+    """A register gets what the bytes ``low`` to ``high`` are: 0 if all are, else anything."""
     slots = [-at - 1 for at in range(low, high)]
     current = env.frame
     if all(frame.kinds[slot >> 3][slot & 7] == STACK_ZERO for slot in slots):
@@ -216,7 +215,8 @@ def _require_bytes(env: "Env", kinds: bytes, off: int, size: int, good: tuple[in
             env.reject(Errno.EACCES, f"invalid read from stack off {off}+{i} size {size}")
 
 
-def _read_fixed(env: "Env", frame: Frame, off: int, size: int, dst_regno: int) -> None:
+def check_stack_read_fixed(env: "Env", frame: Frame, off: int, size: int, dst_regno: int) -> None:
+    """A load at a known place; ``dst_regno`` is -1 where the value goes nowhere."""
     spi = (-off - 1) >> 3
     place = SLOT0 + spi
     kinds, reg = frame.kinds[spi], frame.values[place]
@@ -225,7 +225,7 @@ def _read_fixed(env: "Env", frame: Frame, off: int, size: int, dst_regno: int) -
         _require_bytes(env, kinds, off, size, (STACK_MISC, STACK_ZERO))
         mark_place_read(env, frame, place)
         if dst_regno >= 0:
-            _load_bytes(env, frame, off, off + size, dst_regno)
+            load_stack_bytes(env, frame, off, off + size, dst_regno)
         return
     spill_size = 8 - len(kinds.rstrip(bytes([STACK_SPILL])))
     if size == 8 and spill_size == 8:
@@ -248,23 +248,3 @@ def _read_fixed(env: "Env", frame: Frame, off: int, size: int, dst_regno: int) -
         _require_bytes(env, kinds, off, size, (STACK_SPILL, STACK_MISC))
         current.values[dst_regno] = env.unknown
     current.live[dst_regno] |= WRITTEN
-
-
-def check_stack_read(env: "Env", regno: int, off: int, size: int, dst_regno: int) -> None:
-    """A load; ``dst_regno`` is -1 where the value goes nowhere."""
-    reg = env.frame.values[regno]
-    frame = stack_frame(env, reg)
-    if reg.var_off.is_const:
-        _read_fixed(env, frame, off + s64(reg.var_off.value), size, dst_regno)
-        return
-    if dst_regno < 0:
-        env.reject(
-            Errno.EACCES,
-            "variable offset stack pointer cannot be passed into helper function; "
-            f"var_off={reg.var_off} off={off} size={size}",
-        )
-    # Here, because initialised ranges are the business of helper arguments first of all.
-    from kprobesim.bpf.verifier.stack_range import check_stack_range_initialized
-
-    check_stack_range_initialized(env, regno, off, size, zero_ok=False)
-    _load_bytes(env, frame, reg.smin + off, reg.smax + off + size, dst_regno)

@@ -1,13 +1,20 @@
 """Stretches of stack that a helper, or a load at a variable offset, reads: every byte must have been written.
 
-Follows Linux kernel/bpf/verifier.c: check_stack_range_initialized.
+Follows Linux kernel/bpf/verifier.c: check_stack_range_initialized, check_stack_read.
 """
 
 from typing import TYPE_CHECKING
 
 from kprobesim.bpf.verifier.liveness import mark_place_read
+from kprobesim.bpf.verifier.reg import s64
 from kprobesim.bpf.verifier.reg_type import SCALAR_VALUE
-from kprobesim.bpf.verifier.stack_access import check_stack_access_within_bounds, stack_frame, stack_range
+from kprobesim.bpf.verifier.stack_access import (
+    check_stack_access_within_bounds,
+    check_stack_read_fixed,
+    load_stack_bytes,
+    stack_frame,
+    stack_range,
+)
 from kprobesim.bpf.verifier.state import SLOT0, STACK_INVALID, STACK_MISC, STACK_ZERO, is_spilled, scrub
 from kprobesim.linux_errno import Errno
 
@@ -15,7 +22,7 @@ if TYPE_CHECKING:
     from kprobesim.bpf.verifier.call_meta import CallMeta
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["check_stack_range_initialized"]
+__all__ = ["check_stack_range_initialized", "check_stack_read"]
 
 
 def check_stack_range_initialized(
@@ -66,3 +73,20 @@ def check_stack_range_initialized(
                 frame.values[place] = env.unknown
                 frame.kinds[spi] = scrub(kinds)
         mark_place_read(env, frame, place)
+
+
+def check_stack_read(env: "Env", regno: int, off: int, size: int, dst_regno: int) -> None:
+    """A load; ``dst_regno`` is -1 where the value goes nowhere."""
+    reg = env.frame.values[regno]
+    frame = stack_frame(env, reg)
+    if reg.var_off.is_const:
+        check_stack_read_fixed(env, frame, off + s64(reg.var_off.value), size, dst_regno)
+        return
+    if dst_regno < 0:
+        env.reject(
+            Errno.EACCES,
+            "variable offset stack pointer cannot be passed into helper function; "
+            f"var_off={reg.var_off} off={off} size={size}",
+        )
+    check_stack_range_initialized(env, regno, off, size, zero_ok=False)
+    load_stack_bytes(env, frame, reg.smin + off, reg.smax + off + size, dst_regno)

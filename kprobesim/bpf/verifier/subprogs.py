@@ -45,6 +45,7 @@ def add_subprogs(env: "Env") -> None:
     _add(env, 0)
     kernel_functions = False
     for index, insn in enumerate(env.insns):
+        env.insn_idx = index
         is_func = insn.code == LDDW and insn.src == Pseudo.FUNC
         if not is_func and not (insn.code == _CALL and insn.src in (1, 2)):
             continue
@@ -88,6 +89,7 @@ def check_subprogs(env: "Env") -> None:
     current = 0
     for index, insn in enumerate(env.insns):
         sub, end = env.subprogs[current], ends[current]
+        env.insn_idx = index
         code = insn.code
         cls = code & 7
         if code == _CALL and insn.imm == _TAIL_CALL and insn.src != 1:

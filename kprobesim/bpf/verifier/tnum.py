@@ -42,8 +42,8 @@ class Tnum(NamedTuple):
     mask: int
 
     def __str__(self) -> str:
-        """As the log prints it: ``(0x0; 0xff)``. Zero is ``0x0``, where C's ``%#llx`` says ``0x0`` as well."""
-        return f"({_hex(self.value)}; {_hex(self.mask)})"
+        """As the log prints it: ``(0x0; 0xff)``."""
+        return f"({self.value:#x}; {self.mask:#x})"
 
     @property
     def is_const(self) -> bool:
@@ -53,10 +53,6 @@ class Tnum(NamedTuple):
     def contains(self, number: int) -> bool:
         """Whether the unsigned ``number`` is one of the possible values."""
         return not (number ^ self.value) & ~self.mask & _M64
-
-
-def _hex(number: int) -> str:
-    return f"{number:#x}"
 
 
 UNKNOWN = Tnum(0, _M64)

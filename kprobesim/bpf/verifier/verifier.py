@@ -28,6 +28,7 @@ __all__ = ["DEFAULT_LOG_SIZE", "Stats", "Verdict", "verify"]
 DEFAULT_LOG_SIZE = 1 << 24
 _LEVELS = LEVEL1 | LEVEL2 | STATS
 _UNPRIVILEGED_TYPES = ("socket_filter", "cgroup_skb")
+_MAY_SLEEP = ("tracing", "lsm", "kprobe")
 _TAIL_CALL = 12
 
 
@@ -82,6 +83,7 @@ def verify(
     gpl_compatible: bool = True,
     jit: bool = True,
     static_functions: bool = False,
+    sleepable: bool = False,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -100,6 +102,7 @@ def verify(
         gpl_compatible: whether GPL-only helpers may be called.
         jit: whether programs get compiled.
         static_functions: whether types say that the program's functions are static, as callbacks must be.
+        sleepable: BPF_F_SLEEPABLE.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -126,6 +129,7 @@ def verify(
         jit,
         static_functions,
         stop_after,
+        sleepable,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and log_size < 128):
@@ -175,6 +179,9 @@ def _check(env: Env, recorder: Recorder | None) -> None:
     check_subprogs(env)
     if not env.setup.static_functions:
         _check_abnormal_return(env)
+    if env.setup.sleepable and env.prog_type not in _MAY_SLEEP:
+        said = "Only fentry/fexit/fmod_ret, lsm, and kprobe/uprobe programs can be sleepable"
+        env.reject(Errno.EINVAL, said)
     resolve_pseudo_ldimm64(env)
     check_cfg(env)
     frame = Frame(env.not_init, -1, 0, 0)

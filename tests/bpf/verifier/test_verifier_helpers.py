@@ -1,6 +1,7 @@
 """V5, V12, V13: helpers, what they take, what they give, and what must be given back."""
 
 from kprobesim.bpf.helper_names import HELPER_IDS
+from kprobesim.bpf.helpers import HELPERS
 from kprobesim.bpf.helpers.prototypes import prototype_for
 from tests.bpf.verifier.bench import LOOKUP, accepted, check, refused
 
@@ -30,6 +31,16 @@ def test_every_prototype_belongs_to_its_number() -> None:
     assert hidden <= {proto.name for proto in found}
 
 
+def test_prototypes_agree_with_the_helpers_that_exist() -> None:
+    """V5: two tables, one truth; arguments that the kernel does not look at are in the second only."""
+    for number, helper in HELPERS.items():
+        proto = prototype_for(number, "kprobe")
+        assert proto is not None
+        assert proto.name == helper.name
+        assert proto.gpl_only == helper.gpl_only, helper.name
+        assert len(proto.args) <= len(helper.args)
+
+
 def test_licences_matter() -> None:
     """V5."""
     text = f".license Proprietary\ncall bpf_get_current_task\n{END}"
@@ -38,7 +49,11 @@ def test_licences_matter() -> None:
 
 def test_sleeping_helpers_are_for_others() -> None:
     """V5."""
-    refused(f"call bpf_copy_from_user\n{END}", "helper call might sleep in a non-sleepable prog", 22)
+    text = f"r1 = r10\nr1 += -16\nr2 = 16\nr3 = 0\ncall bpf_copy_from_user\n{END}"
+    refused(text, "helper call might sleep in a non-sleepable prog", 22)
+    accepted(text, sleepable=True)
+    said = "Sleepable programs can only use array, hash, and ringbuf maps"
+    refused(f"r2 = map jumps\nr3 = 1\ncall bpf_tail_call\n{END}", said, 22, sleepable=True)
 
 
 def test_arguments_have_types() -> None:
