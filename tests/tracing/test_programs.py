@@ -1,5 +1,8 @@
 """Programs on probes: order of events, return probes, faults, removal. Follows trace_call_bpf."""
 
+import pytest
+
+from kprobesim.bpf.verifier import Rejected
 from tests.lab.experiment import by_pid, kinds_of, only, rested
 
 
