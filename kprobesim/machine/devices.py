@@ -35,6 +35,8 @@ class Devices:
         input: bytes typed at the console that the guest has not read.
         hypercalls: the host's functions for numbers from `FIRST_KERNEL_HYPERCALL`; each is given the vCPU and RDI,
             RSI, RDX, and returns RAX.
+        deferred: the same for functions that may change the kernel's code: the engine is stopped first, and they run
+            outside of it, as part of the instruction all the same.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -42,6 +44,7 @@ class Devices:
         self.output = bytearray()
         self.input = bytearray()
         self.hypercalls: dict[int, Hypercall] = {}
+        self.deferred: dict[int, Hypercall] = {}
         self._line_start = 0
         self._board: dict[int, Hypercall] = {
             1: lambda cpu, a, b, c: machine.ns,
@@ -56,7 +59,9 @@ class Devices:
 
     def port_out(self, cpu: VCpu, port: int, size: int, value: int) -> None:
         """A port write by a vCPU; unknown ports swallow it, as on a PC."""
-        if port == _HYPERCALL:
+        if port == _HYPERCALL and value in self.deferred:
+            cpu.defer(self.deferred[value])
+        elif port == _HYPERCALL:
             call = self.hypercalls.get(value) or self._board.get(value)
             if call is None:
                 raise GuestError(

@@ -17,6 +17,7 @@ from kprobesim.machine.registers import GENERAL, SYSTEM, RegisterSet
 from kprobesim.machine.traps import ERROR_CODE_VECTORS, DeliveryFault, deliver, vector_name
 
 if TYPE_CHECKING:
+    from kprobesim.machine.devices import Hypercall
     from kprobesim.machine.machine import Machine
 
 __all__ = ["VCpu", "VCpuState"]
@@ -66,6 +67,7 @@ class VCpu:
         self.pending: list[int] = []
         self.timer: int | None = None
         self.syscall_pending = False
+        self._deferred: tuple[Hypercall, tuple[int, int, int]] | None = None
         self._machine = machine
         self._ram = machine.ram
         self._kernel_context: Context | None = None
@@ -150,6 +152,22 @@ class VCpu:
         words = self._answer.words
         words[0], words[1] = rax & 0xFFFF_FFFF_FFFF_FFFF, r10
         self._answer.write()
+
+    def defer(self, call: Hypercall) -> None:
+        """Stop the run after the ``out`` under way: the host's function is called outside of it, by `play_deferred`."""
+        self._deferred = call, self.call_arguments()
+        self.engine.stop()
+
+    @property
+    def deferred(self) -> bool:
+        """The last run was stopped for a hypercall that is still to be played."""
+        return self._deferred is not None
+
+    def play_deferred(self) -> None:
+        """Call the function that `defer` put off, and answer the hypercall."""
+        assert self._deferred is not None
+        (call, arguments), self._deferred = self._deferred, None
+        self.answer(call(self, *arguments))
 
     # Traps
 
@@ -304,4 +322,4 @@ class VCpu:
         self.online, self.halted, self.timer = state.online, state.halted, state.timer
         self.pending = list(state.pending)
         self._kernel_context, self._left_kernel = state.kernel_context, state.left_kernel
-        self.syscall_pending = False
+        self.syscall_pending, self._deferred = False, None
