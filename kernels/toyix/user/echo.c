@@ -3,7 +3,7 @@
 
 int main(int argc, char *argv[])
 {
-	static char line[512];
+	static char line[4096];
 	size_t used = 0;
 
 	for (int n = 1; n < argc; n++) {
@@ -17,5 +17,5 @@ int main(int argc, char *argv[])
 		used += length;
 	}
 	line[used++] = '\n';
-	return write(1, line, used) < 0;
+	return write(1, line, used) < 0 ? complain("echo", "write error") : 0;
 }
