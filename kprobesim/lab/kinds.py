@@ -4,8 +4,10 @@ from typing import Final
 
 from kprobesim.kprobes import KPROBE_KINDS
 from kprobesim.machine import MACHINE_KINDS, EventKind
-from kprobesim.tracing import BPF_KINDS
+from kprobesim.tracing import BPF_KINDS, TRACING_KINDS
 
 __all__ = ["EVENT_KINDS"]
 
-EVENT_KINDS: Final[dict[str, EventKind]] = {kind.name: kind for kind in (*MACHINE_KINDS, *KPROBE_KINDS, *BPF_KINDS)}
+EVENT_KINDS: Final[dict[str, EventKind]] = {
+    kind.name: kind for kind in (*MACHINE_KINDS, *KPROBE_KINDS, *BPF_KINDS, *TRACING_KINDS)
+}

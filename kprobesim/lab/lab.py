@@ -38,7 +38,7 @@ from kprobesim.lab.views import (
     stack_words,
 )
 from kprobesim.machine import Event, Machine, Moment, Stop, Timeline, event_json
-from kprobesim.tracing import Attachment, BpfPrograms
+from kprobesim.tracing import Attachment, BpfPrograms, Tracing
 
 __all__ = ["Lab"]
 
@@ -56,6 +56,7 @@ class Lab:
         kernel: what runs on it.
         manager: the kprobe manager.
         bpf: programs, maps and attachments.
+        tracing: probe events, the trace, and the files under ``/sys/kernel/tracing``.
         profile: how the kernel is taken to be built.
         start: instruction at which the experiment begins; no motion goes back behind it.
     """
@@ -67,7 +68,8 @@ class Lab:
         self.kernel = RunningKernel(machine, image)
         self.manager = KprobeManager(self.kernel)
         self.bpf = BpfPrograms(self.manager, machine.seed)
-        self.timeline = Timeline(machine, [self.manager, self.bpf])
+        self.tracing = Tracing(self.manager)
+        self.timeline = Timeline(machine, [self.manager, self.bpf, self.tracing])
         self.start = 0
         self._sources = SourceFolder(sources) if sources is not None else None
         self._motion = Motion(self)
