@@ -5,6 +5,7 @@ KprobesimError
 ├── GuestError          the emulated machine cannot go on
 │   ├── TripleFault     an exception that could not be delivered, three deep
 │   └── BusError        the guest touched a physical address where nothing is
+├── EventLogFull        more has happened than the log can hold
 ├── ImageError          a file that is not a kernel image this machine can load
 └── BadInput            a name, number or file from a person that makes no sense
 
@@ -13,7 +14,16 @@ Each message is one sentence saying what is wrong and where; ``hint``, where the
 
 from kprobesim.linux_errno import Errno
 
-__all__ = ["BadInput", "BusError", "GuestError", "ImageError", "KprobesimError", "LinuxError", "TripleFault"]
+__all__ = [
+    "BadInput",
+    "BusError",
+    "EventLogFull",
+    "GuestError",
+    "ImageError",
+    "KprobesimError",
+    "LinuxError",
+    "TripleFault",
+]
 
 
 class KprobesimError(Exception):
@@ -64,6 +74,10 @@ class TripleFault(GuestError):
 
 class BusError(GuestError):
     """The guest touched a physical address where neither RAM nor a device is."""
+
+
+class EventLogFull(KprobesimError):
+    """More has happened than the event log can hold; what it holds can still be looked at."""
 
 
 class ImageError(KprobesimError):

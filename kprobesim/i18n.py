@@ -24,7 +24,11 @@ def default_language() -> Language:
     for variable in ("KPROBESIM_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
         if value := os.environ.get(variable):
             return "zh" if value.lower().startswith("zh") else "en"
-    system = locale.getlocale()[0] or ""
+    try:
+        system = locale.getlocale()[0] or ""
+    except ValueError:
+        # What the C library takes for a locale is not always a name that Python knows: "UTF-8" on macOS.
+        system = ""
     return "zh" if system.lower().startswith(("zh", "chinese")) else "en"
 
 

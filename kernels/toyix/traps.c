@@ -21,7 +21,8 @@ static void do_trap(int trapnr, int signr, const char *str, struct pt_regs *regs
 		force_sig(signr);
 		return;
 	}
-	if (this_cpu_read(current_kprobe) && kprobe_fault_handler(regs, trapnr))
+	/* Besides page faults only #GP is the kprobe core's business. */
+	if (trapnr == 13 && this_cpu_read(current_kprobe) && kprobe_fault_handler(regs, trapnr))
 		return;
 	if (!fixup_exception(regs))
 		die(str, regs, error_code);

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import IO, Any
+from collections.abc import Iterator
+from typing import IO, Any, Final
 
 import click
 
@@ -13,7 +14,8 @@ from kprobesim.errors import BadInput
 
 __all__ = ["command"]
 
-_MAX_INPUT = 64 << 20
+_MAX_INPUT: Final = 64 << 20
+_MAX_LINE: Final = 64 << 20
 
 
 @click.group()
@@ -62,15 +64,28 @@ def exec_(memory: str, jit: bool) -> None:
 @command.command()
 def batch() -> None:
     """Answer JSON requests, one a line on standard input, with one JSON line each."""
-    for line in sys.stdin:
-        if line.strip():
+    for line in _lines(sys.stdin.buffer):
+        if line is None or line.strip():
             click.echo(json.dumps(_answer_line(line)))
 
 
-def _answer_line(line: str) -> dict[str, Any]:
+def _lines(file: IO[bytes]) -> Iterator[bytes | None]:
+    """Lines as they come; None for one that is too long."""
+    while line := file.readline(_MAX_LINE):
+        if len(line) < _MAX_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = file.readline(_MAX_LINE)
+        yield None
+
+
+def _answer_line(line: bytes | None) -> dict[str, Any]:
+    if line is None:
+        return {"error": f"a line of more than {_MAX_LINE:,} bytes"}
     try:
         request = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return {"error": f"not JSON: {error}"}
     if not isinstance(request, dict):
         return {"error": "a request is a JSON object"}
@@ -91,6 +106,4 @@ def _hex(text: str, what: str) -> bytes:
     try:
         return bytes.fromhex("".join(text.split()))
     except ValueError:
-        raise BadInput(
-            f"{what[0].upper()}{what[1:]} is not hex digits.", hint="Two digits a byte; blanks are ignored."
-        ) from None
+        raise BadInput(f"{what} is not hex digits.", hint="Two digits a byte; blanks are ignored.") from None

@@ -107,6 +107,13 @@ def _terminal() -> Iterator[_Finding]:
         yield _Finding(True, "NO_COLOR is set: no colours")
     yield _Finding(
         True,
-        f"locale {locale.getlocale()[0] or 'none'}",
+        f"locale {_locale()}",
         "With a Chinese input method on, use arrows, space and function keys: letters do not reach the program.",
     )
+
+
+def _locale() -> str:
+    try:
+        return locale.getlocale()[0] or "none"
+    except ValueError as error:
+        return str(error)

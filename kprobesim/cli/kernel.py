@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kprobesim.cli.options import lang_option
 from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
 from kprobesim.image import Kallsyms, list_images, open_image, read_tables
@@ -18,6 +19,7 @@ def command() -> None:
 
 
 @command.command("list")
+@lang_option
 def list_() -> None:
     """List the images that ship."""
     language = default_language()
@@ -63,6 +65,10 @@ def disasm(name: str, symbol: str, probes: tuple[str, ...]) -> None:
         near = lab.kernel.kallsyms.near_names(symbol)
         raise BadInput(
             f"The kernel has no symbol {symbol!r}.", hint=f"Did you mean {' or '.join(near)}?" if near else ""
+        )
+    if not found[0].is_text:
+        raise BadInput(
+            f"{symbol} is not code.", hint="kprobesim kernel info lists the sections; only functions are disassembled."
         )
     address = found[0].address
     click.echo(f"{symbol}:")

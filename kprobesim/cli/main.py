@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from kprobesim import __version__
+from kprobesim.cli.options import lang_option
 from kprobesim.errors import GuestError, KprobesimError
 
 __all__ = ["main"]
@@ -44,15 +45,13 @@ class _LazyGroup(click.Group):
 
 @click.group(cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kprobesim")
-@click.option("--lang", type=click.Choice(["en", "zh"]), help="Language; the locale's by default.")
+@lang_option
 @click.pass_context
-def cli(ctx: click.Context, lang: str | None) -> None:
+def cli(ctx: click.Context) -> None:
     """See how kprobes and eBPF really work, on a machine that can go backwards.
 
     Without a command: the list of lessons, or, without a terminal, the default demo as plain text.
     """
-    if lang:
-        os.environ["KPROBESIM_LANG"] = lang
     if ctx.invoked_subcommand is None:
         if sys.stdin.isatty() and sys.stdout.isatty():
             from kprobesim.cli.screen import open_app
@@ -65,18 +64,21 @@ def cli(ctx: click.Context, lang: str | None) -> None:
 
 
 def main() -> None:
-    """Run the command line; exit status 0 for success, 1 for a failure that the input caused, 2 for wrong usage."""
+    """Run the command line; exit status 0 for success, 1 for a failure that the input caused, 2 for wrong usage.
+
+    Ctrl-C ends every command with 130. Nobody is shown a Python traceback, unless the environment asks for it with
+    ``KPROBESIM_DEBUG=1``.
+    """
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+        status = cli.main(prog_name="kprobesim", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("", err=True)
-        sys.exit(130)
     except KprobesimError as error:
         click.echo(f"kprobesim: {error}", err=True)
         if isinstance(error, GuestError) and error.report:
@@ -86,3 +88,12 @@ def main() -> None:
         # Whoever read our output has enough; nothing may be written any more, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        click.echo(f"kprobesim: {error.strerror or error}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("KPROBESIM_DEBUG"):
+            raise
+        click.echo(f"kprobesim: this should not have happened: {type(error).__name__}: {error}", err=True)
+        click.echo("With KPROBESIM_DEBUG=1 the same command shows where.", err=True)
+        sys.exit(1)

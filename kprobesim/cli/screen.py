@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from kprobesim.course import Scenario
+from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
 
 __all__ = ["open_app"]
@@ -13,8 +16,13 @@ def open_app(scenario: Scenario | None) -> None:
 
     Args:
         scenario: a lesson or demo; None for the list.
+
+    Raises:
+        BadInput: there is no terminal to draw on.
     """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise BadInput("The screen needs a terminal.", hint="Without one, kprobesim demo --plain tells a demo.")
     from kprobesim.course import list_demos, list_lessons
     from kprobesim.tui import run_app
 
-    run_app(scenario, [*list_lessons(), *list_demos()], default_language())
+    sys.exit(run_app(scenario, default_language(), scenarios=[*list_lessons(), *list_demos()]))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import click
 
@@ -15,6 +16,8 @@ from kprobesim.lab import Lab
 from kprobesim.shell import ShellSession
 
 __all__ = ["command"]
+
+_MAX_FILE: Final = 1 << 20
 
 
 @click.command()
@@ -44,9 +47,15 @@ def _lines(file: Path | None, commands: str | None) -> Iterator[str]:
         return iter(commands.splitlines())
     if file is not None:
         try:
-            return iter(file.read_text(encoding="utf-8").splitlines())
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{file} cannot be read: {error}.") from None
+            with file.open("rb") as opened:
+                text = opened.read(_MAX_FILE + 1)
+            if len(text) > _MAX_FILE:
+                raise BadInput(f"{file} is larger than {_MAX_FILE:,} bytes.")
+            return iter(text.decode().splitlines())
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise BadInput(f"{file} is not UTF-8 text.") from None
     return _typed()
 
 
@@ -58,13 +67,19 @@ def _typed() -> Iterator[str]:
             yield input(prompt)
         except EOFError:
             return
+        except UnicodeDecodeError:
+            raise BadInput("Standard input is not UTF-8 text.") from None
 
 
 class _Interrupts:
-    """Ctrl-C while a command runs is for the command: it is noted, and taken to the guest between two slices."""
+    """Ctrl-C while a command runs is for the command: it is noted, and taken to the guest between two slices.
+
+    A second one during the same command, which the first did not end, is for kprobesim.
+    """
 
     def __init__(self) -> None:
         self._pressed = False
+        self._count = 0
 
     def take(self) -> bool:
         """Whether Ctrl-C was pressed since this was last asked."""
@@ -72,6 +87,7 @@ class _Interrupts:
         return pressed
 
     def __enter__(self) -> None:
+        self._count = 0
         self._before = signal.signal(signal.SIGINT, self._note)
 
     def __exit__(self, *_: object) -> None:
@@ -79,3 +95,6 @@ class _Interrupts:
 
     def _note(self, _: int, __: FrameType | None) -> None:
         self._pressed = True
+        self._count += 1
+        if self._count > 1:
+            raise KeyboardInterrupt

@@ -73,7 +73,7 @@ class Scenario:
         """
         lab = Lab.open(self.kernel, profile=self.profile, cpus=self.cpus, seed=self.seed)
         self._run_to_rest(lab)
-        beginning = lab.moment
+        beginning = lab.moment.insn
         if self.program:
             name = Path(self.program).stem
             lab.load_program(_read_text(self.folder / self.program), name)
@@ -84,7 +84,7 @@ class Scenario:
         if self.command:
             lab.type(self.command)
             self._run_to_rest(lab)
-        lab.start = beginning.insn
+        lab.start = beginning
         lab.seek(beginning)
         return lab
 
@@ -107,7 +107,7 @@ def read_scenario(folder: Path, file_name: str) -> Scenario:
     path = folder / file_name
     try:
         table = tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not valid TOML: {error}.") from None
     if table.get("format_version") != _FORMAT:
         raise BadInput(f"{path}: format_version is not {_FORMAT}.", hint="It was made for another version.")
@@ -118,7 +118,7 @@ def read_scenario(folder: Path, file_name: str) -> Scenario:
         titles=_by_language(path, table, "title"),
         summaries=_by_language(path, table, "summary"),
         minutes=_number(path, table, "minutes", 10),
-        kernel=_text(path, setup, "kernel", "toyix"),
+        kernel=_kernel(path, setup),
         profile=_text(path, setup, "profile", "bare"),
         cpus=_number(path, setup, "cpus", 1),
         seed=_number(path, setup, "seed", 0),
@@ -137,6 +137,13 @@ def _read_text(path: Path) -> str:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not UTF-8 text.") from None
+
+
+def _kernel(path: Path, setup: Mapping[str, Any]) -> str:
+    name = _text(path, setup, "kernel", "toyix")
+    if not name.isidentifier():
+        raise BadInput(f"{path}: kernel must be the name of an image that ships, not {name!r}.")
+    return name
 
 
 def _file_name(path: Path, setup: Mapping[str, Any]) -> str:

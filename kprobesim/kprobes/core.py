@@ -45,6 +45,7 @@ class Kprobes:
         self._table: dict[int, Kprobe] = {}
         self._ever: dict[int, Kprobe] = {}
         self._places: dict[int, tuple[str, int]] = {}
+        self._lingering: frozenset[int] = frozenset()
 
     # Looking
 
@@ -232,7 +233,8 @@ class Kprobes:
     def unregister_kprobes(self, probes: Iterable[Kprobe]) -> None:
         """Remove probes in Linux's two phases: disarm and unlink all of them, then free what they used (REG-23).
 
-        A probe that is not registered is left alone.
+        Linux waits in between until no CPU is in a slot (``synchronize_rcu``). Here the CPUs stand still meanwhile, so
+        a slot that one of them is in stays taken until it has left. A probe that is not registered is left alone.
         """
         freed: list[int] = []
         for probe in probes:
@@ -241,10 +243,28 @@ class Kprobes:
                 continue
             place = self.place(probe)
             freed += self._unlink(site, probe)
+            self._detach(probe)
             probe.forget()
             self.kernel.machine.emit("kprobe.unregister", **place)
-        for slot in freed:
-            self.slots.free(slot)
+        self._lingering |= frozenset(freed)
+        self.synchronize()
+
+    def _detach(self, probe: Kprobe) -> None:
+        """Let CPUs that are handling the probe finish without it."""
+        for block in self.ctlblk:
+            if block.current is probe:
+                block.current = probe.remains()
+            if block.previous[0] is probe:
+                block.previous = (probe.remains(), *block.previous[1:])
+
+    def synchronize(self) -> None:
+        """Free the slots of removed probes that no CPU is in any more; called whenever one may have left."""
+        if self._lingering:
+            handled = [probe for block in self.ctlblk for probe in (block.current, block.previous[0])]
+            busy = self._lingering & {probe.ainsn.insn for probe in handled if probe is not None and probe.ainsn}
+            for slot in self._lingering - busy:
+                self.slots.free(slot)
+            self._lingering = busy
 
     def _unlink(self, site: Kprobe, probe: Kprobe) -> list[int]:
         """Take a probe out of the table; the slots that nobody needs any more."""
@@ -316,13 +336,14 @@ class Kprobes:
                 for block in self.ctlblk
             ),
             self.all_disarmed,
+            self._lingering,
             self.slots.save(),
             self.kernel.modules.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned; probes registered since are as before registration."""
-        table, probes, blocks, self.all_disarmed, slots, modules = state
+        table, probes, blocks, self.all_disarmed, self._lingering, slots, modules = state
         known = {id(probe) for probe, _ in probes}
         for number, probe in list(self._ever.items()):
             if number not in known:

@@ -12,7 +12,7 @@ from typing import Final
 from kprobesim.errors import GuestError
 from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.core import Kprobes
-from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeCtlblk, KprobeStatus
+from kprobesim.kprobes.kprobe import INT3, NOTHING_BEFORE, Kprobe, KprobeCtlblk, KprobeStatus
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.machine import VCpu
 
@@ -35,7 +35,7 @@ class Int3Path:
         self._kprobes = kprobes
         self._kernel = kprobes.kernel
         self._machine = kprobes.kernel.machine
-        self._current_kprobe: dict[int, int] = {}
+        self._guest_is_told = kprobes.kernel.has_symbol("current_kprobe")
 
     # Entries from the guest
 
@@ -128,8 +128,7 @@ class Int3Path:
             block.status = KprobeStatus.REENTER
         if probe.ainsn.emulate_op is not None:
             probe.ainsn.emulate_op(regs)
-            text = probe.ainsn.original.hex(" ")
-            self._machine.emit("kprobe.emulate", **self._kprobes.place(probe), insn=text, ip=regs.ip)
+            self._machine.emit("kprobe.emulate", **self._kprobes.place(probe), insn=probe.ainsn.text, ip=regs.ip)
             self._post_process(probe, regs, block)
             return
         if not reenter:
@@ -168,22 +167,21 @@ class Int3Path:
         """After a reentered probe the outer one is current again, otherwise none is."""
         if block.status is KprobeStatus.REENTER:
             block.current, block.status, block.old_flags, block.saved_flags = block.previous
+            block.previous = NOTHING_BEFORE
+            self._kprobes.synchronize()
             self._note(cpu, (block.current and block.current.addr) or 0)
         else:
             self._reset_current(block, cpu)
 
     def _reset_current(self, block: KprobeCtlblk, cpu: int) -> None:
         block.current, block.status = None, KprobeStatus.NONE
+        self._kprobes.synchronize()
         self._note(cpu, 0)
 
     def _note(self, cpu: int, address: int) -> None:
         """Tell the guest, whose fault path asks only while a probe is being handled."""
-        physical = self._current_kprobe.get(cpu)
-        if physical is None:
-            if not self._kernel.has_symbol("current_kprobe"):
-                return
-            physical = self._current_kprobe[cpu] = self._kernel.percpu_physical("current_kprobe", cpu)
-        _WORD.pack_into(self._machine.ram.bytes, physical, address)
+        if self._guest_is_told:
+            _WORD.pack_into(self._machine.ram.bytes, self._kernel.percpu_physical("current_kprobe", cpu), address)
 
     def running_as(self, probe: Kprobe, regs: PtRegs) -> _Running:
         """For a return handler: while it runs, ``probe`` is the current one, so that probes it hits are missed."""

@@ -7,7 +7,7 @@ from typing import Final
 from kprobesim.errors import ImageError, LinuxError
 from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, SymbolOverlay, read_tables
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import PAGE_SIZE, Machine
+from kprobesim.machine import PAGE_SIZE, Machine, MemoryFault
 
 __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 
@@ -69,7 +69,7 @@ class RunningKernel:
         self.tables: KernelTables = read_tables(image, base)
         self._btf: Btf | None = None
         self._offsets: dict[str, int] = {}
-        self._percpu: dict[int, int] = {}
+        self._percpu: dict[tuple[str, int], int] = {}
         self.modules = ModuleArea(self)
 
     @property
@@ -124,6 +124,13 @@ class RunningKernel:
         else:
             self.machine.ram.write_virtual(self.root, address, data)
 
+    def is_mapped(self, address: int) -> bool:
+        """Whether there is memory at a virtual address."""
+        try:
+            return self.machine.ram.translate(self.root, address) < self.machine.ram.size
+        except MemoryFault:
+            return False
+
     def read_u64(self, address: int) -> int:
         """A 64-bit word of kernel memory."""
         return int.from_bytes(self.read(address, 8), "little")
@@ -135,20 +142,24 @@ class RunningKernel:
         return self.symbol(symbol) + self._percpu_offset(cpu)
 
     def _percpu_offset(self, cpu: int) -> int:
-        if cpu not in self._percpu:
-            offset = 0
-            if self.has_symbol("__per_cpu_offset"):
-                offset = self.read_u64(self.symbol("__per_cpu_offset") + 8 * cpu)
-            self._percpu[cpu] = offset
-        return self._percpu[cpu]
+        if not self.has_symbol("__per_cpu_offset"):
+            return 0
+        return self.read_u64(self.symbol("__per_cpu_offset") + 8 * cpu)
 
     def percpu_physical(self, symbol: str, cpu: int) -> int:
         """The same as a physical address, for what is read on every hit."""
-        return self.machine.ram.translate(self.root, self.percpu_address(symbol, cpu) & (1 << 64) - 1)
+        key = symbol, cpu
+        if key not in self._percpu:
+            place = self.percpu_address(symbol, cpu) & (1 << 64) - 1
+            physical = self.machine.ram.translate(self.root, place)
+            if place == self.symbol(symbol) and self.has_symbol("__per_cpu_offset"):
+                return physical  # the kernel has not laid out its per-CPU areas yet
+            self._percpu[key] = physical
+        return self._percpu[key]
 
     def current(self, cpu: int) -> Task:
         """The task that runs on a CPU."""
-        return Task(self, self.read_u64(self.percpu_address("current_task", cpu) & (1 << 64) - 1))
+        return Task(self, self.machine.ram.read_u64(self.percpu_physical("current_task", cpu)))
 
     def task_offset(self, member: str) -> int:
         """Byte offset of a member of ``struct task_struct``.
@@ -180,8 +191,9 @@ class ModuleArea:
 
     @property
     def pages(self) -> int:
-        """How many pages the kernel has set aside."""
-        return int.from_bytes(self._kernel.read(self._kernel.symbol("module_area_pages"), 4), "little")
+        """How many pages the kernel has set aside; no more than there is memory, whatever it says."""
+        claimed = int.from_bytes(self._kernel.read(self._kernel.symbol("module_area_pages"), 4), "little")
+        return min(claimed, self._kernel.machine.ram.size // PAGE_SIZE)
 
     def alloc_page(self, owner: str) -> int:
         """A free page, named in kallsyms after its owner.
@@ -190,14 +202,18 @@ class ModuleArea:
             owner: the symbol, for example ``kprobe_insn_page``.
 
         Raises:
-            LinuxError: ENOMEM, all pages are in use.
+            LinuxError: ENOMEM, all pages are in use, or the kernel has not come to map them yet.
         """
         if not self._owners:
             self._owners = [None] * self.pages
         for number, taken in enumerate(self._owners):
             if taken is None:
-                self._owners[number] = owner
                 address = MODULES_VADDR + number * PAGE_SIZE
+                if not self._kernel.is_mapped(address):
+                    raise LinuxError(
+                        Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
+                    )
+                self._owners[number] = owner
                 self._name_pages()
                 return address
         raise LinuxError(Errno.ENOMEM, f"All {len(self._owners)} pages of the module area are in use.")

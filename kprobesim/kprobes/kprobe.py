@@ -14,6 +14,7 @@ from kprobesim.kprobes.pt_regs import PtRegs
 
 __all__ = [
     "INT3",
+    "NOTHING_BEFORE",
     "ArchSpecificInsn",
     "Kprobe",
     "KprobeCtlblk",
@@ -58,6 +59,7 @@ class ArchSpecificInsn:
         size: length of the instruction in bytes.
         original: its bytes as they were in the text.
         copy: the bytes in the slot, the trailing int3 included.
+        text: the instruction as objdump prints it.
         emulate_op: what does its work instead, for the instructions that cannot run from a slot.
     """
 
@@ -65,6 +67,7 @@ class ArchSpecificInsn:
     size: int
     original: bytes
     copy: bytes
+    text: str
     emulate_op: Callable[[PtRegs], None] | None = None
 
 
@@ -129,9 +132,18 @@ class Kprobe:
         if self.children is not None:
             self.children = list(children)
 
+    def remains(self) -> Kprobe:
+        """What a CPU needs to finish the step when the probe is removed meanwhile: the way back, no handlers."""
+        remains = Kprobe(address=self.addr, name=self.name)
+        remains.addr, remains.opcode, remains.ainsn = self.addr, self.opcode, self.ainsn
+        return remains
+
     def forget(self) -> None:
         """Be as before registration."""
         self.addr, self.flags, self.opcode, self.ainsn = None, KprobeFlag(0), 0, None
+
+
+NOTHING_BEFORE: Final[tuple[Kprobe | None, KprobeStatus, int, int]] = (None, KprobeStatus.NONE, 0, 0)
 
 
 @dataclass(slots=True)
@@ -149,4 +161,4 @@ class KprobeCtlblk:
     status: KprobeStatus = KprobeStatus.NONE
     old_flags: int = 0
     saved_flags: int = 0
-    previous: tuple[Kprobe | None, KprobeStatus, int, int] = (None, KprobeStatus.NONE, 0, 0)
+    previous: tuple[Kprobe | None, KprobeStatus, int, int] = NOTHING_BEFORE

@@ -7,9 +7,9 @@ from typing import Any
 from kprobesim.errors import ImageError
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.int3 import Int3Path
-from kprobesim.kprobes.kernel import RunningKernel
+from kprobesim.kprobes.kernel import RunningKernel, Task
 from kprobesim.kprobes.rethook import Rethooks
-from kprobesim.machine import Hypercall
+from kprobesim.machine import Hypercall, VCpu
 
 __all__ = ["KprobeManager"]
 
@@ -45,6 +45,7 @@ class KprobeManager:
             "rethook_trampoline_handler": self.rethooks.rethook_trampoline_handler,
         }
         devices = self.kernel.machine.devices
+        devices.describe = self._describe
         for address, number in self.kernel.tables.hypercalls:
             place = self.kernel.kallsyms.lookup_size_offset(address)
             name = place[0].name if place else ""
@@ -54,6 +55,17 @@ class KprobeManager:
                 )
             if name in functions:
                 devices.hypercalls[number] = functions[name]
+
+    def _describe(self, cpu: VCpu, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Names for the tasks that the guest's marks point to; a task that ends takes its awaited returns along."""
+        told: dict[str, Any] = {}
+        for field, address in fields.items():
+            task = Task(self.kernel, address)
+            prefix = "" if field == "task" else f"{field}_"
+            told |= {f"{prefix}pid": task.pid, f"{prefix}comm": task.name}
+        if kind == "task.exit":
+            self.rethooks.rethook_flush_task(fields["task"])
+        return told
 
     def save(self) -> object:
         """All state that is not in guest memory."""

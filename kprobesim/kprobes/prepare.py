@@ -102,7 +102,7 @@ def copy_instruction(kernel: RunningKernel, address: int, slot: int, hidden: Hid
     if insn.size + 1 > MAX_INSN_SIZE:
         raise LinuxError(Errno.ENOSPC, f"The instruction at {where} fills the slot and leaves no room for the int3.")
     copy.append(INT3)
-    return ArchSpecificInsn(slot, insn.size, insn.raw, bytes(copy), emulate_op)
+    return ArchSpecificInsn(slot, insn.size, insn.raw, bytes(copy), insn.text, emulate_op)
 
 
 def _masks_exceptions(insn: Instruction) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from kprobesim.errors import GuestError, LinuxError
@@ -84,7 +85,7 @@ class Rethooks:
         self._tasks: dict[int, list[RethookNode]] = {}
         self._ever: dict[int, Kretprobe] = {}
 
-    @property
+    @cached_property
     def trampoline(self) -> int:
         """Address of ``arch_rethook_trampoline``."""
         return self._kernel.symbol("arch_rethook_trampoline")
@@ -101,6 +102,8 @@ class Rethooks:
                 symbol; E2BIG, too much data; and everything that `Kprobes.register_kprobe` raises.
         """
         kp = probe.kp
+        if kp.addr is not None:
+            raise LinuxError(Errno.EINVAL, "This return probe is registered already.")
         self._check_entry(kp)
         if probe.data_size > _MAX_DATA_SIZE:
             raise LinuxError(Errno.E2BIG, f"A return probe keeps at most {_MAX_DATA_SIZE} bytes for a call.")

@@ -2,78 +2,45 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from kprobesim.bpf import Assembly, Program, assemble
-from kprobesim.errors import BadInput
-from kprobesim.i18n import Language
-from kprobesim.image import (
-    DebugFunctions,
-    ImageInfo,
-    KernelImage,
-    LineTable,
-    SourceFolder,
-    SourceLine,
-    find_image,
-    open_image,
-)
-from kprobesim.kprobes import Kprobe, KprobeManager, Kretprobe, PostHandler, PreHandler, RunningKernel, Task
+from kprobesim.errors import BadInput, GuestError
+from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
+from kprobesim.kprobes import Kprobe, Kretprobe, PostHandler, PreHandler
+from kprobesim.lab.clock import insn_at, ns_at
 from kprobesim.lab.kinds import EVENT_KINDS
+from kprobesim.lab.look import Look
 from kprobesim.lab.motion import Grain, Motion
-from kprobesim.lab.narration import Narration, Narrator
-from kprobesim.lab.phases import Phase, current_phase
 from kprobesim.lab.profiles import Profile
-from kprobesim.lab.views import (
-    BpfView,
-    CodeLine,
-    KprobeView,
-    MapView,
-    StackWord,
-    code_lines,
-    kprobe_view,
-    pt_regs_below,
-    stack_words,
-)
-from kprobesim.machine import Event, Machine, Moment, Stop, Timeline, event_json
-from kprobesim.tracing import Attachment, BpfPrograms, Tracing
+from kprobesim.machine import Event, Machine, Moment, Stop, Timeline
+from kprobesim.tracing import Attachment
 
 __all__ = ["Lab"]
 
 _BOOT_LIMIT: Final = 200_000_000
-_STACK_SIZE: Final = 512
+_AHEAD: Final = 1_000_000
 
 
-class Lab:
+class Lab(Look):
     """The public face of everything below: open a kernel, put probes into it, run it, look at it, go back.
 
-    Use `Lab.open`.
+    Use `Lab.open`. What can be seen is in `Look`.
 
     Attributes:
-        machine, timeline: the computer and its life.
-        kernel: what runs on it.
-        manager: the kprobe manager.
-        bpf: programs, maps and attachments.
-        tracing: probe events, the trace, and the files under ``/sys/kernel/tracing``.
+        timeline: the machine's life.
         profile: how the kernel is taken to be built.
         start: instruction at which the experiment begins; no motion goes back behind it.
     """
 
     def __init__(self, image: KernelImage, machine: Machine, profile: Profile, sources: Path | None) -> None:
-        self.image = image
-        self.machine = machine
+        super().__init__(image, machine, sources)
         self.profile = profile
-        self.kernel = RunningKernel(machine, image)
-        self.manager = KprobeManager(self.kernel)
-        self.bpf = BpfPrograms(self.manager, machine.seed)
-        self.tracing = Tracing(self.manager)
         self.timeline = Timeline(machine, [self.manager, self.bpf, self.tracing])
         self.start = 0
-        self._sources = SourceFolder(sources) if sources is not None else None
         self._motion = Motion(self)
-        self._narrator = Narrator(self.kernel)
 
     @classmethod
     def open(
@@ -117,9 +84,15 @@ class Lab:
         Raises:
             GuestError: the kernel did not come up.
         """
-        if self.timeline.run(_BOOT_LIMIT, stop_kinds=["boot.done"]) is Stop.MOMENT:
-            self.start = self.machine.moment.insn + 1
-            self.timeline.seek(Moment(self.start))
+        stop = self.timeline.run(_BOOT_LIMIT, stop_kinds=["boot.done"])
+        if stop is not Stop.MOMENT:
+            raise GuestError(
+                f"The kernel {self.image.name} did not come up: {stop.value}.",
+                report=self.machine.report(self.machine.current_cpu),
+                hint="A kernel says that it is up by hypercall HC_MARK 5, boot.done.",
+            )
+        self.start = self.machine.moment.insn + 1
+        self.timeline.seek(Moment(self.start))
 
     # Doing something to the machine
 
@@ -129,7 +102,7 @@ class Lab:
         Args:
             text: without the newline.
         """
-        self.timeline.input(text, lambda: self.machine.devices.type(text.encode() + b"\n"))
+        self.timeline.input(text, lambda: self.machine.devices.type(text.encode(errors="replace") + b"\n"))
 
     def kprobe(
         self,
@@ -218,12 +191,19 @@ class Lab:
 
     # Moving
 
-    def run(self, *, instructions: int | None = None, until: Iterable[str] = ()) -> Stop:
+    def run(
+        self,
+        *,
+        instructions: int | None = None,
+        until: Iterable[str] = (),
+        interrupt: Callable[[], bool] | None = None,
+    ) -> Stop:
         """Go forward until an event of some kinds, or for some instructions, or until nothing more happens.
 
         Args:
             instructions: at most so many.
             until: event kinds to stop at, as `Event.kind` has them.
+            interrupt: asked every few million instructions; when it is true the run ends there, as at a limit.
 
         Raises:
             BadInput: no such kind of event.
@@ -233,20 +213,28 @@ class Lab:
         if unknown := sorted(kinds - EVENT_KINDS.keys()):
             raise BadInput(f"There is no event kind {unknown[0]!r}.", hint="docs/events.md lists them.")
         limit = self.machine.moment.insn + (instructions if instructions is not None else 1 << 60)
-        return self.timeline.run(limit, stop_kinds=kinds)
+        return self._motion.run(limit, kinds, interrupt)
 
-    def step(self, grain: Grain = Grain.PHASE, *, back: bool = False, count: int = 1) -> bool:
+    def step(
+        self,
+        grain: Grain = Grain.PHASE,
+        *,
+        back: bool = False,
+        count: int = 1,
+        interrupt: Callable[[], bool] | None = None,
+    ) -> bool:
         """Step forwards or backwards.
 
         Args:
             grain: how far one step goes.
             back: backwards.
             count: how often.
+            interrupt: asked now and then during a long step; when it is true the step ends where it is.
 
         Returns:
             Whether the machine is somewhere else now.
         """
-        return sum(self._motion.step(grain, back=back) for _ in range(count)) > 0
+        return sum(self._motion.step(grain, back=back, interrupt=interrupt) for _ in range(count)) > 0
 
     def seek(self, target: Moment | Event | int) -> None:
         """Go to a moment, to just after an event, or to the clean state before an instruction by its number.
@@ -260,213 +248,27 @@ class Lab:
         self.timeline.seek(moment)
 
     def seek_time(self, ns: int) -> None:
-        """Go to the first instruction at or after a virtual time.
+        """Go to the first clean state at or after a virtual time: the start, if that is later; as far as the machine
+        goes, if it stops for good before.
 
         Args:
             ns: nanoseconds since power-on.
+
+        Raises:
+            GuestError: the guest cannot go on before that.
         """
         machine = self.machine
-        best = None
-        for event in machine.log:
-            if event.ns > ns:
-                break
-            best = event
-        if best is not None and best.moment.insn >= self.start:
-            self.timeline.seek(Moment(best.moment.insn + 1))
-        else:
-            self.timeline.seek(Moment(self.start))
-        while machine.ns < ns:
-            before = machine.moment
-            self.timeline.run(machine.moment.insn + max(1, (ns - machine.ns) // machine.ns_per_insn))
-            if machine.moment == before:
-                break
+        if ns > ns_at(machine.log, self.timeline.head, machine.ns_per_insn):
+            self.seek_end()
+            while machine.ns < ns:
+                ahead = min(_AHEAD, max(1, (ns - machine.ns) // machine.ns_per_insn))
+                if self.timeline.run(machine.moment.insn + ahead) is not Stop.LIMIT:
+                    return
+        self.timeline.seek(Moment(max(self.start, insn_at(machine.log, ns, machine.ns_per_insn))))
 
     def seek_end(self) -> None:
         """Go to the furthest place ever reached."""
         self.timeline.seek_end()
-
-    # Looking
-
-    @property
-    def moment(self) -> Moment:
-        """Where the machine is."""
-        return self.machine.moment
-
-    @property
-    def ns(self) -> int:
-        """Virtual nanoseconds since power-on."""
-        return self.machine.ns
-
-    @property
-    def cpu(self) -> int:
-        """Number of the vCPU whose turn it is."""
-        return self.machine.current_cpu.number
-
-    @property
-    def seq(self) -> int:
-        """How many events lie behind this moment."""
-        return self.machine.seq
-
-    @property
-    def last_event(self) -> Event | None:
-        """The newest event behind this moment."""
-        return self.machine.log[self.seq - 1] if self.seq else None
-
-    def events(self, start: int = 0, stop: int | None = None) -> list[Event]:
-        """Events by position; those of the known future are included.
-
-        Args:
-            start: first position.
-            stop: one past the last; all by default.
-        """
-        return self.machine.log.between(start, len(self.machine.log) if stop is None else stop)
-
-    @property
-    def event_count(self) -> int:
-        """Events of the whole known life of the machine."""
-        return len(self.machine.log)
-
-    def narrate(self, event: Event, language: Language) -> Narration:
-        """What an event means, and why it happened."""
-        return self._narrator.narrate(event, language)
-
-    def event_json(self, event: Event) -> dict[str, Any]:
-        """An event as the command line's JSON object; addresses get a symbol beside them where they have one."""
-        plain = event_json(event, EVENT_KINDS)
-        if event.kind == "gate":
-            plain["handler_symbol"] = self.symbolize(event.fields["handler"])
-        return plain
-
-    def registers(self, cpu: int | None = None) -> dict[str, int]:
-        """Registers by name, of the current vCPU by default."""
-        return self.machine.registers(cpu)
-
-    def read(self, address: int, size: int) -> bytes:
-        """Guest memory at a virtual address.
-
-        Raises:
-            MemoryFault: not mapped.
-        """
-        return self.kernel.read(address, size)
-
-    def symbolize(self, address: int) -> str:
-        """``symbol+0xoffset``, or the address in hex."""
-        return self.kernel.kallsyms.symbolize(address)
-
-    @property
-    def phase(self) -> Phase:
-        """Where in the life of a probe hit the current vCPU is."""
-        return current_phase(self)
-
-    @functools.cached_property
-    def lines(self) -> LineTable:
-        """The image's line table."""
-        return LineTable(self.image)
-
-    @functools.cached_property
-    def functions(self) -> DebugFunctions:
-        """The image's functions and their parameters."""
-        return DebugFunctions(self.image)
-
-    def source_line(self, address: int) -> SourceLine | None:
-        """The source line that an address belongs to."""
-        return self.lines.lookup(address)
-
-    def source_text(self, line: SourceLine) -> str | None:
-        """The text of a source line, if the sources came with the image."""
-        return None if self._sources is None else self._sources.line(line.file, line.line)
-
-    def code(self, address: int | None = None) -> tuple[CodeLine, ...]:
-        """The instructions of the function that contains an address, RIP by default.
-
-        Bytes are those in memory now; the text is that of the real instruction, also under an int3.
-        """
-        where = self.registers()["rip"] if address is None else address
-        place = self.kernel.kallsyms.lookup_size_offset(where)
-        if place is None:
-            return ()
-        symbol, _, size = place
-        start, length = symbol.address, size
-        if symbol.module:
-            return self._slot_code(where)
-        rows: dict[int, SourceLine] = {}
-        last = None
-        for row in self.lines.rows_in(start, start + length):
-            line = self.lines.lookup(row.start)
-            if line is not None and (last is None or (line.file, line.line) != (last.file, last.line)):
-                rows[row.start], last = line, line
-        return code_lines(self.kernel, self.manager.kprobes, start, length, rows)
-
-    def _slot_code(self, address: int) -> tuple[CodeLine, ...]:
-        for probe in kprobe_view(self.manager.kprobes, self.cpu).probes:
-            if probe.slot <= address < probe.slot + 16:
-                return probe.slot_code
-        return ()
-
-    def stack(self, count: int = 32) -> tuple[StackWord, ...]:
-        """Words from the current stack pointer up, with the names of trap frame and ``struct pt_regs`` fields."""
-        frame_at, regs_at = self._trap_frame()
-        return stack_words(self.kernel, self.registers()["rsp"], count, frame_at, regs_at)
-
-    def _trap_frame(self) -> tuple[int | None, int | None]:
-        """Where the frame of the trap being handled is, and its pt_regs once complete."""
-        rsp = self.registers()["rsp"]
-        for seq in range(self.seq - 1, max(self.seq - 60, -1), -1):
-            event = self.machine.log[seq]
-            if event.cpu != self.cpu:
-                continue
-            if event.kind == "gate":
-                frame_at = event.fields["rsp"] + len(event.fields["frame"]) - 40
-                if rsp > frame_at:
-                    return None, None
-                user = event.fields["frame"][-32] & 3 == 3
-                regs_at = pt_regs_below(frame_at, gap=event.fields["vector"] == 3 and not user)
-                return frame_at, regs_at if rsp <= regs_at else None
-            if event.kind == "syscall":
-                break
-        return None, None
-
-    def kprobes(self, cpu: int | None = None) -> KprobeView:
-        """The kprobe machinery of a vCPU, the current one by default."""
-        return kprobe_view(self.manager.kprobes, self.cpu if cpu is None else cpu)
-
-    def bpf_view(self) -> BpfView | None:
-        """The BPF program that the machine is inside of at this moment."""
-        running = self.bpf.running
-        if running is None:
-            return None
-        execution = running.execution
-        if execution is None:
-            registers: tuple[int, ...] = (0, running.ctx, *(0,) * 8, running.fp)
-            pc, executed = 0, 0
-        else:
-            registers, pc, executed = tuple(execution.regs), execution.pc, execution.executed
-        stack = self.kernel.read(registers[10] - _STACK_SIZE, _STACK_SIZE)
-        return BpfView(running.program, pc, registers, stack, executed)
-
-    def maps(self) -> tuple[MapView, ...]:
-        """All BPF maps with their contents."""
-        return tuple(
-            MapView(
-                name,
-                which.spec.type,
-                which.key_size,
-                which.value_size,
-                which.spec.max_entries,
-                which.address,
-                tuple(which.items()),
-            )
-            for name, which in self.bpf.maps.items()
-        )
-
-    def task(self, cpu: int | None = None) -> Task:
-        """The task that runs on a vCPU, the current one by default."""
-        return self.kernel.current(self.cpu if cpu is None else cpu)
-
-    @property
-    def console(self) -> str:
-        """Everything the machine's console has printed up to this moment."""
-        return self.machine.devices.output.decode(errors="replace")
 
 
 def _shipped(kernel: str | Path) -> ImageInfo | None:

@@ -1,7 +1,8 @@
 """Stepping forwards and backwards at five grains.
 
-Forward motions run the machine; a backward motion is the same search carried out from an earlier place. Every place is
-reached by real execution, so that what goes forward and what comes back see the same states.
+Each grain has its places to stop at, which are a matter of the machine's life alone and not of how one got there. A
+step forward goes to the next of them, a step back to the one before. All of them are reached by real execution, so that
+what goes forward and what comes back see the same states.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from kprobesim.image import SourceLine
+from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.machine import Event, Moment, Stop
 
 if TYPE_CHECKING:
@@ -20,12 +22,28 @@ __all__ = ["Grain", "Motion"]
 
 _NEAR: Final = 400
 _LINE_LIMIT: Final = 200_000
+_WINDOWS: Final = (200, 4_000, 60_000, 1_000_000)
+_SLICE: Final = 4_000_000
+_FAR: Final = 1_000_000_000
+_USER_END: Final = 1 << 47
+_ALL: Final = frozenset(EVENT_KINDS)
 _HITS: Final = frozenset({"kprobe.hit", "kprobe.miss", "rethook.handler"})
+_BPF_BEGIN: Final = frozenset({"bpf.enter", "bpf.skip"})
+_BPF_END: Final = frozenset({"bpf.exit", "bpf.fault", "bpf.skip"})
+_KERNEL_ENTRY: Final = frozenset({"trap", "syscall"})
 _PT_REGS_READY: Final = ("exc_int3", "kprobe_int3_handler")
+
+Interrupt = Callable[[], bool]
 
 
 class Grain(Enum):
-    """How far one step goes."""
+    """How far one step goes.
+
+    ``PHASE``: the next event, or what the last event leads to without one: pt_regs complete, the slot about to run, the
+    function going on. ``INSTRUCTION``: one x86 instruction. ``LINE``: the next beginning of a line of the kernel's
+    source. ``BPF``: one BPF instruction or helper call; between runs, the next run of a program. ``HIT``: the next hit
+    of a probe.
+    """
 
     PHASE = "phase"
     INSTRUCTION = "instruction"
@@ -45,14 +63,15 @@ class Motion:
         self._lab = lab
         self._timeline = lab.timeline
         self._machine = lab.machine
-        self._forward: dict[Grain, Callable[[], bool]] = {
+        self._interrupt: Interrupt | None = None
+        self._forward: dict[Grain, Callable[[], object]] = {
             Grain.PHASE: self._phase,
             Grain.INSTRUCTION: self._instruction,
             Grain.LINE: self._line,
             Grain.BPF: self._bpf,
             Grain.HIT: self._hit,
         }
-        self._backward: dict[Grain, Callable[[], bool]] = {
+        self._backward: dict[Grain, Callable[[], object]] = {
             Grain.PHASE: self._phase_back,
             Grain.INSTRUCTION: self._instruction_back,
             Grain.LINE: self._line_back,
@@ -60,34 +79,64 @@ class Motion:
             Grain.HIT: self._hit_back,
         }
 
-    def step(self, grain: Grain, *, back: bool = False) -> bool:
+    def step(self, grain: Grain, *, back: bool = False, interrupt: Interrupt | None = None) -> bool:
         """One step; whether the machine is somewhere else now.
 
-        A step forward that finds nothing to stop at ends where nothing more happens; a step back ends at the start.
+        A step forward that finds nothing to stop at ends where nothing more happens, or after some virtual seconds; a
+        step back ends at the start.
+
+        Args:
+            grain: how far.
+            back: backwards.
+            interrupt: asked now and then; when it is true the step ends where it is.
         """
-        before = self._machine.moment
+        before = self._machine.moment, self._machine.frozen is None
         moves = self._backward if back else self._forward
-        moves[grain]()
-        return self._machine.moment != before
+        self._interrupt = interrupt
+        try:
+            moves[grain]()
+        finally:
+            self._interrupt = None
+        return (self._machine.moment, self._machine.frozen is None) != before
 
-    # Forward
+    def run(self, limit: int, kinds: frozenset[str], interrupt: Interrupt | None) -> Stop:
+        """`Timeline.run`, in slices where somebody may want to interrupt it."""
+        if interrupt is None:
+            return self._timeline.run(limit, stop_kinds=kinds)
+        while not interrupt():
+            goal = min(limit, self._machine.moment.insn + _SLICE)
+            stop = self._timeline.run(goal, stop_kinds=kinds)
+            if stop is not Stop.LIMIT or goal >= limit:
+                return stop
+        return Stop.LIMIT
 
-    def _until_event(self, kinds: frozenset[str] | None = None) -> bool:
-        from kprobesim.lab.kinds import EVENT_KINDS
+    def _interrupted(self, turn: int) -> bool:
+        return turn % 256 == 255 and self._interrupt is not None and self._interrupt()
 
-        return self._timeline.run(stop_kinds=kinds or frozenset(EVENT_KINDS)) is Stop.MOMENT
+    # Every event, and the places between them that have a name
 
-    def _instruction(self) -> bool:
+    def _until_event(self, kinds: frozenset[str] = _ALL) -> bool:
+        return self.run(self._machine.moment.insn + _FAR, kinds, self._interrupt) is Stop.MOMENT
+
+    def _event_before(self, kinds: frozenset[str] = _ALL) -> Event | None:
+        """The newest event of some kinds that lies before the present moment, but not before the start."""
         machine = self._machine
-        moment = machine.moment
-        if machine.frozen is not None:
-            self._timeline.seek(Moment(moment.insn + 1))
-        else:
-            self._timeline.run(machine.retired + 1)
-        return machine.moment != moment
+        here = machine.moment
+        if machine.frozen is None and here.event:
+            # Inputs were applied after the clean state: their events lie behind us, the last one included.
+            here = Moment(here.insn, here.event + 1)
+        for event in machine.log.kinds_before(machine.seq, kinds):
+            if event.moment.insn < self._lab.start:
+                return None
+            if event.moment < here:
+                return event
+        return None
+
+    def _to_event_before(self, kinds: frozenset[str]) -> None:
+        event = self._event_before(kinds)
+        self._timeline.seek(Moment(self._lab.start) if event is None else event.moment)
 
     def _phase(self) -> bool:
-        """The next event, or before it: pt_regs complete, the slot about to run, the function going on."""
         reached = self._pending_place()
         if reached is None:
             return self._until_event()
@@ -108,125 +157,142 @@ class Motion:
         if machine.seq == 0:
             return None
         last = machine.log[machine.seq - 1]
-        if last.cpu != machine.current_cpu.number:
+        # Only from the event itself: a later place in its wake is past the synthetic stop, or will be at once.
+        if last.cpu != machine.current_cpu.number or machine.moment != last.moment:
             return None
-        target: Callable[[int], bool]
         if last.kind == "kprobe.singlestep":
-            slot = last.fields["slot"]
-            target = lambda rip: rip == slot  # noqa: E731
+            places = {last.fields["slot"]}
         elif last.kind in ("kprobe.resume", "kprobe.emulate"):
-            ip = last.fields["ip"]
-            target = lambda rip: rip == ip  # noqa: E731
+            places = {last.fields["ip"]}
         elif last.kind == "gate" and last.fields["vector"] == 3:
-            ready = {self._lab.kernel.symbol(name) for name in _PT_REGS_READY if self._lab.kernel.has_symbol(name)}
-            target = lambda rip: rip in ready  # noqa: E731
+            kernel = self._lab.kernel
+            places = {kernel.symbol(name) for name in _PT_REGS_READY if kernel.has_symbol(name)}
         else:
             return None
-        # Only from the event itself: a later place in its wake is past the synthetic stop, or will be at once.
-        return target if machine.moment == last.moment else None
+        return places.__contains__
 
-    def _line(self) -> bool:
-        start = self._source()
-        for _ in range(_LINE_LIMIT):
-            if not self._instruction():
-                return False
-            now = self._source()
-            if now is not None and _differs(now, start):
-                return True
-        return False
-
-    def _bpf(self) -> bool:
-        machine, moment = self._machine, self._machine.moment
-        if self._lab.bpf.running is None:
-            return self._until_event(frozenset({"bpf.enter"}))
-        self._timeline.seek(Moment(moment.insn, moment.event, moment.step + 1))
-        return machine.moment != moment
-
-    def _hit(self) -> bool:
-        return self._until_event(_HITS)
-
-    # Backward
-
-    def _event_before(self, kinds: frozenset[str] | None = None) -> Event | None:
-        """The newest event of some kinds that lies before the present moment."""
-        machine = self._machine
-        for seq in range(machine.seq - 1, -1, -1):
-            event = machine.log[seq]
-            if event.moment < machine.moment and (kinds is None or event.kind in kinds):
-                return event
-        return None
-
-    def _to_start(self) -> bool:
-        self._timeline.seek(Moment(self._lab.start))
-        return False
-
-    def _instruction_back(self) -> bool:
-        moment = self._machine.moment
-        if moment.insn <= self._lab.start and self._machine.frozen is None:
-            return False
-        inside = self._machine.frozen is not None or moment.event
-        self._timeline.seek(Moment(moment.insn if inside else moment.insn - 1))
-        return True
-
-    def _phase_back(self) -> bool:
+    def _phase_back(self) -> None:
         here = self._machine.moment
         event = self._event_before()
-        if event is None or event.moment.insn < self._lab.start:
-            return self._to_start()
+        if event is None:
+            self._timeline.seek(Moment(self._lab.start))
+            return
         best = event.moment
         self._timeline.seek(best)
         while self._phase() and self._machine.moment < here:
             best = self._machine.moment
         self._timeline.seek(best)
-        return True
 
-    def _line_back(self) -> bool:
+    # x86 instructions: every clean state between two of them
+
+    def _instruction(self) -> bool:
+        machine = self._machine
+        moment = machine.moment
+        if machine.frozen is not None:
+            self._timeline.seek(Moment(moment.insn + 1))
+        else:
+            self._timeline.run(machine.retired + 1)
+        return machine.moment != moment
+
+    def _instruction_back(self) -> None:
+        moment = self._machine.moment
+        inside = self._machine.frozen is not None or moment.event
+        target = moment.insn if inside else moment.insn - 1
+        if target >= self._lab.start:
+            self._timeline.seek(Moment(target))
+
+    # Lines: every instruction of the kernel whose line is not that of the instruction before it
+
+    def _line(self) -> None:
+        before = self._source()
+        for turn in range(_LINE_LIMIT):
+            if not self._to_kernel(self._machine.moment.insn + _FAR) or not self._instruction():
+                return
+            now = self._source()
+            if (now is not None and now != before) or self._interrupted(turn):
+                return
+            before = now
+
+    def _line_back(self) -> None:
         """Replay a window before the present step by step, and take the last line that begins in it."""
         here = self._machine.moment
-        for window in (200, 4_000, 60_000):
-            first = max(here.insn - window, self._lab.start)
-            self._timeline.seek(Moment(first))
-            beginnings: list[int] = []
-            line: SourceLine | None = None
-            while self._machine.moment < Moment(here.insn):
-                now = self._source()
-                if now is not None and _differs(now, line):
-                    beginnings.append(self._machine.moment.insn)
-                    line = now
-                if not self._instruction():
-                    break
-            # The first beginning may be the middle of a line that began before the window.
-            usable = beginnings if first == self._lab.start else beginnings[1:]
-            if usable:
-                self._timeline.seek(Moment(usable[-1]))
-                return True
+        start = self._lab.start
+        for window in _WINDOWS:
+            first = max(here.insn - window, start)
+            found = self._last_line_between(first, here)
+            if found is not None or first == start:
+                self._timeline.seek(Moment(start if found is None else found))
+                return
         self._timeline.seek(Moment(first))
-        return True
 
-    def _bpf_back(self) -> bool:
+    def _last_line_between(self, first: int, here: Moment) -> int | None:
+        """The last instruction after ``first`` and before ``here`` at which a line begins."""
+        self._timeline.seek(Moment(first))
+        found, before = None, self._source()
+        turn = 0
+        while self._to_kernel(here.insn) and self._machine.moment < here and not self._interrupted(turn):
+            if not self._instruction() or self._machine.moment >= here:
+                break
+            now = self._source()
+            if now is not None and now != before:
+                found = self._machine.moment.insn
+            before, turn = now, turn + 1
+        return found
+
+    def _to_kernel(self, limit: int) -> bool:
+        """From user code, which has no lines, to where it enters the kernel; false if it does not do so."""
+        if self._machine.registers()["rip"] >= _USER_END:
+            return True
+        return self.run(limit, _KERNEL_ENTRY, self._interrupt) is Stop.MOMENT
+
+    def _source(self) -> tuple[str, int] | None:
+        line: SourceLine | None = self._lab.source_line(self._machine.registers()["rip"])
+        return None if line is None else (line.file, line.line)
+
+    # BPF: every moment from a program's start to its end
+
+    def _bpf(self) -> None:
+        if self._in_program():
+            moment = self._machine.moment
+            self._timeline.seek(Moment(moment.insn, moment.event, moment.step + 1))
+        else:
+            self._until_event(_BPF_BEGIN)
+
+    def _in_program(self) -> bool:
+        last = self._lab.last_event
+        return self._lab.bpf.running is not None and last is not None and last.kind not in _BPF_END
+
+    def _bpf_back(self) -> None:
         here = self._machine.moment
-        if self._lab.bpf.running is not None:
-            moments = [moment for moment in self._timeline.moments_of(here.insn) if moment < here]
-            started = self._event_before(frozenset({"bpf.enter", "bpf.exit"}))
-            if started is not None and started.kind == "bpf.enter" and moments[-1] >= started.moment:
-                self._timeline.seek(moments[-1])
-                return True
-        event = self._event_before(frozenset({"bpf.exit", "bpf.enter"}))
-        if event is None:
-            return self._to_start()
-        self._timeline.seek(event.moment)
-        return True
+        event = self._event_before(_BPF_BEGIN | _BPF_END)
+        if event is None or event.kind in _BPF_END:
+            self._to_event_before(_BPF_END)
+        elif here.step:
+            self._timeline.seek(Moment(here.insn, here.event, here.step - 1))
+        else:
+            self._to_last_step(here)
 
-    def _hit_back(self) -> bool:
-        event = self._event_before(_HITS)
-        if event is None:
-            return self._to_start()
-        self._timeline.seek(event.moment)
-        return True
+    def _to_last_step(self, here: Moment) -> None:
+        """Go to the last BPF instruction of the event before ``here``, which lies in the same run."""
+        event = here.event - 1
 
-    def _source(self) -> SourceLine | None:
-        return self._lab.source_line(self._machine.registers()["rip"])
+        def reaches(step: int) -> bool:
+            self._timeline.seek(Moment(here.insn, event, step))
+            return self._machine.moment < here
 
+        beyond = 1
+        while reaches(beyond):
+            beyond *= 2
+        known = beyond // 2
+        while beyond - known > 1:
+            middle = (known + beyond) // 2
+            known, beyond = (middle, beyond) if reaches(middle) else (known, middle)
+        self._timeline.seek(Moment(here.insn, event, known))
 
-def _differs(one: SourceLine, other: SourceLine | None) -> bool:
-    return other is None or (one.file, one.line) != (other.file, other.line)
+    # Hits
+
+    def _hit(self) -> None:
+        self._until_event(_HITS)
+
+    def _hit_back(self) -> None:
+        self._to_event_before(_HITS)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from kprobesim.i18n import Language, Texts
 from kprobesim.kprobes import MODULES_VADDR, RunningKernel
 from kprobesim.lab.kinds import EVENT_KINDS
-from kprobesim.machine import Event
-from kprobesim.machine.devices import TIMER_VECTOR
+from kprobesim.linux_errno import Errno
+from kprobesim.machine import PAGE_SIZE, Event
+from kprobesim.machine.devices import SERIAL_VECTOR, TIMER_VECTOR
 
 __all__ = ["Narration", "Narrator"]
 
@@ -20,6 +22,12 @@ _SYSCALLS = {
     102: "getuid", 110: "getppid", 162: "sync", 169: "reboot", 186: "gettid", 217: "getdents64", 231: "exit_group",
     257: "openat", 258: "mkdirat", 263: "unlinkat", 292: "dup3", 293: "pipe2",
 }  # fmt: skip
+_FUNCTIONS: Final = ("handler", "entry", "prev", "next", "task")
+_RESULTS: Final = ("ret", "retval", "r0")
+_LONGEST_TEXT: Final = 72
+_MODULES_END: Final = 0xFFFF_FFFF_FF00_0000
+_USER_END: Final = 1 << 47
+_MAX_ERRNO: Final = 4095
 
 
 class Narration(NamedTuple):
@@ -47,63 +55,139 @@ class Narrator:
             language: of the sentences.
         """
         values = self._values(event)
-        for key in self._keys(event):
-            what = _TEXTS.get(language, f"{key}.what", **values)
-            if what is not None:
-                return Narration(what, _TEXTS.get(language, f"{key}.why", **values) or "")
-        return Narration(EVENT_KINDS[event.kind].meaning, "")
-
-    def _keys(self, event: Event) -> list[str]:
-        """Where the event's texts are, the most particular first."""
-        fields, kind = event.fields, event.kind
-        variants: list[str] = []
-        if kind == "trap":
-            if fields["vector"] == 3 and fields["rip"] >= MODULES_VADDR:
-                variants = ["slot_bp"]
-            elif fields["vector"] == TIMER_VECTOR:
-                variants = ["timer"]
-            elif fields["name"].startswith("IRQ"):
-                variants = ["irq"]
-            else:
-                variants = [fields["name"].removeprefix("#").lower()]
-        elif kind == "gate":
-            variants = ["bp" if fields["vector"] == 3 else "other"]
-        elif kind == "text.poke":
-            variants = ["arm"] if fields["new"] == b"\xcc" else ["disarm"] if fields["old"] == b"\xcc" else []
-        elif kind == "map.update":
-            variants = ["new"] if not fields["old"] else []
-        elif kind == "kprobe.register":
-            variants = ["armed" if fields["armed"] else "disarmed"]
-        elif kind == "kprobe.prepare":
-            variants = ["emulated" if fields["emulated"] else "copied"]
-        elif kind == "kprobe.pre_handler":
-            variants = ["changed" if fields["ret"] else "zero"]
-        elif kind == "bpf.helper":
-            variants = [fields["name"]]
-        return [*(f"{kind}.{variant}" for variant in variants), kind, f"{kind}.any"]
+        found: dict[str, str] = {}
+        for key in _keys(event):
+            for part in Narration._fields:
+                text = _TEXTS.get(language, f"{key}.{part}", **values)
+                if text is not None:
+                    found.setdefault(part, text)
+        return Narration(found.get("what", EVENT_KINDS[event.kind].meaning), found.get("why", ""))
 
     def _values(self, event: Event) -> dict[str, Any]:
+        """What the texts may name: the event's fields as one reads them, and a few made of them."""
         types = {field.name: field.type for field in EVENT_KINDS[event.kind].fields}
         values: dict[str, Any] = {"cpu": event.cpu, "ms": f"{event.ns / 1e6:.3f}"}
         for name, value in event.fields.items():
             if isinstance(value, bytes):
                 values[name] = value.hex(" ")
-                values[f"{name}_int"] = f"{int.from_bytes(value, 'little'):,}"
+                values[f"{name}_int"] = f"{int.from_bytes(value, 'little'):,}" if len(value) <= 8 else value.hex()
             elif types.get(name) == "address":
-                values[name] = self._kernel.kallsyms.symbolize(value)
+                place = self._place(value)
+                values[name] = place.removesuffix("+0x0") if name in _FUNCTIONS else place
                 values[f"{name}_hex"] = f"{value:#x}"
             elif isinstance(value, list):
                 values[name] = ", ".join(_number(item) for item in value)
+                for number, item in enumerate(value):
+                    values[f"arg{number}"], values[f"arg{number}_hex"] = _number(item), f"{item:#x}"
+            elif isinstance(value, int):
+                values[name] = _result(value) if name in _RESULTS else _number(value)
             else:
-                values[name] = _number(value) if isinstance(value, int) else value
-        if event.kind == "syscall":
-            values["syscall"] = _SYSCALLS.get(event.fields["nr"], str(event.fields["nr"]))
-        if "offset" in event.fields and "symbol" in event.fields:
-            values["place"] = f"{event.fields['symbol']}+{event.fields['offset']:#x}"
-        if "task" in event.fields:
-            values["task"] = f"{event.fields['task']:#x}"
-        return values
+                values[name] = _shortened(value)
+        values.pop("key", None)  # the name of a parameter of Texts.get; texts say {key_int}
+        return values | self._extras(event)
+
+    def _place(self, address: int) -> str:
+        """An address as symbol and offset. Slots have their page's name also at a time when there is no such page."""
+        if MODULES_VADDR <= address < _MODULES_END:
+            return f"kprobe_insn_page+{address % PAGE_SIZE:#x}"
+        return self._kernel.kallsyms.symbolize(address)
+
+    def _extras(self, event: Event) -> dict[str, str]:
+        fields, kind = event.fields, event.kind
+        if kind == "syscall":
+            return {"syscall": _SYSCALLS.get(fields["nr"], str(fields["nr"]))}
+        if kind == "trap":
+            return {"before": self._place(fields["rip"] - 1)}
+        if kind == "idle":
+            return {"skipped_ms": f"{fields['skipped_ns'] / 1e6:,.3f}"}
+        if kind == "bpf.helper":
+            ret = fields["ret"]
+            place = f"{ret:#x}" if ret >= _USER_END else f"{ret:,}"
+            return {"high": _number(ret >> 32), "low": _number(ret & 0xFFFF_FFFF), "value": place}
+        if "offset" in fields and "symbol" in fields:
+            return {"place": f"{fields['symbol']}+{fields['offset']:#x}"}
+        return {}
+
+
+def _keys(event: Event) -> list[str]:
+    """Where the event's texts are, the most particular first."""
+    find = _VARIANTS.get(event.kind)
+    variants = find(event.fields) if find else ()
+    return [*(f"{event.kind}.{variant}" for variant in variants), event.kind, f"{event.kind}.any"]
+
+
+def _trap(fields: dict[str, Any]) -> tuple[str, ...]:
+    vector = fields["vector"]
+    if vector == 3:
+        return ("bp_user" if fields["user"] else "slot_bp" if fields["rip"] >= MODULES_VADDR else "bp",)
+    if vector == 14:
+        return _page_fault(fields)
+    if vector in (TIMER_VECTOR, SERIAL_VECTOR):
+        return ("timer" if vector == TIMER_VECTOR else "serial", "irq")
+    return ("irq",) if vector >= 32 else (str(fields["name"]).removeprefix("#").lower(),)
+
+
+def _page_fault(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Error code bits: 1 the page is there, 2 write, 4 user, 16 instruction fetch."""
+    code = fields["error_code"]
+    if not code & 4:
+        if fields["rip"] >= MODULES_VADDR:
+            return ("pf_slot",)
+        return ("pf_kernel_user" if fields["cr2"] < _USER_END else "pf_kernel",)
+    if code & 16:
+        return ("pf_fetch",)
+    return ("pf_read" if not code & 2 else "pf_protected" if code & 1 else "pf_write",)
+
+
+def _gate(fields: dict[str, Any]) -> tuple[str, ...]:
+    vector, frame = fields["vector"], fields["frame"]
+    if vector == 3:
+        rip, cs = (int.from_bytes(frame[at : at + 8], "little") for at in (0, 8))
+        return ("bp_user" if cs & 3 else "slot_bp" if rip >= MODULES_VADDR else "bp",)
+    return ("pf",) if vector == 14 else ("irq",) if vector >= 32 else ()
+
+
+def _poke(fields: dict[str, Any]) -> tuple[str, ...]:
+    return ("arm",) if fields["new"] == b"\xcc" else ("disarm",) if fields["old"] == b"\xcc" else ()
+
+
+def _helper(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Each helper has texts for success and, where that is worth saying, for its failure."""
+    name, ret = fields["name"], fields["ret"]
+    failed = ret == 0 if name == "bpf_map_lookup_elem" else ret > (1 << 64) - 1 - _MAX_ERRNO
+    return (f"{name}.failed", "failed", name) if failed else (name,)
+
+
+# For the kinds whose events are of several sorts: which sort, the most particular first.
+_VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
+    "trap": _trap,
+    "gate": _gate,
+    "syscall": lambda fields: (_SYSCALLS.get(fields["nr"], "other"),),
+    "text.poke": _poke,
+    "console": lambda fields: () if fields["text"].strip() else ("empty",),
+    "kprobe.prepare": lambda fields: ("emulated" if fields["emulated"] else "copied",),
+    "kprobe.register": lambda fields: ("armed" if fields["armed"] else "disarmed",),
+    "kprobe.pre_handler": lambda fields: ("changed" if fields["ret"] else "zero",),
+    "kprobe.singlestep": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
+    "bpf.helper": _helper,
+    "map.update": lambda fields: () if fields["old"] else ("new",),
+}
 
 
 def _number(value: int) -> str:
     return f"{value:#x}" if value > 0xFFFF_FFFF else f"{value:,}"
+
+
+def _result(value: int) -> str:
+    """A kernel function's answer: an error as ``-9 (EBADF)``, anything else as a number."""
+    error = (1 << 64) - value
+    if 0 < error <= _MAX_ERRNO:
+        names = [member.name for member in Errno if member == error]
+        return f"-{error}" + (f" ({names[0]})" if names else "")
+    return _number(value)
+
+
+def _shortened(text: str) -> str:
+    """One line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_TEXT else line[: _LONGEST_TEXT - 1] + "…"

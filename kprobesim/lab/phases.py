@@ -5,15 +5,23 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes import MODULES_VADDR
+from kprobesim.machine import Event
 
 if TYPE_CHECKING:
-    from kprobesim.lab.lab import Lab
+    from kprobesim.lab.look import Look
 
 __all__ = ["Phase", "current_phase"]
 
 _WINDOW = 64
-_HANDLING = ("kprobe.hit", "kprobe.miss", "kprobe.pre_handler", "bpf.exit", "bpf.fault", "bpf.skip", "rethook.prepare")
+_ENDED = ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate")
+_IN_BPF = ("bpf.enter", "bpf.helper", "map.update", "map.delete", "trace.printk")
+_IN_HANDLER = (
+    "kprobe.hit", "kprobe.miss", "kprobe.pre_handler", "bpf.exit", "bpf.fault", "bpf.skip",
+    "rethook.prepare", "rethook.handler", "rethook.miss",
+)  # fmt: skip
+_ELSEWHERE = ("trap", "gate", "syscall", "idle", "sched.switch", "input")
 
 
 class Phase(Enum):
@@ -30,45 +38,38 @@ class Phase(Enum):
     RESUME = "resume"
 
 
-def current_phase(lab: Lab) -> Phase:
+def current_phase(look: Look) -> Phase:
     """The phase of the current vCPU, read from the events behind the present moment and from RIP."""
-    log, cpu, moment = lab.machine.log, lab.cpu, lab.moment
-    rip = lab.registers()["rip"]
-    for seq in range(lab.seq - 1, max(lab.seq - _WINDOW, -1), -1):
+    log, cpu = look.machine.log, look.cpu
+    rip = look.registers()["rip"]
+    for seq in range(look.seq - 1, max(look.seq - _WINDOW, -1), -1):
         event = log[seq]
         if event.cpu != cpu:
             continue
-        if event.kind in ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate"):
-            return Phase.RUN if _left(lab, rip) else Phase.RESUME
+        if event.kind in _ENDED:
+            return Phase.RUN if _left(look, rip) else Phase.RESUME
         if event.kind == "kprobe.singlestep":
-            return Phase.SLOT if rip == event.fields["slot"] else Phase.HANDLER
-        if event.kind in ("bpf.enter", "bpf.helper", "map.update", "map.delete", "trace.printk"):
+            return Phase.SLOT if 0 <= rip - event.fields["slot"] <= MAX_INSN_SIZE else Phase.HANDLER
+        if event.kind in _IN_BPF:
             return Phase.BPF
-        if event.kind in (
-            "kprobe.hit",
-            "kprobe.miss",
-            "kprobe.pre_handler",
-            "bpf.exit",
-            "bpf.fault",
-            "rethook.prepare",
-        ):
-            return Phase.HANDLER if not _left(lab, rip) else Phase.RUN
-        if event.kind in ("trap", "gate") and event.fields["vector"] == 3:
-            second = _is_second(log[seq if event.kind == "trap" else seq - 1].fields["rip"])
-            if event.kind == "trap":
-                return Phase.SECOND_BREAKPOINT if second else Phase.BREAKPOINT
-            if second:
+        if event.kind in _IN_HANDLER:
+            return Phase.RUN if _left(look, rip) else Phase.HANDLER
+        if event.kind == "trap" and event.fields["vector"] == 3:
+            return Phase.SECOND_BREAKPOINT if _is_second(event) else Phase.BREAKPOINT
+        if event.kind == "gate" and event.fields["vector"] == 3:
+            if _is_second(log[seq - 1]):
                 return Phase.SECOND_BREAKPOINT
-            return Phase.GATE if event.moment == moment else Phase.PT_REGS
-        if event.kind in ("trap", "gate", "syscall", "idle", "sched.switch", "input"):
+            return Phase.GATE if event.moment == look.moment else Phase.PT_REGS
+        if event.kind in _ELSEWHERE:
             return Phase.RUN
     return Phase.RUN
 
 
-def _is_second(rip: int) -> bool:
+def _is_second(trap: Event) -> bool:
+    rip: int = trap.fields["rip"]
     return rip >= MODULES_VADDR
 
 
-def _left(lab: Lab, rip: int) -> bool:
+def _left(look: Look, rip: int) -> bool:
     """The CPU is out of the trap's entry and handler code again."""
-    return lab.manager.kprobes.blacklist.reason(rip) is None
+    return look.manager.kprobes.blacklist.reason(rip) is None

@@ -1,8 +1,9 @@
-"""Three facts that Unicorn's API does not tell, found inside the engine at start-up.
+"""Facts that Unicorn's API does not tell, found inside the engine at start-up.
 
-How many instructions a counted run retired, the error code of an exception, and the exception that came before it are
-fields of the engine. Their places differ from build to build, so they are looked for with known values and checked with
-others. Where the counter cannot be found `Engine` counts with a hook on every instruction: slow, but as correct.
+How many instructions a counted run retired, the error code of an exception, the exception that came before it, and the
+privilege level are fields of the engine. Their places differ from build to build, so they are looked for with known
+values and checked with others. Where the counter cannot be found `Engine` counts with a hook on every instruction:
+slow, but as correct.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import mmap
+import struct
 from typing import Final, NamedTuple
 
 from unicorn import UC_ARCH_X86, UC_HOOK_INTR, UC_MODE_64, UC_PROT_ALL, Uc
@@ -17,14 +19,34 @@ from unicorn import x86_const as x86
 
 from kprobesim.errors import KprobesimError
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["SEGMENT_ATTRIBUTES", "Calibration", "Privilege", "calibrate"]
+
+SEGMENT_ATTRIBUTES: Final = 20  # bytes from a segment's selector to the upper half of its descriptor
 
 _SEARCHED_BYTES: Final = 8192
 _CODE: Final = 0x1000
 _TABLES: Final = 0x10000
 _RAM: Final = 0x200000
 _PAGE_FAULT: Final = 14
+_CS0, _SS0, _CS3, _SS3 = 0x10, 0x18, 0x33, 0x2B
 _NONE: Final = 0xFFFF_FFFF
+
+
+class Privilege(NamedTuple):
+    """Where a saved context keeps the privilege level: byte offsets, and what is there in ring 0.
+
+    Attributes:
+        flags: of the engine's own flags; the lowest two bits are the level.
+        cs, ss: of the selectors; the descriptor's upper half is `SEGMENT_ATTRIBUTES` further.
+        ring0_flags, ring0_cs, ring0_ss: flags and descriptor halves of 64-bit code in ring 0.
+    """
+
+    flags: int
+    cs: int
+    ss: int
+    ring0_flags: int
+    ring0_cs: int
+    ring0_ss: int
 
 
 class Calibration(NamedTuple):
@@ -35,11 +57,13 @@ class Calibration(NamedTuple):
         error_code: of the last exception's error code, from the start of a saved context.
         old_exception: of the contributory exception before, from the start of a saved context; -1 for none. The engine
             makes a double fault of a second page fault unless whoever delivers the first one resets it.
+        privilege: the privilege level, from the start of a saved context.
     """
 
     counter: int | None
     error_code: int
     old_exception: int
+    privilege: Privilege
 
 
 @functools.cache
@@ -50,7 +74,7 @@ def calibrate() -> Calibration:
         KprobesimError: this build of Unicorn keeps its exceptions somewhere else.
     """
     error_code, old_exception = _find_exception_fields()
-    return Calibration(_find_counter(), error_code, old_exception)
+    return Calibration(_find_counter(), error_code, old_exception, _find_privilege())
 
 
 def _laboratory() -> tuple[Uc, mmap.mmap]:
@@ -113,11 +137,53 @@ def _find_exception_fields() -> tuple[int, int]:
         error_places = errors if error_places is None else error_places & errors
         old_places = olds if old_places is None else old_places & olds
     if error_places is None or len(error_places) != 1 or old_places is None or len(old_places) != 1:
-        raise KprobesimError(
-            "This build of Unicorn keeps its exceptions where kprobesim cannot find them.",
-            hint="Install unicorn 2.1.4 from PyPI.",
-        )
+        raise _unknown_engine("its last exception")
     return error_places.pop(), old_places.pop()
+
+
+def _find_privilege() -> Privilege:
+    """Enter ring 3 once and see what changes."""
+    uc, ram = _laboratory()
+    for level in range(3):
+        place = _TABLES + 0x1000 * level
+        ram[place : place + 8] = (place + 0x1007).to_bytes(8, "little")
+    ram[_TABLES + 0x3008 : _TABLES + 0x3010] = (_CODE | 7).to_bytes(8, "little")
+    ram[_CODE : _CODE + 7] = b"\x48\xcb\x8e\xd0\x90\x48\xcf"  # lretq; mov %eax,%ss; nop; iretq
+    descriptors = (0, 0, 0x00AF_9B00_0000_FFFF, 0x00CF_9300_0000_FFFF, 0, 0x00CF_F300_0000_FFFF, 0x00AF_FB00_0000_FFFF)
+    table, stack = _CODE + 0x100, _CODE + 0x200
+    ram[table : table + 56] = struct.pack("<7Q", *descriptors)
+    ram[stack : stack + 56] = struct.pack("<7Q", _CODE + 2, _CS0, _CODE, _CS3, 2, stack, _SS3)
+    uc.reg_write(x86.UC_X86_REG_GDTR, (0, table, 55, 0))
+    uc.reg_write(x86.UC_X86_REG_MSR, (0xC000_0080, 0xD01))
+    uc.reg_write(x86.UC_X86_REG_CR4, 0x20)
+    uc.reg_write(x86.UC_X86_REG_CR3, _TABLES)
+    uc.reg_write(x86.UC_X86_REG_CR0, 0x8001_0011)
+    uc.reg_write(x86.UC_X86_REG_RSP, stack)
+    uc.reg_write(x86.UC_X86_REG_RAX, _SS0)
+    uc.emu_start(_CODE, 0, count=3)
+    ring0 = bytes(uc.context_save())
+    uc.emu_start(_CODE + 5, 0, count=1)
+    ring3 = bytes(uc.context_save())
+    words = [(place, _u32(ring0, place), _u32(ring3, place)) for place in range(0, len(ring0) - 3, 4)]
+    flags = [place for place, old, new in words if old ^ new == 3 and not old & 3]
+    cs = [place for place, old, new in words if (old, new) == (_CS0, _CS3)]
+    ss = [place for place, old, new in words if (old, new) == (_SS0, _SS3)]
+    if not len(flags) == len(cs) == len(ss) == 1:
+        raise _unknown_engine("its privilege level")
+    return Privilege(
+        flags[0],
+        cs[0],
+        ss[0],
+        _u32(ring0, flags[0]),
+        _u32(ring0, cs[0] + SEGMENT_ATTRIBUTES),
+        _u32(ring0, ss[0] + SEGMENT_ATTRIBUTES),
+    )
+
+
+def _unknown_engine(what: str) -> KprobesimError:
+    return KprobesimError(
+        f"This build of Unicorn keeps {what} where kprobesim cannot find it.", hint="Install unicorn 2.1.4 from PyPI."
+    )
 
 
 def _u32(blob: bytes, offset: int) -> int:

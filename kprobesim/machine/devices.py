@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.errors import GuestError
 from kprobesim.machine.memory import MemoryFault
@@ -25,26 +25,31 @@ _HYPERCALL: Final = 0xB8
 _MARKS: Final = {1: "sched.switch", 2: "task.new", 3: "task.exec", 4: "task.exit", 5: "boot.done"}
 
 Hypercall = Callable[["VCpu", int, int, int], int]
+Describe = Callable[["VCpu", str, dict[str, Any]], dict[str, Any]]
 
 
 class Devices:
     """Everything that answers to ``in`` and ``out``.
 
     Attributes:
-        output: every byte the console has printed.
+        printed: how many bytes the console has printed so far.
         input: bytes typed at the console that the guest has not read.
         hypercalls: the host's functions for numbers from `FIRST_KERNEL_HYPERCALL`; each is given the vCPU and RDI,
             RSI, RDX, and returns RAX.
         deferred: the same for functions that may change the kernel's code: the engine is stopped first, and they run
             outside of it, as part of the instruction all the same.
+        describe: adds fields to the event of a mark; given the vCPU, the event's kind and its own fields. Set by
+            whoever knows what the guest's structures mean.
     """
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self.output = bytearray()
+        self.printed = 0
+        self._paper = bytearray()  # like the event log it may reach further than a machine that was taken back
         self.input = bytearray()
         self.hypercalls: dict[int, Hypercall] = {}
         self.deferred: dict[int, Hypercall] = {}
+        self.describe: Describe = lambda cpu, kind, fields: {}
         self._line_start = 0
         self._board: dict[int, Hypercall] = {
             1: lambda cpu, a, b, c: machine.ns,
@@ -54,6 +59,11 @@ class Devices:
             5: self._panic,
             6: self._mark,
         }
+
+    @property
+    def output(self) -> bytes:
+        """Every byte the console has printed so far."""
+        return bytes(self._paper[: self.printed])
 
     # Ports
 
@@ -119,12 +129,14 @@ class Devices:
 
     def _mark(self, cpu: VCpu, kind: int, first: int, second: int) -> int:
         name = _MARKS.get(kind)
+        if name is None:
+            return 0
+        fields: dict[str, Any] = {}
         if name == "sched.switch":
-            self._machine.emit(name, prev=first, next=second)
-        elif name == "boot.done":
-            self._machine.emit(name)
-        elif name is not None:
-            self._machine.emit(name, task=first)
+            fields = {"prev": first, "next": second}
+        elif name != "boot.done":
+            fields = {"task": first}
+        self._machine.emit(name, **fields, **self.describe(cpu, name, fields))
         return 0
 
     def _string(self, cpu: VCpu, address: int, limit: int = 256) -> str:
@@ -138,20 +150,22 @@ class Devices:
         return text.decode(errors="replace")
 
     def _print(self, byte: int) -> None:
-        self.output.append(byte)
+        paper, place = self._paper, self.printed
+        if place == len(paper) or paper[place] != byte:
+            paper[place:] = bytes([byte])
+        self.printed += 1
         if byte == 0x0A:
-            line = self.output[self._line_start :].decode(errors="replace")
-            self._line_start = len(self.output)
+            line = paper[self._line_start : self.printed].decode(errors="replace")
+            self._line_start = self.printed
             self._machine.emit("console", text=line)
 
     # Checkpoints
 
     def save(self) -> tuple[int, int, bytes]:
         """How much was printed, where the unfinished line starts, and what waits to be read."""
-        return len(self.output), self._line_start, bytes(self.input)
+        return self.printed, self._line_start, bytes(self.input)
 
     def restore(self, state: tuple[int, int, bytes]) -> None:
-        """Go back to a state from `save`; output only ever shrinks, as what is replayed is printed again."""
-        length, self._line_start, waiting = state
-        del self.output[length:]
+        """Go to a state from `save`, of the past or of the known future."""
+        self.printed, self._line_start, waiting = state
         self.input = bytearray(waiting)

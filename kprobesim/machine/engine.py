@@ -7,8 +7,7 @@ one is kept, the engine is stopped, and `Engine.run` raises it again.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from unicorn import (
     UC_ARCH_X86,
@@ -25,11 +24,14 @@ from unicorn import (
 from unicorn import x86_const as x86
 from unicorn.unicorn_py3.unicorn import uclib
 
-from kprobesim.machine.calibration import calibrate
+from kprobesim.machine.calibration import SEGMENT_ATTRIBUTES, calibrate
 from kprobesim.machine.memory import PhysicalMemory
 from kprobesim.machine.registers import RegisterSet
 
 __all__ = ["Context", "Engine", "EngineEvents"]
+
+# What changes in the engine's own flags with the privilege level: CPL, the shadow of `mov ss`, code and stack width.
+_LEVEL_FLAGS: Final = 0x807B
 
 _INTR = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p)
 _OUT = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p)
@@ -85,9 +87,7 @@ class Engine:
         self._callbacks: list[Any] = []
         self._rip = RegisterSet(self.handle, ("rip",))
         self._scratch = self._uc.context_save()
-        calibration = calibrate()
-        self._error_code = calibration.error_code
-        self._old_exception = calibration.old_exception
+        calibration = self._calibration = calibrate()
         if calibration.counter is None or counting_hook:
             self._counter = ctypes.c_uint64(0)
             self._hook(UC_HOOK_CODE, _CODE(self._count_one))
@@ -95,12 +95,12 @@ class Engine:
         else:
             self._counter = ctypes.c_uint64.from_address(self.handle.value + calibration.counter)
             self._counts_by_hook = False
-        self._hook(UC_HOOK_INTR, _INTR(self._guard(lambda _, vector, __: events.interrupt(vector))))
+        self._hook(UC_HOOK_INTR, _INTR(self._interrupt))
         self._hook(UC_HOOK_INSN_INVALID, _INVALID(self._invalid_instruction))
-        self._hook(UC_HOOK_INSN, _PLAIN(self._guard(lambda _, __: events.syscall())), x86.UC_X86_INS_SYSCALL)
+        self._hook(UC_HOOK_INSN, _PLAIN(self._syscall), x86.UC_X86_INS_SYSCALL)
         self._hook(
             UC_HOOK_INSN,
-            _OUT(self._guard(lambda _, port, size, value, __: events.port_out(port, size, value))),
+            _OUT(self._port_out),
             x86.UC_X86_INS_OUT,
         )
         self._hook(UC_HOOK_INSN, _IN(self._port_in), x86.UC_X86_INS_IN)
@@ -134,21 +134,55 @@ class Engine:
 
     @property
     def executed(self) -> int:
-        """Instructions of the run under way, the current one included; after a run, as `run` returned it."""
-        return min(self._stopped_at or self._counter.value, self._limit)
+        """Instructions of the run under way, the current one included."""
+        return self._stopped_at or self._counter.value
 
-    def take_error_code(self) -> int:
+    def take_error_code(self) -> int | None:
         """The error code of the exception being delivered, which counts as delivered from now on.
 
         Without the second half the engine would make a double fault of the next page fault.
+
+        Returns:
+            The code, 0 for exceptions without one; None if it is no exception but an ``int n`` of that number.
         """
         scratch = self._scratch
         self._uc.context_update(scratch)
         base = scratch.context.value
-        code = ctypes.c_uint32.from_address(base + self._error_code).value
-        ctypes.c_int32.from_address(base + self._old_exception).value = -1
+        code: int = ctypes.c_uint32.from_address(base + self._calibration.error_code).value
+        before = ctypes.c_int32.from_address(base + self._calibration.old_exception)
+        if before.value == -1:
+            return None
+        before.value = -1
         self._uc.context_restore(scratch)
         return code
+
+    def rise(self, cs: int, ss: int) -> None:
+        """Go to ring 0 with these segment selectors; nothing else changes.
+
+        Writing CS through the engine's API changes the selector and not the privilege level, so it is done on a copy
+        of the state.
+        """
+        scratch, places = self._scratch, self._calibration.privilege
+        self._uc.context_update(scratch)
+        base = scratch.context.value
+        flags = ctypes.c_uint32.from_address(base + places.flags)
+        flags.value = flags.value & ~_LEVEL_FLAGS | places.ring0_flags & _LEVEL_FLAGS
+        for selector, place, attributes in ((cs, places.cs, places.ring0_cs), (ss, places.ss, places.ring0_ss)):
+            ctypes.c_uint32.from_address(base + place).value = selector & 0xFFFC
+            ctypes.c_uint32.from_address(base + place + SEGMENT_ATTRIBUTES).value = attributes
+        self._uc.context_restore(scratch)
+
+    def count_fetch(self) -> bool:
+        """Count an instruction that could not be fetched, which the engine itself does not.
+
+        Returns:
+            False if the run is at its limit: it ends, and the next one will meet the same instruction.
+        """
+        if self._counter.value >= self._limit:
+            self.stop()
+            return False
+        self._counter.value += 1
+        return True
 
     def stop(self) -> None:
         """End the run under way after the current instruction."""
@@ -199,14 +233,25 @@ class Engine:
             raise UcError(status)
         self._callbacks.append(callback)
 
-    def _guard(self, callback: Callable[..., None]) -> Callable[..., None]:
-        def guarded(*args: Any) -> None:
-            try:
-                callback(*args)
-            except BaseException as failure:
-                self._fail(failure)
+    # The callbacks. Nothing may be raised out of them: the engine would not notice.
 
-        return guarded
+    def _interrupt(self, _: Any, vector: int, __: Any) -> None:
+        try:
+            self._events.interrupt(vector)
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _syscall(self, *_: Any) -> None:
+        try:
+            self._events.syscall()
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _port_out(self, _: Any, port: int, size: int, value: int, __: Any) -> None:
+        try:
+            self._events.port_out(port, size, value)
+        except BaseException as failure:
+            self._fail(failure)
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure

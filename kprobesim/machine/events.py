@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from kprobesim.errors import EventLogFull
+
 __all__ = ["Event", "EventKind", "EventLog", "Field", "Moment", "StopAtMoment", "event_json"]
 
 FieldType = Literal["address", "number", "text", "bytes", "list"]
@@ -92,39 +94,46 @@ class StopAtMoment(BaseException):
     """Unwinds the host's code that plays an instruction, leaving the machine frozen at the moment asked for."""
 
 
-class EventLog:
+class EventLog(list[Event]):
     """All events so far, also those ahead of a machine that was taken back.
 
-    While the machine replays its past the log already holds what it emits; only at the end does it grow.
+    While the machine replays its past the log already holds what it emits; only at the end does it grow. An event's
+    ``seq`` is its index.
+
+    Args:
+        capacity: events it holds at most; one takes about half a kilobyte.
     """
 
-    def __init__(self) -> None:
-        self._events: list[Event] = []
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def __getitem__(self, seq: int) -> Event:
-        return self._events[seq]
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self._events)
+    def __init__(self, capacity: int = 1_000_000) -> None:
+        super().__init__()
+        self.capacity = capacity
 
     def append(self, event: Event) -> None:
-        """Add the newest event; its ``seq`` must be the log's length."""
-        self._events.append(event)
+        """Add the newest event; its ``seq`` must be the log's length.
 
-    def truncate(self, length: int) -> None:
-        """Forget every event from position ``length`` on."""
-        del self._events[length:]
+        Raises:
+            EventLogFull: there is no room for it.
+        """
+        if len(self) >= self.capacity:
+            raise EventLogFull(
+                f"The event log is full: it holds {self.capacity:,} events.",
+                hint="Start anew, or probe something that happens less often.",
+            )
+        super().append(event)
+
+    def truncate(self, length: int) -> list[Event]:
+        """Forget every event from position ``length`` on, and return them."""
+        forgotten = self[length:]
+        del self[length:]
+        return forgotten
 
     def between(self, start: int, stop: int) -> list[Event]:
         """Events with ``start <= seq < stop``."""
-        return self._events[start:stop]
+        return self[start:stop]
 
     def kinds_before(self, seq: int, kinds: Iterable[str]) -> Iterator[Event]:
         """Events before position ``seq`` of the given kinds, newest first."""
         wanted = frozenset(kinds)
-        for position in range(min(seq, len(self._events)) - 1, -1, -1):
-            if self._events[position].kind in wanted:
-                yield self._events[position]
+        for position in range(min(seq, len(self)) - 1, -1, -1):
+            if self[position].kind in wanted:
+                yield self[position]

@@ -6,7 +6,11 @@ from kprobesim.machine.events import EventKind, Field
 
 __all__ = ["MACHINE_KINDS"]
 
-_TASK = Field("task", "address", "the task's `struct task_struct`")
+_TASK = (
+    Field("task", "address", "the task's `struct task_struct`"),
+    Field("pid", "number", "its pid"),
+    Field("comm", "text", "its name"),
+)
 
 MACHINE_KINDS: Final = (
     EventKind(
@@ -38,11 +42,11 @@ MACHINE_KINDS: Final = (
     ),
     EventKind(
         "syscall",
-        "A program executed `syscall`; the CPU is in ring 0, at LSTAR.",
+        "A program executed `syscall`; the CPU rises to ring 0 and jumps to LSTAR.",
         (
             Field("nr", "number", "RAX: the system call's number"),
             Field("args", "list", "RDI, RSI, RDX, R10, R8, R9"),
-            Field("rip", "address", "where the program goes on, now in RCX"),
+            Field("rip", "address", "where the program goes on; RCX will hold it"),
         ),
     ),
     EventKind(
@@ -76,10 +80,14 @@ MACHINE_KINDS: Final = (
         "A CPU goes on with another task.",
         (
             Field("prev", "address", "`struct task_struct` that ran"),
+            Field("prev_pid", "number", "its pid"),
+            Field("prev_comm", "text", "its name"),
             Field("next", "address", "`struct task_struct` that runs now"),
+            Field("next_pid", "number", "its pid"),
+            Field("next_comm", "text", "its name"),
         ),
     ),
-    EventKind("task.new", "A task was made.", (_TASK,)),
-    EventKind("task.exec", "A task runs another program.", (_TASK,)),
-    EventKind("task.exit", "A task ends.", (_TASK,)),
+    EventKind("task.new", "A task was made.", _TASK),
+    EventKind("task.exec", "A task runs another program.", _TASK),
+    EventKind("task.exit", "A task ends.", _TASK),
 )

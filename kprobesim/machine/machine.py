@@ -6,6 +6,7 @@ Turns, interrupts and timers depend on nothing else, so that a run is the same h
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -46,6 +47,18 @@ class MachineState(NamedTuple):
     off: int | None
     cpus: tuple[VCpuState, ...]
     devices: tuple[int, int, bytes]
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A run makes many events and no cycles: Python's collector would only walk over them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Machine:
@@ -164,12 +177,12 @@ class Machine:
         else:
             self._event_insn, self._event = insn, 1
         self._step = 0
-        if self._seq == len(self.log):
-            cpu = self._turn_cpu
+        moment, seq = Moment(insn, self._event), self._seq
+        if seq == len(self.log):
             ns = insn * self.ns_per_insn + self.idle_ns
-            self.log.append(Event(self._seq, ns, cpu, kind, Moment(insn, self._event), fields))
-        self._seq += 1
-        if kind in self._stop_kinds or (self._stop_at is not None and Moment(insn, self._event) >= self._stop_at):
+            self.log.append(Event(seq, ns, self._turn_cpu, kind, moment, fields))
+        self._seq = seq + 1
+        if kind in self._stop_kinds or (self._stop_at is not None and moment >= self._stop_at):
             self._freeze()
 
     def fine_step(self) -> None:
@@ -211,12 +224,15 @@ class Machine:
         assert self.frozen is None, "a frozen machine goes on from a checkpoint"
         self._stop_at, self._stop_kinds = stop_at, stop_kinds
         try:
-            return self._run(limit)
+            with _without_collector():
+                return self._run(limit)
         except StopAtMoment:
             self.retired = self._event_insn
             return Stop.MOMENT
-        except GuestError as failure:
-            self.frozen, self.failure = self.registers(), failure
+        except BaseException as failure:
+            # Also what a probe's handler raised, or the user's Ctrl-C: the instruction under way is only half done.
+            self.frozen = self.registers()
+            self.failure = failure if isinstance(failure, GuestError) else None
             raise
         finally:
             self._stop_at, self._stop_kinds = None, frozenset()
@@ -252,7 +268,7 @@ class Machine:
             if deadline is not None:
                 budget = min(budget, self._insns_until(deadline))
             if cpu.pending:
-                if cpu.halted or (self.retired % _INTERRUPT_POLL == 0 and cpu.interrupts_enabled()):
+                if cpu.halted or (self.retired % _INTERRUPT_POLL == 0 and cpu.ready_for_interrupt()):
                     cpu.take_pending()
                 budget = min(budget, _INTERRUPT_POLL - self.retired % _INTERRUPT_POLL)
             self._run_turn(cpu, budget)
@@ -262,7 +278,9 @@ class Machine:
         self._running = cpu
         try:
             executed = cpu.run(budget)
-        except GuestError:
+        except StopAtMoment:
+            raise
+        except BaseException:
             self.retired += max(cpu.engine.executed - 1, 0)
             raise
         finally:

@@ -13,13 +13,18 @@ from dataclasses import dataclass
 
 from kprobesim.errors import KprobesimError
 
-__all__ = ["PAGE_SIZE", "MemoryFault", "PageEntry", "PhysicalMemory"]
+__all__ = ["PAGE_SIZE", "MemoryFault", "PageEntry", "PhysicalMemory", "is_canonical"]
 
 PAGE_SIZE = 4096
 PRESENT, WRITABLE, USER, LARGE = 1 << 0, 1 << 1, 1 << 2, 1 << 7
 NO_EXECUTE = 1 << 63
 _ADDRESS = 0x000F_FFFF_FFFF_F000
 _U64 = struct.Struct("<Q")
+
+
+def is_canonical(virtual: int) -> bool:
+    """Bits 48 to 63 repeat bit 47, as every virtual address must."""
+    return virtual >> 47 in (0, 0x1FFFF)
 
 
 class MemoryFault(KprobesimError):
@@ -113,7 +118,7 @@ class PhysicalMemory:
         Raises:
             MemoryFault: it is not mapped, or not canonical.
         """
-        if (virtual >> 47) not in (0, 0x1FFFF):
+        if virtual >> 47 not in (0, 0x1FFFF):
             raise MemoryFault(virtual)
         unpack, ram = _U64.unpack_from, self.bytes
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from kprobesim.errors import GuestError
 from kprobesim.machine.checkpoints import Checkpoint, Checkpoints, Component
 from kprobesim.machine.events import Moment
 from kprobesim.machine.machine import Machine, Stop
@@ -83,25 +84,24 @@ class Timeline:
 
         Args:
             text: what is done, in a few words.
-            apply: does it; must have the same effect each time. What it raises is passed on, and then the input is
-                not part of the timeline.
+            apply: does it; must have the same effect each time. What it raises is passed on, and then all is as if
+                it had not been tried, the future included.
         """
         self._leave_instruction()
         machine = self.machine
-        if self.in_past:
-            machine.log.truncate(machine.seq)
-            del self.inputs[self._applied :]
-            self._checkpoints.forget_after(machine.retired, self._applied)
-            self._head = machine.retired
         before = self._checkpoints.take(self._applied)
+        future = machine.log.truncate(machine.seq)
         step = Input(machine.retired, text, apply)
         try:
             self._apply(step)
         except BaseException:
             self._checkpoints.restore(before)
             machine.log.truncate(machine.seq)
+            machine.log.extend(future)
             raise
-        self.inputs.append(step)
+        self._checkpoints.forget_after(machine.retired, self._applied)
+        self._head = machine.retired
+        self.inputs[self._applied :] = [step]
         self._applied += 1
         self._anchor = None
 
@@ -141,6 +141,8 @@ class Timeline:
         if machine.frozen is not None or moment < here or (moment.insn == here.insn and moment.event):
             self._restore_before(moment)
         distance = moment.insn - machine.retired
+        if distance > _NEARBY and self._restore_ahead(moment):
+            distance = moment.insn - machine.retired
         if distance > _NEARBY and moment.insn <= self._head:
             self._advance(moment.insn - _NEARBY // 2)
             self._checkpoints.keep(self._checkpoints.take(self._applied))
@@ -153,8 +155,7 @@ class Timeline:
         """Go to the furthest state ever reached, ready to go on from there."""
         if not self.in_past and self.machine.frozen is None:
             return
-        if self.machine.frozen is not None:
-            self._restore_before(self.machine.moment)
+        self._restore_before(Moment(self._head))
         self._advance(self._head)
         while self._applied < len(self.inputs):
             self._apply_next()
@@ -169,7 +170,10 @@ class Timeline:
         moments = [Moment(insn)]
         while True:
             last = moments[-1]
-            self.seek(Moment(insn, last.event, last.step + 1))
+            try:
+                self.seek(Moment(insn, last.event, last.step + 1))
+            except GuestError:
+                break
             if self.machine.moment.insn != insn or self.machine.frozen is None:
                 break
             moments.append(self.machine.moment)
@@ -194,8 +198,19 @@ class Timeline:
             self._restore(anchor)
             return
         self._anchor = None
+        self._restore(self._nearest(moment))
+
+    def _restore_ahead(self, moment: Moment) -> bool:
+        """Jump to a checkpoint of the known future on the way to ``moment``, if there is one."""
+        checkpoint = self._nearest(moment)
+        ahead = checkpoint.insn > self.machine.retired
+        if ahead:
+            self._restore(checkpoint)
+        return ahead
+
+    def _nearest(self, moment: Moment) -> Checkpoint:
         first_at = next((i for i, step in enumerate(self.inputs) if step.insn >= moment.insn), len(self.inputs))
-        self._restore(self._checkpoints.before(moment.insn, first_at))
+        return self._checkpoints.before(moment.insn, first_at)
 
     def _inputs_at(self, insn: int, applied: int) -> bool:
         return any(step.insn == insn for step in self.inputs[:applied])

@@ -9,21 +9,29 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from kprobesim.machine.memory import MemoryFault, PhysicalMemory
+from kprobesim.machine.memory import MemoryFault, PhysicalMemory, is_canonical
 
-__all__ = ["ERROR_CODE_VECTORS", "VECTOR_NAMES", "Delivery", "DeliveryFault", "deliver", "vector_name"]
+__all__ = [
+    "ERROR_CODE_VECTORS", "RECORDED_VECTORS", "VECTOR_NAMES", "Delivery", "DeliveryFault", "deliver", "escalate",
+    "vector_name",
+]  # fmt: skip
 
 VECTOR_NAMES: Final = {
     0: "#DE", 1: "#DB", 2: "NMI", 3: "#BP", 4: "#OF", 5: "#BR", 6: "#UD", 7: "#NM", 8: "#DF", 10: "#TS", 11: "#NP",
     12: "#SS", 13: "#GP", 14: "#PF", 16: "#MF", 17: "#AC", 18: "#MC", 19: "#XM",
 }  # fmt: skip
 ERROR_CODE_VECTORS: Final = frozenset({8, 10, 11, 12, 13, 14, 17})
+_CONTRIBUTORY: Final = frozenset({0, 10, 11, 12, 13})
+_DOUBLE_FAULT, _PAGE_FAULT = 8, 14
+# The engine keeps these in mind until they are delivered; an ``int n`` of the same number it does not.
+RECORDED_VECTORS: Final = _CONTRIBUTORY | {_DOUBLE_FAULT, _PAGE_FAULT}
 
 _FRAME = struct.Struct("<5Q")
 _FRAME_WITH_CODE = struct.Struct("<6Q")
 _GATE = struct.Struct("<HHHHIxxxx")
 _TF, _IF, _RF, _NT = 1 << 8, 1 << 9, 1 << 16, 1 << 14
 _INTERRUPT_GATE, _TRAP_GATE = 14, 15
+_WRITE: Final = 2  # in the error code of a page fault
 
 
 def vector_name(vector: int) -> str:
@@ -35,14 +43,30 @@ class DeliveryFault(Exception):
     """The CPU cannot take a trap, and raises this exception instead.
 
     Args:
-        vector: 13 for a gate that is not there or not allowed, 12 for a stack that is not mapped.
+        vector: 11 or 13 for a gate that is not there or not allowed, 12 or 14 for a stack that cannot be used.
         error_code: as the CPU would push it.
+        address: for CR2, with vector 14.
     """
 
-    def __init__(self, vector: int, error_code: int) -> None:
+    def __init__(self, vector: int, error_code: int, address: int | None = None) -> None:
         super().__init__(f"vector {vector} while delivering, error code {error_code:#x}")
         self.vector = vector
         self.error_code = error_code
+        self.address = address
+
+
+def escalate(first: int, second: int) -> int | None:
+    """The vector to deliver when exception ``second`` arises while ``first`` is being delivered; None if none can be.
+
+    Intel SDM volume 3, table 6-5: conditions for generating a double fault.
+    """
+    if first == _DOUBLE_FAULT:
+        return None
+    if first in _CONTRIBUTORY and second in _CONTRIBUTORY:
+        return _DOUBLE_FAULT
+    if first == _PAGE_FAULT and (second in _CONTRIBUTORY or second == _PAGE_FAULT):
+        return _DOUBLE_FAULT
+    return second
 
 
 class Delivery(NamedTuple):
@@ -92,9 +116,9 @@ def deliver(
         rip, cs, rflags, rsp, ss: of the interrupted code; ``rip`` is what is saved.
 
     Raises:
-        DeliveryFault: the gate is missing or malformed, or the stack is not mapped.
+        DeliveryFault: the gate is missing or malformed, or the stack cannot be used.
     """
-    gate_code = vector << 3 | 2
+    gate_code = vector << 3 | 2 | (not software)
     if vector * 16 + 15 > idt_limit:
         raise DeliveryFault(13, gate_code)
     try:
@@ -123,8 +147,10 @@ def deliver(
             frame = _FRAME_WITH_CODE.pack(error_code, rip, cs, rflags, rsp, ss)
         stack -= len(frame)
         ram.write_virtual(root, stack, frame)
-    except MemoryFault:
-        raise DeliveryFault(12, 0) from None
+    except MemoryFault as fault:
+        if not is_canonical(fault.address):
+            raise DeliveryFault(12, not software) from None
+        raise DeliveryFault(14, _WRITE, fault.address) from None
     flags = rflags & ~(_TF | _NT | _RF)
     if kind == _INTERRUPT_GATE:
         flags &= ~_IF

@@ -13,8 +13,16 @@ from unicorn import x86_const as x86
 from kprobesim.errors import BusError, TripleFault
 from kprobesim.machine import loader
 from kprobesim.machine.engine import Context, Engine
+from kprobesim.machine.memory import MemoryFault, is_canonical
 from kprobesim.machine.registers import GENERAL, SYSTEM, RegisterSet
-from kprobesim.machine.traps import ERROR_CODE_VECTORS, DeliveryFault, deliver, vector_name
+from kprobesim.machine.traps import (
+    ERROR_CODE_VECTORS,
+    RECORDED_VECTORS,
+    DeliveryFault,
+    deliver,
+    escalate,
+    vector_name,
+)
 
 if TYPE_CHECKING:
     from kprobesim.machine.devices import Hypercall
@@ -23,14 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["VCpu", "VCpuState"]
 
 _IF: Final = 1 << 9
-_CONTRIBUTORY: Final = ERROR_CODE_VECTORS | {0}
-_DOUBLE_FAULT: Final = 8
 _BREAKPOINT_AND_OVERFLOW: Final = (3, 4)
-# After an EmulatorError-free run the engine is where the architecture says; these are all a trap needs to see.
-_TRAP_SET: Final = (*GENERAL, "cs", "ss", "cr2", "cr3", "fs_base", "gs_base", "kernel_gs_base", "idtr", "tr")
+_DOUBLE_FAULT, _GENERAL_PROTECTION, _PAGE_FAULT = 8, 13, 14
+_FETCH: Final = 16  # in the error code of a page fault
+_HLT: Final = b"\xf4"
+# All that a trap needs to see.
+_TRAP_SET: Final = (*GENERAL, "cs", "ss", "cr2", "cr3", "idtr", "tr")
 _RIP, _RFLAGS, _RSP = (GENERAL.index(name) for name in ("rip", "rflags", "rsp"))
 _RCX, _R11 = GENERAL.index("rcx"), GENERAL.index("r11")
-_CS, _SS, _CR2, _CR3, _FS, _GS = range(len(GENERAL), len(GENERAL) + 6)
+_CS, _SS, _CR2, _CR3 = range(len(GENERAL), len(GENERAL) + 4)
 _GENERAL_COUNT: Final = len(GENERAL)
 
 
@@ -42,8 +51,6 @@ class VCpuState(NamedTuple):
     halted: bool
     pending: tuple[int, ...]
     timer: int | None
-    kernel_context: Context | None
-    left_kernel: bool
 
 
 class VCpu:
@@ -70,8 +77,6 @@ class VCpu:
         self._deferred: tuple[Hypercall, tuple[int, int, int]] | None = None
         self._machine = machine
         self._ram = machine.ram
-        self._kernel_context: Context | None = None
-        self._left_kernel = False
         self.engine = Engine(machine.ram, self, counting_hook=counting_hook)
         handle = self.engine.handle
         self._trap = RegisterSet(handle, _TRAP_SET)
@@ -114,8 +119,12 @@ class VCpu:
 
     def interrupt(self, vector: int) -> None:
         """Take an exception or software interrupt; called by the engine."""
-        error_code = self.engine.take_error_code() if vector in _CONTRIBUTORY else 0
-        software = vector in _BREAKPOINT_AND_OVERFLOW or vector >= 32
+        error_code, software = None, vector in _BREAKPOINT_AND_OVERFLOW or vector >= 32
+        if vector in RECORDED_VECTORS:
+            error_code = self.engine.take_error_code()
+            software = error_code is None
+            if error_code is not None and self._at_fetch(vector, error_code) and not self.engine.count_fetch():
+                return
         self._take(vector, error_code if vector in ERROR_CODE_VECTORS else None, software)
 
     def syscall(self) -> None:
@@ -125,9 +134,6 @@ class VCpu:
 
     def port_out(self, port: int, size: int, value: int) -> None:
         """Hand a port write to the devices; called by the engine."""
-        if not self._left_kernel:
-            # Until the first entry to ring 3 each port write refreshes what ring 0 looks like.
-            self._remember_kernel()
         self._machine.devices.port_out(self, port, size, value)
 
     def port_in(self, port: int, size: int) -> int:
@@ -181,6 +187,20 @@ class VCpu:
         self._general.read()
         return bool(self._general.words[_RFLAGS] & _IF)
 
+    def ready_for_interrupt(self) -> bool:
+        """IF is set, and the next instruction is not the ``hlt`` of ``sti; hlt``.
+
+        After ``sti`` the CPU takes no interrupt for one instruction more, so that none comes between the two. A pending
+        interrupt wakes the ``hlt`` at once.
+        """
+        if not self.interrupts_enabled():
+            return False
+        try:
+            rip, root = self._general.words[_RIP], self.engine.read_register(x86.UC_X86_REG_CR3)
+            return self._ram.read_virtual(root, rip, 1) != _HLT
+        except MemoryFault:
+            return True
+
     @property
     def runnable(self) -> bool:
         """It has something to do: it runs, or waits with an interrupt that it can take."""
@@ -206,23 +226,37 @@ class VCpu:
             rip=rip,
         )
         if words[_CS] & 3:
-            self._rise()
+            selector = self._syscall.msr("star") >> 32
+            self.engine.rise(selector, selector + 8)
         words[_RCX], words[_R11] = rip, rflags
         words[_RIP] = self._syscall.msr("lstar")
         words[_RFLAGS] = rflags & ~self._syscall.msr("fmask") & ~(1 << 16) | 2
         trap.write(_GENERAL_COUNT)
 
+    def _at_fetch(self, vector: int, error_code: int) -> bool:
+        """An exception came from fetching an instruction, not from running it."""
+        if vector == _PAGE_FAULT:
+            return bool(error_code & _FETCH)
+        self._general.read()
+        return vector == _GENERAL_PROTECTION and not is_canonical(self._general.words[_RIP])
+
     def _take(self, vector: int, error_code: int | None, software: bool) -> None:
+        """Deliver an exception or interrupt; a fault on the way is delivered instead, or the two as a double fault."""
         trap, words = self._trap, self._trap.words
         trap.read()
-        cs, rip = words[_CS], words[_RIP]
-        fields: dict[str, Any] = {"vector": vector, "name": vector_name(vector), "rip": rip, "user": cs & 3 == 3}
-        if error_code is not None:
-            fields["error_code"] = error_code
-        if vector == 14:
-            fields["cr2"] = words[_CR2]
-        self._machine.emit("trap", **fields)
-        for attempt in (vector, _DOUBLE_FAULT):
+        cs, rip, first = words[_CS], words[_RIP], vector
+        while True:
+            fields: dict[str, Any] = {
+                "vector": vector,
+                "name": vector_name(vector),
+                "rip": rip,
+                "user": int(cs & 3 == 3),
+            }
+            if error_code is not None:
+                fields["error_code"] = error_code
+            if vector == _PAGE_FAULT:
+                fields["cr2"] = words[_CR2]
+            self._machine.emit("trap", **fields)
             try:
                 taken = deliver(
                     self._ram,
@@ -230,9 +264,9 @@ class VCpu:
                     idt_base=trap.base("idtr"),
                     idt_limit=trap.limit("idtr"),
                     tss_base=trap.base("tr"),
-                    vector=attempt,
-                    error_code=error_code if attempt == vector else 0,
-                    software=software and attempt == vector,
+                    vector=vector,
+                    error_code=error_code,
+                    software=software,
                     rip=rip,
                     cs=cs,
                     rflags=words[_RFLAGS],
@@ -241,39 +275,44 @@ class VCpu:
                 )
                 break
             except DeliveryFault as fault:
-                cause = fault
-        else:
-            raise TripleFault(
-                f"Triple fault on vCPU {self.number}: {vector_name(vector)} at {rip:#x} could not be delivered "
-                f"({cause}), nor could the double fault.",
-                report=self._machine.report(self),
-                hint="Look at IDTR, the gate and the stack in the report.",
-            )
+                if software:
+                    # It is the instruction that faults, whatever its number: it is not past, and nothing came before.
+                    rip -= self._interrupt_size(rip)
+                    vector = fault.vector
+                else:
+                    vector = self._escalate(first, vector, fault)
+                software, error_code = False, 0 if vector == _DOUBLE_FAULT else fault.error_code
+                if fault.address is not None:
+                    words[_CR2] = fault.address
+                    self.engine.write_register(x86.UC_X86_REG_CR2, fault.address)
         if cs & 3:
-            self._rise()
+            self.engine.rise(taken.cs, 0)
         words[_RIP], words[_RSP], words[_RFLAGS] = taken.handler, taken.rsp, taken.rflags
         trap.write(_GENERAL_COUNT)
         self._machine.emit("gate", vector=vector, handler=taken.handler, rsp=taken.rsp, frame=taken.frame)
 
-    def _rise(self) -> None:
-        """From ring 3 to ring 0, which only a context saved in ring 0 can do; then put back what is newer than it."""
-        self._left_kernel = True
-        words = self._trap.words
-        root, fs, gs, kernel_gs = words[_CR3], words[_FS], words[_GS], self._trap.msr("kernel_gs_base")
-        self.engine.restore_context(self._kernel_context)
-        write = self.engine.write_register
-        if self.engine.read_register(x86.UC_X86_REG_CR3) != root:
-            write(x86.UC_X86_REG_CR3, root)
-        write(x86.UC_X86_REG_FS_BASE, fs)
-        write(x86.UC_X86_REG_GS_BASE, gs)
-        write(x86.UC_X86_REG_MSR, (0xC000_0102, kernel_gs))
-        write(x86.UC_X86_REG_CR2, words[_CR2])
+    def _escalate(self, first: int, vector: int, fault: DeliveryFault) -> int:
+        """What is delivered instead of ``vector``.
 
-    def _remember_kernel(self) -> None:
-        if self._kernel_context is None:
-            self._kernel_context = self.engine.save_context()
-        else:
-            self.engine.update_context(self._kernel_context)
+        Raises:
+            TripleFault: nothing can be.
+        """
+        second = escalate(vector, fault.vector)
+        if second is None:
+            raise TripleFault(
+                f"Triple fault on vCPU {self.number}: {vector_name(first)} at {self._trap.words[_RIP]:#x} could not be "
+                f"delivered, nor could the double fault ({fault}).",
+                report=self._machine.report(self),
+                hint="Look at IDTR, the gate and the stack in the report.",
+            )
+        return second
+
+    def _interrupt_size(self, rip: int) -> int:
+        """Length of the ``int3`` or ``int n`` that ends at ``rip``."""
+        try:
+            return 1 if self._ram.read_virtual(self._trap.words[_CR3], rip - 1, 1) == b"\xcc" else 2
+        except MemoryFault:
+            return 2
 
     # Seeing and keeping
 
@@ -310,8 +349,6 @@ class VCpu:
             self.halted,
             tuple(self.pending),
             self.timer,
-            self._kernel_context,
-            self._left_kernel,
         )
 
     def restore(self, state: VCpuState) -> None:
@@ -321,5 +358,4 @@ class VCpu:
         self.engine.flush_code()
         self.online, self.halted, self.timer = state.online, state.halted, state.timer
         self.pending = list(state.pending)
-        self._kernel_context, self._left_kernel = state.kernel_context, state.left_kernel
         self.syscall_pending, self._deferred = False, None

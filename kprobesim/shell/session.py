@@ -5,16 +5,18 @@ The commands are run by the toy kernel's own ``sh``, in ring 3.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from kprobesim.errors import KprobesimError
+from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.lab import Lab, Stop
 
 __all__ = ["ShellSession"]
 
 _SLICE: Final = 2_000_000
 _LIMIT: Final = 3_000_000_000
+_MAX_LINE: Final = 4095
 _INTERRUPT: Final = "\x03"
 
 
@@ -30,6 +32,7 @@ class ShellSession:
         self._lab = lab
         self._interrupted = interrupted
         self._shown = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         for _ in self._run():
             pass
         lab.type("sh")
@@ -48,20 +51,28 @@ class ShellSession:
             line: without the newline.
 
         Raises:
+            BadInput: the line is longer than a terminal takes.
             KprobesimError: the command was still running after some minutes of virtual time.
             GuestError: the kernel cannot go on.
         """
+        if len(line.encode(errors="replace")) > _MAX_LINE:
+            raise BadInput(f"A command line has at most {_MAX_LINE:,} bytes.")
         self._lab.type(line)
         yield from self._run()
+
+    def _fresh(self) -> str:
+        """What the console has printed since this was last asked; a character cut in two waits for its other half."""
+        output = self._lab.machine.devices.output
+        text = self._decoder.decode(output[self._shown :])
+        self._shown = len(output)
+        return text
 
     def _run(self) -> Iterator[str]:
         begin = self._lab.moment.insn
         while True:
             stop = self._lab.run(instructions=_SLICE)
-            console = self._lab.console
-            if len(console) > self._shown:
-                yield console[self._shown :]
-                self._shown = len(console)
+            if text := self._fresh():
+                yield text
             if stop is not Stop.LIMIT:
                 return
             if self._interrupted():

@@ -109,12 +109,18 @@ class BpfPrograms:
 
         Raises:
             LoadError: what bpf(2) would say.
-            BadInput: there is a program of this name.
+            BadInput: there is a program of this name, or a map of a name that the program wants in another shape.
         """
         if name in self.programs:
             raise BadInput(f"There is a program named {name} already.")
         arena = self._get_arena()
         for spec in source.maps:
+            there = self.maps.get(spec.name)
+            if there is not None and there.spec != spec:
+                raise BadInput(
+                    f"There is a map named {spec.name} already, of another type or size.",
+                    hint="Programs share a map by declaring it alike; give this one another name.",
+                )
             if spec.name not in self.maps:
                 made = create_map(spec, self._memory, arena, len(self.maps) + 1)
                 self.maps[spec.name] = made
@@ -133,17 +139,18 @@ class BpfPrograms:
             BadInput: no such program.
             LinuxError: the probe was refused.
         """
-        bound = self._bound.get(attachment.program)
-        if bound is None:
+        if attachment.program not in self.programs:
             raise BadInput(f"There is no program named {attachment.program}.")
+
+        # The handlers outlive a journey to before the load, which makes the program anew: they know it by its name.
 
         def on_hit(probe: Kprobe, regs: PtRegs) -> int:
             on_entry = probe.flags & KprobeFlag.ON_FUNC_ENTRY
-            self._run(bound, regs, (probe.addr or 0) if on_entry else 0, attachment.cookie)
+            self._run(attachment, regs, (probe.addr or 0) if on_entry else 0)
             return 0
 
         def on_return(node: RethookNode, regs: PtRegs) -> None:
-            self._run(bound, regs, node.owner.kp.addr or 0, attachment.cookie)
+            self._run(attachment, regs, node.owner.kp.addr or 0)
 
         if attachment.kretprobe is None:
             attachment.kprobe.pre_handler = on_hit
@@ -177,13 +184,14 @@ class BpfPrograms:
 
     # On a hit
 
-    def _run(self, bound: BoundProgram, regs: PtRegs, func_ip: int, cookie: int) -> None:
-        machine, cpu, name = self._machine, regs.cpu, bound.program.name
+    def _run(self, attachment: Attachment, regs: PtRegs, func_ip: int) -> None:
+        machine, cpu, name = self._machine, regs.cpu, attachment.program
+        bound = self._bound[name]
         if cpu in self._active:
             machine.emit("bpf.skip", prog=name)
             return
         fp = self._stacks[cpu]
-        self._env.cpu, self._env.ip, self._env.cookie = cpu, func_ip, cookie
+        self._env.cpu, self._env.ip, self._env.cookie = cpu, func_ip, attachment.cookie
         self._active.add(cpu)
         self._looked_up.clear()
         self.running = RunningProgram(bound.program, regs.address, fp, None)

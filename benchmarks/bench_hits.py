@@ -1,0 +1,83 @@
+"""How many breakpoint hits a second: trap, handler, step in the slot, second trap.
+
+``--profile`` prints where the time goes.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import sys
+import time
+from typing import Any
+
+from common import Toyix, report
+
+from kprobesim.bpf import assemble
+from kprobesim.kprobes import Kprobe, Kretprobe
+from kprobesim.tracing import Attachment, BpfPrograms
+
+CALLS = 10_000
+COMMAND = f"dd if=/dev/zero of=/dev/null bs=1 count={CALLS} status=none"
+LIMIT = 500_000_000
+
+
+def run(prepare: Any = None, profile: bool = False) -> tuple[float, int]:
+    """Seconds and hits of one run of the command."""
+    toyix = Toyix(COMMAND)
+    if prepare is not None:
+        prepare(toyix)
+    profiler = cProfile.Profile()
+    start = time.perf_counter()
+    if profile:
+        profiler.runcall(toyix.timeline.run, LIMIT)
+    else:
+        toyix.timeline.run(LIMIT)
+    seconds = time.perf_counter() - start
+    if profile:
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
+    return seconds, sum(event.kind == "kprobe.hit" for event in toyix.machine.log)
+
+
+def handler(toyix: Toyix) -> None:
+    """A handler that does nothing."""
+    probe = Kprobe(symbol_name="vfs_read", pre_handler=lambda _, __: 0)
+    toyix.timeline.input("register", lambda: toyix.manager.kprobes.register_kprobe(probe))
+
+
+def bpf(toyix: Toyix) -> None:
+    """A program of two instructions."""
+    programs = BpfPrograms(toyix.manager, 1)
+    source = assemble(".type kprobe\n.license GPL\nr0 = 0\nexit\n")
+
+    def attach() -> None:
+        programs.load(source, "nothing")
+        programs.attach(Attachment("nothing", Kprobe(symbol_name="vfs_read")))
+
+    toyix.timeline.input("attach", attach)
+
+
+def both_ends(toyix: Toyix) -> None:
+    """A return probe: one breakpoint and the trampoline."""
+    probe = Kretprobe(Kprobe(symbol_name="vfs_read"), handler=lambda _, __: None)
+    toyix.timeline.input("register", lambda: toyix.manager.rethooks.register_kretprobe(probe))
+
+
+def main() -> None:
+    """Run with each kind of probe, report."""
+    if "--profile" in sys.argv:
+        run(handler, profile=True)
+        run(bpf, profile=True)
+        return
+    plain = min(run()[0] for _ in range(3))
+    figures: dict[str, Any] = {"unprobed_seconds": round(plain, 4)}
+    for name, prepare in (("handler", handler), ("bpf", bpf), ("return", both_ends)):
+        seconds, hits = min(run(prepare) for _ in range(3))
+        figures[f"{name}_hits"] = hits
+        figures[f"{name}_hits_per_second"] = round(hits / seconds)
+        figures[f"{name}_microseconds_per_hit"] = round((seconds - plain) / hits * 1e6, 1)
+    report("hits", figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Every action there is, once: bindings, key line, help screen and command palette are all made from these tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from textual.binding import Binding
+
+from kprobesim.i18n import Language
+from kprobesim.lab import Grain
+from kprobesim.tui.motions import Motion, step, to_end, to_start
+from kprobesim.tui.wording import say
+
+__all__ = [
+    "APP_ACTIONS",
+    "LAB_ACTIONS",
+    "PANELS",
+    "Action",
+    "Bench",
+    "Entry",
+    "Stage",
+    "bindings",
+    "entries",
+    "key_text",
+]
+
+PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events")
+"""The panels in the order of Tab and of the number keys."""
+
+
+class Stage(Protocol):
+    """What the actions of the whole app need."""
+
+    def show_help(self) -> None:
+        """Explain what is selected, and list the keys."""
+        ...
+
+    def switch_language(self) -> None:
+        """The next language."""
+        ...
+
+    def switch_theme(self) -> None:
+        """Dark or light."""
+        ...
+
+    def open_palette(self) -> None:
+        """Search all actions."""
+        ...
+
+    def stop_or_quit(self) -> None:
+        """Stop a motion, or leave."""
+        ...
+
+    def leave_app(self) -> None:
+        """Leave."""
+        ...
+
+
+class Bench(Protocol):
+    """What the actions of the lab screen need."""
+
+    @property
+    def grain(self) -> Grain:
+        """How far one step goes."""
+        ...
+
+    def move(self, motion: Motion) -> None:
+        """Make a motion."""
+        ...
+
+    def change_grain(self, by: int) -> None:
+        """Finer (1) or coarser (-1) steps."""
+        ...
+
+    def ask_place(self) -> None:
+        """Ask where to go."""
+        ...
+
+    def cycle_panel(self, by: int) -> None:
+        """The next panel (1) or the one before (-1)."""
+        ...
+
+    def select_panel(self, name: str) -> None:
+        """A panel by name."""
+        ...
+
+    def scroll_panel(self, by: int) -> None:
+        """Look further down (1) or up (-1)."""
+        ...
+
+    def toggle_text(self) -> None:
+        """Show or hide the text."""
+        ...
+
+    def toggle_maximised(self) -> None:
+        """One large panel, or all."""
+        ...
+
+    def stop(self) -> None:
+        """Stop a motion."""
+        ...
+
+    def leave(self) -> None:
+        """Back to the list."""
+        ...
+
+
+T = TypeVar("T")
+
+
+class Entry(NamedTuple):
+    """An action as lists show it: its id, its group, all its keys as text."""
+
+    id: str
+    group: str
+    keys: str
+
+    def title(self, language: Language) -> str:
+        """A few words."""
+        return say(language, f"action.{self.id}.title")
+
+    def help(self, language: Language) -> str:
+        """A sentence."""
+        return say(language, f"action.{self.id}.help")
+
+
+@dataclass(frozen=True, slots=True)
+class Action(Generic[T]):
+    """One thing that can be asked for.
+
+    Attributes:
+        id: its texts are ``action.<id>.title`` and ``action.<id>.help``.
+        keys: the first is the one that is shown; letters only as aliases, as an input method swallows them.
+        group: where the help screen lists it.
+        run: does it.
+        priority: the key works whatever has the focus.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    group: str
+    run: Callable[[T], None]
+    priority: bool = False
+
+    @property
+    def entry(self) -> Entry:
+        """What lists show of it."""
+        return Entry(self.id, self.group, "  ".join(key_text(key) for key in self.keys))
+
+
+LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
+    Action("step_forward", ("right", "l"), "move", lambda bench: bench.move(step(bench.grain))),
+    Action("step_back", ("left", "shift+right", "h"), "move", lambda bench: bench.move(step(bench.grain, back=True))),
+    Action("finer", ("down", "j"), "move", lambda bench: bench.change_grain(1)),
+    Action("coarser", ("up", "k"), "move", lambda bench: bench.change_grain(-1)),
+    Action("next_hit", ("space", "n"), "move", lambda bench: bench.move(step(Grain.HIT))),
+    Action(
+        "previous_hit",
+        ("backspace", "shift+space", "N"),
+        "move",
+        lambda bench: bench.move(step(Grain.HIT, back=True)),
+    ),
+    Action("start", ("home",), "move", lambda bench: bench.move(to_start)),
+    Action("end", ("end",), "move", lambda bench: bench.move(to_end)),
+    Action("go_to", ("enter", "g"), "move", lambda bench: bench.ask_place()),
+    Action("stop", ("escape",), "move", lambda bench: bench.stop()),
+    Action("next_panel", ("tab",), "look", lambda bench: bench.cycle_panel(1)),
+    Action("previous_panel", ("shift+tab",), "look", lambda bench: bench.cycle_panel(-1)),
+    *(
+        Action(f"panel_{name}", (str(number),), "look", lambda bench, name=name: bench.select_panel(name))  # type: ignore[misc]
+        for number, name in enumerate(PANELS, 1)
+    ),
+    Action("maximise", ("f5", "z"), "look", lambda bench: bench.toggle_maximised()),
+    Action("scroll_up", ("pageup",), "look", lambda bench: bench.scroll_panel(-1)),
+    Action("scroll_down", ("pagedown",), "look", lambda bench: bench.scroll_panel(1)),
+    Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
+    Action("leave", ("f10",), "app", lambda bench: bench.leave()),
+)
+
+APP_ACTIONS: Final[tuple[Action[Stage], ...]] = (
+    Action("help", ("f1", "question_mark"), "app", lambda stage: stage.show_help()),
+    Action("language", ("f3",), "app", lambda stage: stage.switch_language(), priority=True),
+    Action("theme", ("f4",), "app", lambda stage: stage.switch_theme(), priority=True),
+    Action("palette", ("ctrl+p",), "app", lambda stage: stage.open_palette(), priority=True),
+    Action("stop_or_quit", ("ctrl+c",), "app", lambda stage: stage.stop_or_quit(), priority=True),
+    Action("quit", ("ctrl+q", "q"), "app", lambda stage: stage.leave_app()),
+)
+
+
+def bindings(actions: tuple[Action[T], ...]) -> list[Binding]:
+    """Key bindings that call ``action_perform`` with the action's id."""
+    return [
+        Binding(key, f"perform('{action.id}')", action.id, show=False, priority=action.priority)
+        for action in actions
+        for key in action.keys
+    ]
+
+
+_KEY_NAMES: Final = {
+    "right": "→", "left": "←", "up": "↑", "down": "↓", "space": "Space", "backspace": "Backspace", "home": "Home",
+    "end": "End", "enter": "Enter", "escape": "Esc", "tab": "Tab", "pageup": "PgUp", "pagedown": "PgDn",
+    "question_mark": "?", "shift": "Shift", "ctrl": "Ctrl",
+}  # fmt: skip
+
+
+def key_text(key: str) -> str:
+    """A key as it is written on keyboards."""
+    *modifiers, last = key.split("+")
+    name = _KEY_NAMES.get(last, last.upper() if modifiers or _is_function_key(last) else last)
+    return "+".join([*(_KEY_NAMES.get(word, word.title()) for word in modifiers), name])
+
+
+def _is_function_key(key: str) -> bool:
+    """F1 to F24."""
+    return key[:1] == "f" and key[1:].isdigit()
+
+
+def entries(*, in_lab: bool) -> list[Entry]:
+    """All actions that there are on a screen.
+
+    Args:
+        in_lab: on the lab screen.
+    """
+    lab = [action.entry for action in LAB_ACTIONS] if in_lab else []
+    return [*lab, *(action.entry for action in APP_ACTIONS)]

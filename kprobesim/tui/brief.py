@@ -1,0 +1,61 @@
+"""An event in a few words, for lists: which place, which map, which value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kprobesim.lab import Event, Lab
+from kprobesim.tui.values import number_text
+
+__all__ = ["brief"]
+
+
+def brief(lab: Lab, event: Event) -> str:
+    """What an event is about, without its kind.
+
+    Args:
+        lab: for the names of addresses and tasks.
+        event: any event of its stream.
+    """
+    fields = event.fields
+    match event.kind:
+        case "input" | "console" | "trace.printk":
+            return str(fields["text"]).strip()
+        case "trap":
+            return f"{fields['name']} at {lab.symbolize(fields['rip'])}"
+        case "gate":
+            return f"{fields['vector']} → {lab.symbolize(fields['handler'])}"
+        case "syscall":
+            return f"{fields['nr']} from {fields['rip']:#x}"
+        case "text.poke":
+            return f"{fields['symbol']} {fields['old'].hex(' ')} → {fields['new'].hex(' ')}"
+        case "map.update":
+            old = f"{number_text(fields['old'])} → " if fields["old"] else ""
+            return f"{fields['map']}[{number_text(fields['key'])}] {old}{number_text(fields['new'])}"
+        case "map.delete":
+            return f"{fields['map']}[{number_text(fields['key'])}]"
+        case "bpf.helper":
+            return f"{fields['name'].removeprefix('bpf_')} = {_short(lab, fields['ret'])}"
+        case "bpf.exit":
+            return f"{fields['prog']} r0 = {_short(lab, fields['r0'])}"
+        case "bpf.enter":
+            return str(fields["prog"])
+        case "bpf.fault" | "panic":
+            return str(fields["message"])
+        case "kprobe.singlestep":
+            return f"ip → {lab.symbolize(fields['slot'])}"
+        case "kprobe.resume" | "kprobe.emulate":
+            return f"ip → {lab.symbolize(fields['ip'])}"
+    return " ".join(_words(lab, fields))
+
+
+def _words(lab: Lab, fields: dict[str, Any]) -> list[str]:
+    if "symbol" in fields and "offset" in fields:
+        return [f"{fields['symbol']}+{fields['offset']:#x}"]
+    return [value if isinstance(value, str) else _short(lab, value) for value in fields.values() if value != b""][:3]
+
+
+def _short(lab: Lab, value: object) -> str:
+    if isinstance(value, int):
+        return lab.symbolize(value) if value > 0xFFFF_FFFF else f"{value:,}"
+    return number_text(value) if isinstance(value, bytes) else str(value)

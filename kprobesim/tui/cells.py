@@ -1,0 +1,72 @@
+"""Text of an exact width in terminal cells: a Chinese character takes two of them."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+__all__ = ["Part", "fit", "fit_right", "row", "wrap"]
+
+# A line may break after a wide character, but not before one of these.
+_CLOSING = "，。、；：？！）》】”’…%"
+_OPENING = "（《【“‘"
+
+Part = str | tuple[str, str] | Content
+
+
+def fit(text: str, width: int) -> str:
+    """Text padded on the right or cut with an ellipsis, ``width`` cells wide."""
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, max(width - 1, 0)) + "…" if width > 0 else ""
+
+
+def fit_right(text: str, width: int) -> str:
+    """The same, padded on the left."""
+    return " " * max(width - cell_len(text), 0) + text if cell_len(text) <= width else fit(text, width)
+
+
+def row(width: int, *parts: Part, style: str = "") -> Content:
+    """One line of a panel, exactly ``width`` cells wide.
+
+    Args:
+        width: in cells.
+        parts: strings and (string, style) pairs.
+        style: of the whole line, below those of its parts.
+    """
+    line = Content.assemble(*parts).truncate(width, ellipsis=True, pad=True)
+    return line.stylize_before(style) if style else line
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` cells, broken at spaces and between Chinese characters.
+
+    Args:
+        text: one paragraph.
+        width: in cells.
+    """
+    lines: list[str] = []
+    line = ""
+    for word in _words(text):
+        if cell_len(line) + cell_len(word.rstrip()) > width and line:
+            lines.append(line.rstrip())
+            line = ""
+        while cell_len(word.rstrip()) > width:
+            head = set_cell_size(word, width).rstrip()
+            lines.append(head)
+            word = word[len(head) :]
+        line += word if line else word.lstrip()
+    return [*lines, line.rstrip()] if line.strip() or not lines else lines
+
+
+def _words(text: str) -> list[str]:
+    """Pieces of text that may stand on different lines."""
+    words = [""]
+    for before, here in zip(" " + text, text, strict=False):
+        wide = cell_len(here) > 1 or cell_len(before) > 1
+        may_break = (before == " " and here != " ") or (wide and here != " ")
+        if may_break and here not in _CLOSING and before not in _OPENING:
+            words.append(here)
+        else:
+            words[-1] += here
+    return [word for word in words if word]

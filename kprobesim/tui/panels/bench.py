@@ -1,0 +1,103 @@
+"""The arrangement of the panels: all of them side by side, or one at a time where there is no room."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+
+from kprobesim.tui.panels.bpf import BpfPanel
+from kprobesim.tui.panels.code import CodePanel
+from kprobesim.tui.panels.events import EventsPanel
+from kprobesim.tui.panels.kprobe import KprobePanel
+from kprobesim.tui.panels.maps import MapsPanel
+from kprobesim.tui.panels.panel import Panel, View
+from kprobesim.tui.panels.registers import RegistersPanel
+from kprobesim.tui.panels.stack import StackPanel
+
+__all__ = ["PanelBench"]
+
+_ROOMY = 160
+_HIGH = 46
+_LOW = 30
+
+
+class PanelBench(Horizontal):
+    """Three columns of panels; with the class ``-single`` only the selected panel and, where they fit, two neighbours.
+
+    The events have a second home there, as in the wide layout they stand beside the narration.
+    """
+
+    DEFAULT_CSS = """
+    PanelBench { height: 1fr; }
+    PanelBench Vertical { height: 1fr; }
+    PanelBench #left { width: 1fr; }
+    PanelBench #middle { width: 34; }
+    PanelBench #right { width: 36; }
+    PanelBench #alone, PanelBench #neighbour { display: none; }
+    #code { height: 1fr; }
+    #bpf { height: 13; }
+    #registers { height: 21; }
+    #maps { height: 1fr; }
+    #kprobe { height: 11; }
+    #stack { height: 1fr; }
+    PanelBench.-roomy #middle { width: 46; }
+    PanelBench.-roomy #right { width: 54; }
+    PanelBench.-high #bpf { height: 1fr; max-height: 26; }
+    PanelBench.-high #kprobe { height: 13; }
+
+    PanelBench.-single Vertical { display: none; }
+    PanelBench.-single Panel { display: none; }
+    PanelBench.-single Panel.-near { display: block; }
+    PanelBench.-single Panel.-near.-twice { display: none; }
+    PanelBench.-single Vertical.-selected { display: block; width: 1fr !important; }
+    PanelBench.-single Panel.-selected { display: block; height: 1fr !important; max-height: 100% !important; }
+    PanelBench.-single.-paired #neighbour { display: block; width: 34; }
+    #neighbour KprobePanel { height: 11; }
+    #neighbour RegistersPanel { height: 1fr; }
+    PanelBench.-low #neighbour KprobePanel { height: 1fr; }
+    PanelBench.-low #neighbour RegistersPanel { display: none; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """Columns left, middle and right; then what only the single layout shows."""
+        with Vertical(id="left"):
+            yield CodePanel(id="code")
+            yield BpfPanel(id="bpf")
+        with Vertical(id="middle"):
+            yield RegistersPanel(id="registers")
+            yield MapsPanel(id="maps")
+        with Vertical(id="right"):
+            yield KprobePanel(id="kprobe")
+            yield StackPanel(id="stack")
+        with Vertical(id="alone"):
+            yield EventsPanel(id="events")
+        with Vertical(id="neighbour"):
+            yield KprobePanel(classes="-near")
+            yield RegistersPanel(classes="-near")
+
+    def show(self, view: View) -> None:
+        """Draw another moment in all panels."""
+        for panel in self.query(Panel):
+            panel.show(view)
+
+    def lay_out(self, width: int, height: int, selected: str, *, single: bool, paired: bool) -> None:
+        """Show all panels, or one.
+
+        Args:
+            width, height: what the screen leaves for the lab, in cells.
+            selected: name of the panel that is shown where only one is.
+            single: whether only one is.
+            paired: whether the kprobe state and the registers stand beside it.
+        """
+        self.set_class(width >= _ROOMY, "-roomy")
+        self.set_class(height >= _HIGH, "-high")
+        self.set_class(height < _LOW, "-low")
+        self.set_class(single, "-single")
+        # Under a low kprobe panel there is no room for a second neighbour.
+        alone = selected == "kprobe" and height < _LOW
+        self.set_class(single and paired and not alone, "-paired")
+        for panel in self.query(Panel):
+            panel.set_class(panel.id == selected, "-selected")
+            panel.set_class(panel.has_class("-near") and selected == panel.NAME, "-twice")
+        for column in self.query(Vertical):
+            column.set_class(bool(column.query(f"#{selected}")), "-selected")

@@ -1,0 +1,95 @@
+"""The bottom line: the keys that matter, clickable; while a motion runs, that it does and how to stop it."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from kprobesim.i18n import Language
+from kprobesim.lab import Grain
+from kprobesim.tui import styles
+from kprobesim.tui.cells import fit
+from kprobesim.tui.wording import say
+
+__all__ = ["KeyLine"]
+
+_ENTRIES = (
+    ("← →", "step_forward", "step"),
+    ("↑ ↓", "finer", "grain"),
+    ("Space", "next_hit", "hit"),
+    ("⌫", "previous_hit", "back"),
+    ("F1", "help", "help"),
+    ("F2", "text", "text"),
+    ("F3", "language", "language"),
+    ("Tab", "next_panel", "panel"),
+    ("Enter", "go_to", "go_to"),
+    ("F5", "maximise", "maximise"),
+    ("Ctrl+P", "palette", "palette"),
+)
+"""Key, action, key of the short text; the most important first, as narrow screens drop the last ones."""
+
+_LAST = ("q", "quit", "quit")
+
+
+class KeyLine(Widget):
+    """One line."""
+
+    DEFAULT_CSS = """
+    KeyLine {
+        height: 1; background: $panel;
+        link-style: none; link-color: $foreground; link-background: $panel;
+        link-style-hover: bold; link-color-hover: $foreground; link-background-hover: $primary 40%;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grain = Grain.PHASE
+        self._language: Language = "en"
+        self._so_far: int | None = None
+        self._has_text = False
+
+    def show(self, grain: Grain, language: Language, *, has_text: bool) -> None:
+        """Show the keys.
+
+        Args:
+            grain: of one step.
+            language: of the words.
+            has_text: there is a text that can be shown and hidden.
+        """
+        self._grain, self._language, self._has_text = grain, language, has_text
+        self.refresh()
+
+    def running(self, instructions: int | None) -> None:
+        """Say that a motion runs, or (None) that it does not any more."""
+        if instructions != self._so_far:
+            self._so_far = instructions
+            self.refresh()
+
+    def _grain_text(self) -> str:
+        """The grain, always as wide as the widest, so that nothing behind it moves."""
+        names = {grain: say(self._language, f"grain.{grain.value}") for grain in Grain}
+        return fit(names[self._grain], max(cell_len(name) for name in names.values()))
+
+    def render(self) -> Content:
+        """As many entries as fit whole."""
+        width = self.size.width
+        if self._so_far is not None:
+            text = say(self._language, "keys.running", instructions=f"{self._so_far:,}")
+            return Content.styled(f" ▶▶ {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
+        last = self._entry(*_LAST)
+        line = Content("")
+        for key, action, word in _ENTRIES:
+            if action == "text" and not self._has_text:
+                continue
+            entry = self._entry(key, action, word)
+            if line.cell_length + entry.cell_length + last.cell_length > width:
+                break
+            line = Content.assemble(line, entry)
+        return Content.assemble(line, last).truncate(width, pad=True)
+
+    def _entry(self, key: str, action: str, word: str) -> Content:
+        text = self._grain_text() if word == "grain" else say(self._language, f"keys.{word}")
+        click = f"@click=screen.perform('{action}')"
+        return Content.from_markup(f"[{click}] [b]$key[/b] $text [/]", key=key, text=text)

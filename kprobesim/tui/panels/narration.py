@@ -1,0 +1,93 @@
+"""The narration: what just happened and why, in sentences. The heart of the screen."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+from textual.widget import Widget
+
+from kprobesim.i18n import Language
+from kprobesim.lab import Phase
+from kprobesim.tui import styles
+from kprobesim.tui.cells import wrap
+from kprobesim.tui.motions import Outcome
+from kprobesim.tui.panels.code import plain_text
+from kprobesim.tui.snapshot import Snapshot
+from kprobesim.tui.wording import say
+
+__all__ = ["NarrationPanel", "narrate"]
+
+
+def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
+    """What happened and why at a moment; between two events, what the CPU is about to do and what led to it.
+
+    Args:
+        now: the moment.
+        language: of the sentences.
+    """
+    why = say(language, "narration.why")
+    phase = why + say(language, f"phase.{now.phase.name}") if now.phase is not Phase.RUN else ""
+    if now.program is not None and now.program.running is not None and now.moment.step:
+        running = now.program.running
+        text = next((text for slot, text in now.program.lines if slot == running.pc), "")
+        return say(language, "narration.bpf", text=text, slot=running.pc, executed=running.executed), phase
+    if now.at_event and now.event is not None:
+        told = now.narration[language]
+        return told.what, why + told.why if told.why else phase
+    what = say(language, "narration.next", text=plain_text(now.next_text, ""), place=now.place)
+    if now.next_source:
+        what += say(language, "narration.source", source=now.next_source)
+    if phase:
+        return what, phase
+    if now.event is None:
+        return what, ""
+    return what, say(language, "narration.last", what=now.narration[language].what)
+
+
+class NarrationPanel(Widget):
+    """Two sentences, and before them how the last motion ended if it did not end as usual."""
+
+    DEFAULT_CSS = """
+    NarrationPanel {
+        border: round $primary;
+        border-title-color: $foreground;
+        border-title-style: bold;
+        padding: 0 1;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: list[tuple[str, str]] = []
+
+    def tell(self, now: Snapshot | None, outcome: Outcome, language: Language) -> None:
+        """Show a moment.
+
+        Args:
+            now: the moment, or None where there is no lab yet.
+            outcome: how the motion ended.
+            language: of the sentences.
+        """
+        self.border_title = say(language, "narration.title")
+        self._told = []
+        if outcome.key:
+            self._told.append((f"■ {say(language, f'outcome.{outcome.key}', **outcome.values)}", styles.STRONG))
+        if now is not None:
+            what, why = narrate(now, language)
+            self._told += [(what, "" if outcome.key else styles.STRONG), (why, "")]
+        self.refresh()
+
+    def fail(self, sentence: str, hint: str, language: Language) -> None:
+        """Show why a motion could not be made."""
+        self.border_title = say(language, "narration.failed")
+        self._told = [(f"✗ {sentence}", styles.FAILED), (hint, "")]
+        self.refresh()
+
+    def render(self) -> Content:
+        """The sentences, wrapped; what does not fit ends in an ellipsis."""
+        width, height = self.content_size
+        lines = [(line, style) for text, style in self._told if text for line in wrap(text, max(width, 1))]
+        if len(lines) > height > 0:
+            last, style = lines[height - 1]
+            lines = [*lines[: height - 1], (f"{set_cell_size(last, min(cell_len(last), width - 2))} …", style)]
+        return Content("\n").join(Content.styled(line, style) for line, style in lines)

@@ -1,0 +1,57 @@
+"""The stack panel: the words above RSP, with the names of the trap frame and of ``struct pt_regs``."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from kprobesim.lab import StackWord
+from kprobesim.tui import styles
+from kprobesim.tui.cells import fit, row
+from kprobesim.tui.panels.panel import Panel, Rows, View
+from kprobesim.tui.wording import say
+
+__all__ = ["StackPanel"]
+
+_WIDE = 50
+
+
+class StackPanel(Panel):
+    """Top of the stack first; where a trap is being handled, its saved ``ip`` stays in sight."""
+
+    NAME = "stack"
+
+    def heading(self, view: View) -> str:
+        """Whose stack, and which."""
+        now = view.now
+        who = f"{now.comm}/{now.pid}" if now.comm else f"cpu{now.cpu}"
+        ring = "user" if now.registers["cs"] & 3 == 3 else "kernel"
+        return f"{who}, {say(view.language, f'panel.stack.{ring}')}"
+
+    def draw(self, view: View, width: int) -> Rows:
+        """One word a row."""
+        stack = view.now.stack
+        old = {word.address: word.value for word in (view.before or view.now).stack}
+        rows = [_word(word, old.get(word.address), width, first=index == 0) for index, word in enumerate(stack)]
+        anchor = next((i for i, word in enumerate(stack) if word.field == "regs->ip"), None)
+        if anchor is None:
+            anchor = next((i for i, word in enumerate(stack) if word.field == "ip"), None)
+        return Rows(rows, anchor)
+
+
+def _word(word: StackWord, old: int | None, width: int, *, first: bool) -> Content:
+    wide = width >= _WIDE
+    changed = old is not None and old != word.value
+    value = f"{word.value:016x}"
+    if word.symbol and not wide:
+        value = fit(word.symbol, 16)
+    return row(
+        width,
+        ("▸" if changed else " ", styles.CHANGED),
+        (f"{word.address:016x}" if width >= _WIDE + 16 else f"{word.address & 0xFFFF:04x}", styles.DIM),
+        " ",
+        (fit(word.field or ("rsp" if first else ""), 13 if wide else 11), styles.HEAD if word.field else styles.STRONG),
+        " ",
+        (value, styles.CHANGED if changed else ""),
+        " " if wide else "",
+        (word.symbol if wide else "", styles.DIM),
+    )

@@ -1,0 +1,1 @@
+"""The screens: start, lab, help, go to."""

@@ -1,0 +1,56 @@
+"""What all screens share: size classes, a message where the terminal is too small, the language, the actions."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.screen import Screen
+
+from kprobesim.i18n import Language
+from kprobesim.tui.actions import APP_ACTIONS, Stage
+from kprobesim.tui.panels.too_small import HEIGHT, WIDTH, TooSmall
+
+__all__ = ["SizedScreen"]
+
+
+class SizedScreen(Screen[None]):
+    """A screen that knows when it has no room, and says its words again when the language changes."""
+
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
+        (0, "-tiny-width"),
+        (WIDTH, "-narrow"),
+        (110, "-wide"),
+        (160, "-broad"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - the same
+        (0, "-tiny-height"),
+        (HEIGHT, "-low"),
+        (32, "-high"),
+        (46, "-tall"),
+    ]
+
+    @property
+    def language(self) -> Language:
+        """The app's language."""
+        from kprobesim.tui.app import KprobesimApp
+
+        assert isinstance(self.app, KprobesimApp)
+        return self.app.language
+
+    def retell(self) -> None:
+        """Say everything again: the language or the size has changed."""
+        self.query_one(TooSmall).tell(self.app.size.width, self.app.size.height, self.language)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Tell the new size."""
+        self.query_one(TooSmall).tell(event.size.width, event.size.height, self.language)
+
+    def action_perform(self, name: str) -> None:
+        """Carry out an action of the whole app.
+
+        Args:
+            name: its id.
+        """
+        for action in APP_ACTIONS:
+            if action.id == name:
+                stage: Stage = self.app  # type: ignore[assignment]
+                action.run(stage)

@@ -1,0 +1,59 @@
+"""A small dialog that asks where to go."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label
+
+from kprobesim.errors import BadInput
+from kprobesim.i18n import Language
+from kprobesim.tui.motions import read_place
+from kprobesim.tui.wording import say
+
+__all__ = ["GoToScreen"]
+
+
+class GoToScreen(ModalScreen[str | None]):
+    """Answers the text that was typed, once it can be read, or None.
+
+    Args:
+        language: of the question.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", show=False)]
+
+    DEFAULT_CSS = """
+    GoToScreen { align: center middle; }
+    GoToScreen Vertical {
+        width: 58; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1;
+    }
+    GoToScreen Input { border: none; background: $boost; height: 1; margin: 1 0; padding: 0 1; }
+    GoToScreen #complaint { color: $error; text-style: bold; width: 1fr; height: auto; min-height: 1; }
+    """
+
+    def __init__(self, language: Language) -> None:
+        super().__init__()
+        self._language = language
+
+    def compose(self) -> ComposeResult:
+        """Question, field, complaint."""
+        with Vertical() as box:
+            box.border_title = say(self._language, "goto.title")
+            yield Label(say(self._language, "goto.help"))
+            yield Input(placeholder="1234   i2500000   24.6ms")
+            yield Label("", id="complaint")
+
+    @on(Input.Submitted)
+    def _answered(self, event: Input.Submitted) -> None:
+        try:
+            read_place(event.value)
+        except BadInput:
+            self.query_one("#complaint", Label).update(f"✗ {say(self._language, 'goto.unreadable')}")
+            return
+        self.dismiss(event.value)

@@ -1,0 +1,81 @@
+"""The help screen: what the focused panel shows, and every key."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Markdown, Static
+
+from kprobesim.i18n import Language
+from kprobesim.tui import styles
+from kprobesim.tui.actions import entries
+from kprobesim.tui.cells import fit, wrap
+from kprobesim.tui.wording import say
+
+__all__ = ["HelpScreen"]
+
+_GROUPS = ("move", "look", "app")
+_WIDTH = 96
+
+
+class HelpScreen(ModalScreen[None]):
+    """Closed by Esc, F1, Enter or q.
+
+    Args:
+        panel: name of the panel to explain, or empty for the start screen.
+        language: of the help.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter,q", "dismiss", show=False)]
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; }
+    HelpScreen VerticalScroll {
+        width: 96; max-width: 96%; height: 90%; border: round $primary; background: $surface; padding: 0 1;
+    }
+    HelpScreen Markdown { padding: 0; margin: 0 0 1 0; }
+    """
+
+    def __init__(self, panel: str, language: Language) -> None:
+        super().__init__()
+        self._panel = panel
+        self._language: Language = language
+
+    def compose(self) -> ComposeResult:
+        """The panel's text, then the keys by group."""
+        language = self._language
+        with VerticalScroll() as box:
+            box.border_title = say(language, "help.title")
+            box.border_subtitle = say(language, "help.close")
+            yield Markdown(self._about())
+            yield Static(self._keys())
+
+    def _about(self) -> str:
+        language = self._language
+        if not self._panel:
+            return say(language, "help.start")
+        title = say(language, f"panel.{self._panel}.title")
+        return f"## {title}\n\n{say(language, f'panel.{self._panel}.help')}\n\n{say(language, 'help.marks')}"
+
+    def _keys(self) -> Content:
+        listed = entries(in_lab=bool(self._panel))
+        column = max(cell_len(entry.keys) for entry in listed) + 2
+        width = min(_WIDTH, self.app.size.width * 24 // 25) - 8
+        lines: list[Content] = []
+        for group in _GROUPS:
+            here = [entry for entry in listed if entry.group == group]
+            if here:
+                lines.append(Content.styled(say(self._language, f"help.group.{group}"), styles.HEAD))
+            for entry in here:
+                title = entry.title(self._language)
+                lines.append(Content.assemble(" ", (fit(entry.keys, column), styles.STRONG), title))
+                told = wrap(entry.help(self._language), max(width - column, 20))
+                lines += [Content.styled(f" {' ' * column}{line}", styles.DIM) for line in told]
+            lines.append(Content(""))
+        return Content("\n").join(lines)

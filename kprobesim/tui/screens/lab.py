@@ -1,0 +1,275 @@
+"""The lab screen: one lab, seen from all sides, moved by keys."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+
+from kprobesim.errors import KprobesimError
+from kprobesim.lab import Grain
+from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
+from kprobesim.tui.conductor import Arrived, Conductor, Failed, Progress
+from kprobesim.tui.motions import GRAINS, Motion, Outcome, go_to_event, go_to_place
+from kprobesim.tui.panels.banner import Banner
+from kprobesim.tui.panels.bench import PanelBench
+from kprobesim.tui.panels.events import EventsPanel
+from kprobesim.tui.panels.header import Header
+from kprobesim.tui.panels.keyline import KeyLine
+from kprobesim.tui.panels.narration import NarrationPanel
+from kprobesim.tui.panels.panel import Panel, View
+from kprobesim.tui.panels.text_pane import TextPane
+from kprobesim.tui.panels.too_small import TooSmall
+from kprobesim.tui.scenario import Scenario
+from kprobesim.tui.screens.base import SizedScreen
+from kprobesim.tui.screens.goto import GoToScreen
+from kprobesim.tui.snapshot import Snapshot
+from kprobesim.tui.wording import say
+
+__all__ = ["LabScreen"]
+
+_ALL_WIDTH, _ALL_HEIGHT = 110, 32
+_PAIR_WIDTH = 76
+_SLOW = 0.2
+
+
+class LabScreen(SizedScreen):
+    """A scenario's lab.
+
+    Args:
+        scenario: what to open.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(LAB_ACTIONS)]
+    AUTO_FOCUS = "#code"
+
+    DEFAULT_CSS = """
+    LabScreen { layout: vertical; }
+    #desk { height: 1fr; }
+    #text { width: 33%; display: none; }
+    #foot { height: 7; }
+    #foot NarrationPanel { width: 1fr; height: 1fr; }
+    #recent { width: 44; height: 1fr; }
+    LabScreen.-single #recent { display: none; }
+    LabScreen.-single #foot { height: 6; }
+    LabScreen.-broad #recent { width: 76; }
+    LabScreen.-tall #foot { height: 9; }
+    LabScreen.-reading #text { display: block; }
+    LabScreen.-narrow.-reading #text { width: 1fr; }
+    LabScreen.-narrow.-reading #bench { display: none; }
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__()
+        self.scenario = scenario
+        self.conductor = Conductor(scenario.open, self.post_message)
+        self.grain = Grain.PHASE
+        self.snapshot: Snapshot | None = None
+        self.outcome = Outcome("opening")
+        self.selected = "code"
+        self._before: Snapshot | None = None
+        self._error: Exception | None = None
+        self._maximised = False
+        self._reading = False
+
+    def compose(self) -> ComposeResult:
+        """Header, banner, panels, narration, keys."""
+        yield Header()
+        yield Banner()
+        with Horizontal(id="desk"):
+            yield TextPane(id="text")
+            yield PanelBench(id="bench")
+        with Horizontal(id="foot"):
+            yield NarrationPanel()
+            yield EventsPanel(id="recent")
+        yield KeyLine()
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        """Draw what there is, and open the lab behind it."""
+        self._reading = bool(self.scenario.text(self.language)) and self.app.size.width >= _ALL_WIDTH
+        self.retell()
+        self.conductor.start()
+        self.set_interval(_SLOW, self._watch)
+
+    def on_unmount(self) -> None:
+        """End the lab's thread."""
+        self.conductor.close()
+
+    # What came back from the lab
+
+    @on(Arrived)
+    def _arrived(self, message: Arrived) -> None:
+        self.conductor.settled()
+        self._before, self.snapshot = self.snapshot, message.snapshot
+        self.outcome, self._error = message.outcome, None
+        self._draw()
+
+    @on(Failed)
+    def _failed(self, message: Failed) -> None:
+        self.conductor.settled()
+        if message.snapshot is not None:
+            self._before, self.snapshot = self.snapshot, message.snapshot
+        self._error = message.error
+        self._draw()
+
+    @on(Progress)
+    def _progress(self, message: Progress) -> None:
+        if self.conductor.busy:
+            self.query_one(KeyLine).running(message.instructions)
+
+    def _watch(self) -> None:
+        if not self.conductor.busy:
+            self.query_one(KeyLine).running(None)
+
+    # Drawing
+
+    def retell(self) -> None:
+        """Say everything again, in the language of the moment."""
+        super().retell()
+        text = self.scenario.text(self.language)
+        self.query_one(TextPane).show(self.scenario.title(self.language), text)
+        self._draw()
+        self._arrange()
+
+    def _draw(self) -> None:
+        language, now = self.language, self.snapshot
+        self.query_one(Header).show(now, self.scenario.title(language), language)
+        keys = self.query_one(KeyLine)
+        keys.show(self.grain, language, has_text=bool(self.scenario.text(language)))
+        if not self.conductor.busy:
+            keys.running(None)
+        self._narrate()
+        if now is not None:
+            self.query_one(Banner).show(now.phase)
+            view = View(now, self._before, language)
+            self.query_one(PanelBench).show(view)
+            self.query_one("#recent", EventsPanel).show(view)
+
+    def _narrate(self) -> None:
+        narration, language = self.query_one(NarrationPanel), self.language
+        match self._error:
+            case None:
+                narration.tell(self.snapshot, self.outcome, language)
+            case KprobesimError() as error:
+                narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
+            case error:
+                sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
+                narration.fail(sentence, say(language, "narration.mistake_hint"), language)
+
+    def _arrange(self) -> None:
+        width, height = self.app.size
+        reading = self._reading and bool(self.scenario.text(self.language))
+        self.set_class(reading, "-reading")
+        room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
+        single = self._maximised or room < _ALL_WIDTH or height < _ALL_HEIGHT
+        self.set_class(single, "-single")
+        paired = room >= _PAIR_WIDTH and not self._maximised
+        self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the layout for the new size."""
+        super().on_resize(event)
+        self._arrange()
+
+    # What actions call
+
+    def action_perform(self, name: str) -> None:
+        """Carry out an action of the registry.
+
+        Args:
+            name: its id.
+        """
+        for action in LAB_ACTIONS:
+            if action.id == name:
+                action.run(self)
+        super().action_perform(name)
+
+    def move(self, motion: Motion) -> None:
+        """Make a motion when those before it are done."""
+        if self.snapshot is not None:
+            self.conductor.move(motion)
+
+    def change_grain(self, by: int) -> None:
+        """Step finer or coarser."""
+        index = GRAINS.index(self.grain) + by
+        self.grain = GRAINS[min(max(index, 0), len(GRAINS) - 1)]
+        self._draw()
+
+    def ask_place(self) -> None:
+        """Ask where to go."""
+
+        def answered(text: str | None) -> None:
+            if text:
+                self.move(go_to_place(text))
+
+        self.app.push_screen(GoToScreen(self.language), answered)
+
+    def cycle_panel(self, by: int) -> None:
+        """Select the next panel or the one before."""
+        self.select_panel(PANELS[(PANELS.index(self.selected) + by) % len(PANELS)])
+
+    def select_panel(self, name: str) -> None:
+        """Select a panel; where only one is shown, that one."""
+        self.selected = name
+        if self.has_class("-narrow"):
+            self._reading = False
+        self._arrange()
+        self._panel().focus()
+
+    def _panel(self) -> Panel:
+        if self.selected == "events" and not self.has_class("-single"):
+            return self.query_one("#recent", EventsPanel)
+        return self.query_one(f"#{self.selected}", Panel)
+
+    def scroll_panel(self, by: int) -> None:
+        """Look further up or down in the selected panel.
+
+        Args:
+            by: in half panels.
+        """
+        panel = self._panel()
+        panel.scroll_rows(by * max(panel.content_size.height // 2, 1))
+
+    def toggle_text(self) -> None:
+        """Show or hide the scenario's text."""
+        if not self.scenario.text(self.language):
+            self.notify(say(self.language, "text.none"))
+            return
+        self._reading = not self._reading
+        self._arrange()
+
+    def toggle_maximised(self) -> None:
+        """Give the selected panel all the room, or take it back."""
+        self._maximised = not self._maximised
+        self._arrange()
+        self._panel().focus()
+
+    def stop(self) -> None:
+        """Stop the motion under way; when there is none, go back to the usual layout."""
+        if self.conductor.busy:
+            self.conductor.stop()
+        elif self._maximised:
+            self.toggle_maximised()
+
+    def leave(self) -> None:
+        """Back to the list of scenarios."""
+        if len(self.app.screen_stack) > 2:
+            self.dismiss()
+
+    # Mouse and focus
+
+    @on(EventsPanel.Chosen)
+    def _chosen(self, message: EventsPanel.Chosen) -> None:
+        self.move(go_to_event(message.seq))
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """A click selects a panel, too."""
+        if isinstance(event.widget, Panel):
+            name = event.widget.NAME
+            if name != self.selected and not event.widget.has_class("-near"):
+                self.selected = name
+                self._arrange()

@@ -1,0 +1,99 @@
+"""The start screen: the list of lessons and demos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from kprobesim.i18n import Language
+from kprobesim.tui import styles
+from kprobesim.tui.cells import wrap
+from kprobesim.tui.panels.too_small import TooSmall
+from kprobesim.tui.scenario import Scenario, summary
+from kprobesim.tui.screens.base import SizedScreen
+from kprobesim.tui.screens.lab import LabScreen
+from kprobesim.tui.wording import say
+
+__all__ = ["StartScreen"]
+
+
+class Welcome(Widget):
+    """A sentence on what this is."""
+
+    DEFAULT_CSS = """
+    Welcome { height: 4; padding: 1 2 0 2; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+
+    def tell(self, language: Language) -> None:
+        """Say it in a language."""
+        self._text = say(language, "start.welcome")
+        self.refresh()
+
+    def render(self) -> Content:
+        """Name and sentence."""
+        lines = wrap(self._text, self.content_size.width)
+        return Content("\n").join([Content.styled("kprobesim", styles.STRONG), *lines])
+
+
+class StartScreen(SizedScreen):
+    """Choose what to open.
+
+    Args:
+        scenarios: in the order of the list.
+    """
+
+    DEFAULT_CSS = """
+    StartScreen { layout: vertical; }
+    #scenarios { height: 1fr; margin: 0 1; border: round $primary; }
+    #start-keys { height: 1; background: $panel; }
+    """
+
+    def __init__(self, scenarios: Sequence[Scenario]) -> None:
+        super().__init__()
+        self._scenarios = list(scenarios)
+
+    def compose(self) -> ComposeResult:
+        """A welcome, the list, the keys."""
+        yield Welcome()
+        yield OptionList(id="scenarios")
+        yield Static(id="start-keys")
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        """Fill in the words."""
+        self.retell()
+
+    def retell(self) -> None:
+        """Say everything again, keeping the place in the list."""
+        super().retell()
+        language = self.language
+        self.query_one(Welcome).tell(language)
+        self.query_one("#start-keys", Static).update(Content(f" {say(language, 'start.keys')}"))
+        options = self.query_one("#scenarios", OptionList)
+        options.border_title = say(language, "start.title")
+        place = options.highlighted or 0
+        options.clear_options()
+        for number, scenario in enumerate(self._scenarios, 1):
+            title = (f"{number:>2}  {scenario.title(language)}", styles.STRONG)
+            line = summary(scenario, language)
+            told = Content.assemble(title, *(("\n    ", (line, styles.DIM)) if line else ()))
+            options.add_option(Option(told))
+        if self._scenarios:
+            options.highlighted = place
+        else:
+            options.add_option(Option(say(language, "start.empty"), disabled=True))
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        if event.option_index < len(self._scenarios):
+            self.app.push_screen(LabScreen(self._scenarios[event.option_index]))

@@ -1,0 +1,239 @@
+"""Everything the panels show of one moment, taken in one go by the thread that owns the lab.
+
+Widgets read a `Snapshot` and never the machine, so that drawing needs no lock and no waiting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kprobesim.errors import KprobesimError
+from kprobesim.i18n import LANGUAGES, Language
+from kprobesim.lab import BpfView, CodeLine, Event, KprobeView, Lab, MapView, Moment, Narration, Phase, StackWord
+from kprobesim.tui.brief import brief
+from kprobesim.tui.labels import register_labels
+
+__all__ = ["CodeView", "EventRow", "ProgramView", "Snapshot", "observe"]
+
+_STACK_WORDS = 96
+_EVENTS_AROUND = 60
+_PROBE_WINDOW = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CodeView:
+    """A stretch of code around the place that matters.
+
+    Attributes:
+        name: the function, or empty in a user program.
+        start: its first address.
+        current: address that the CPU stands at, or of the probed instruction while the host plays a function.
+        host: the function that the host plays at this moment, or empty.
+        rows: the instructions.
+        sources: the text of a source line, by the address where it begins.
+        file: source file of the current line, or empty.
+    """
+
+    name: str
+    start: int
+    current: int
+    host: str
+    rows: tuple[CodeLine, ...]
+    sources: dict[int, str]
+    file: str
+
+    @property
+    def here(self) -> int | None:
+        """Index of the row that contains the current address."""
+        for index, line in enumerate(self.rows):
+            if line.address <= self.current < line.address + max(len(line.original), 1):
+                return index
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramView:
+    """A BPF program: its text by slot, and its state while it runs."""
+
+    name: str
+    lines: tuple[tuple[int, str], ...]
+    running: BpfView | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """An event as a list shows it."""
+
+    event: Event
+    brief: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment of a lab.
+
+    Attributes:
+        kernel, profile, cpus: what machine this is.
+        moment, ns, cpu: where it is.
+        comm, pid: the task that runs, empty and 0 where the kernel has none.
+        seq, total: events behind this moment, and of the whole known life.
+        event: the newest event behind this moment.
+        at_event: the machine stands right behind that event.
+        narration: what the event means, by language.
+        phase: of the probe hit.
+        next_text: the instruction about to run, as text.
+        place: RIP as symbol and offset.
+        registers, labels: values by name, and what they point at where that is known.
+        probed: address of the probe that the newest hit is about, or None.
+    """
+
+    kernel: str
+    profile: str
+    cpus: int
+    moment: Moment
+    ns: int
+    cpu: int
+    comm: str
+    pid: int
+    seq: int
+    total: int
+    event: Event | None
+    at_event: bool
+    narration: dict[Language, Narration]
+    phase: Phase
+    place: str
+    next_text: str
+    next_source: str
+    registers: dict[str, int]
+    labels: dict[str, str]
+    code: CodeView
+    stack: tuple[StackWord, ...]
+    kprobe: KprobeView
+    probed: int | None
+    program: ProgramView | None
+    maps: tuple[MapView, ...]
+    events: tuple[EventRow, ...] = field(repr=False)
+
+
+def observe(lab: Lab) -> Snapshot:
+    """Look at a lab; nothing in it changes.
+
+    Args:
+        lab: in any state, also after a failure of its guest.
+    """
+    registers = lab.registers()
+    rip = registers["rip"]
+    event = lab.last_event
+    probed = _probed(lab)
+    stack = lab.stack(_STACK_WORDS)
+    maps = lab.maps()
+    code = _code(lab, rip, probed)
+    comm, pid = _task(lab)
+    upcoming = code.here if not code.host else None
+    return Snapshot(
+        kernel=lab.image.name,
+        profile=lab.profile.value,
+        cpus=len(lab.machine.cpus),
+        moment=lab.moment,
+        ns=lab.ns,
+        cpu=lab.cpu,
+        comm=comm,
+        pid=pid,
+        seq=lab.seq,
+        total=lab.event_count,
+        event=event,
+        at_event=event is not None and event.moment == lab.moment,
+        narration={} if event is None else {language: lab.narrate(event, language) for language in LANGUAGES},
+        phase=lab.phase,
+        place=lab.symbolize(rip),
+        next_text="" if upcoming is None else code.rows[upcoming].text,
+        next_source=_source_before(code, upcoming),
+        registers=registers,
+        labels=register_labels(lab, registers, stack, maps),
+        code=code,
+        stack=stack,
+        kprobe=lab.kprobes(),
+        probed=probed,
+        program=_program(lab),
+        maps=maps,
+        events=_events(lab),
+    )
+
+
+def _probed(lab: Lab) -> int | None:
+    """The place of the newest event that is about a probe."""
+    for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
+        event = lab.events(seq, seq + 1)[0]
+        if event.kind.startswith("kprobe.") and event.cpu == lab.cpu:
+            return int(event.fields["addr"])
+    return None
+
+
+def _task(lab: Lab) -> tuple[str, int]:
+    try:
+        task = lab.task()
+        return task.name, task.tgid
+    except KprobesimError:
+        # The smallest kernels have no tasks.
+        return "", 0
+
+
+def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
+    symbol = lab.kernel.kallsyms.lookup_size_offset(rip)
+    stubs = {address for address, _ in lab.kernel.tables.hypercalls}
+    host = symbol[0].name if symbol is not None and symbol[0].address in stubs else ""
+    current = probed if host and probed is not None else rip
+    rows = lab.code(current)
+    where = lab.kernel.kallsyms.lookup_size_offset(current)
+    sources: dict[int, str] = {}
+    for line in rows:
+        if line.source is not None:
+            text = lab.source_text(line.source)
+            sources[line.address] = f"{line.source.line:>4} {(text or line.source.file).strip()}"
+    at = lab.source_line(current)
+    return CodeView(
+        name=where[0].name if where else "",
+        start=where[0].address if where else (rows[0].address if rows else current),
+        current=current,
+        host=host,
+        rows=rows,
+        sources=sources,
+        file=f"{at.file}:{at.line}" if at else "",
+    )
+
+
+def _source_before(code: CodeView, index: int | None) -> str:
+    """The source line that an instruction belongs to."""
+    if index is None:
+        return ""
+    for line in reversed(code.rows[: index + 1]):
+        if line.address in code.sources:
+            return " ".join(code.sources[line.address].split()[1:])
+    return ""
+
+
+def _program(lab: Lab) -> ProgramView | None:
+    """The program that runs, otherwise the one that ran last, otherwise any that is loaded."""
+    running = lab.bpf_view()
+    if running is not None:
+        program = running.program
+    elif lab.bpf.programs:
+        program = next(reversed(lab.bpf.programs.values()))
+        for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
+            event = lab.events(seq, seq + 1)[0]
+            if event.kind == "bpf.enter" and event.fields["prog"] in lab.bpf.programs:
+                program = lab.bpf.programs[event.fields["prog"]]
+                break
+    else:
+        return None
+    lines = []
+    for line in program.text().splitlines():
+        slot, _, text = line.partition(": ")
+        lines.append((int(slot), text))
+    return ProgramView(program.name, tuple(lines), running)
+
+
+def _events(lab: Lab) -> tuple[EventRow, ...]:
+    seq = lab.seq
+    around = lab.events(max(seq - _EVENTS_AROUND, 0), seq + _EVENTS_AROUND)
+    return tuple(EventRow(event, brief(lab, event)) for event in around)

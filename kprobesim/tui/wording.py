@@ -1,0 +1,23 @@
+"""The words of the screens: one table for each language in `kprobesim.tui.texts`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kprobesim.i18n import Language, Texts
+
+__all__ = ["TEXTS", "say"]
+
+TEXTS: Final = Texts("kprobesim.tui.texts")
+
+
+def say(language: Language, key: str, **values: Any) -> str:
+    """A text, filled in; the key itself where no language has it, so that a gap is seen and not hidden.
+
+    Args:
+        language: of the text.
+        key: dotted path in the table.
+        values: what ``{name}`` stands for.
+    """
+    text = TEXTS.get(language, key, **values)
+    return key if text is None else text

@@ -1,0 +1,52 @@
+"""docs/events.md is what the code declares."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from kprobesim.lab.kinds import EVENT_KINDS
+from kprobesim.machine import Event, Moment, event_json
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is only in a checkout")
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_events", DOCS / "generate_events.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_up_to_date() -> None:
+    stored = (DOCS / "events.md").read_text(encoding="utf-8")
+    assert stored == generator().page(), "run: python docs/generate_events.py"
+
+
+def test_every_kind_has_a_section() -> None:
+    titles = re.findall(r"^### `(.+)`$", (DOCS / "events.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(titles) == sorted(EVENT_KINDS)
+
+
+def test_the_example_is_an_event_as_it_is_printed() -> None:
+    line = re.search(r"```json\n(.+)\n```", (DOCS / "events.md").read_text(encoding="utf-8"))
+    assert line is not None
+    example = json.loads(line[1])
+    fields = {
+        "addr": int(example["addr"], 16),
+        "symbol": example["symbol"],
+        "old": bytes.fromhex(example["old"]),
+        "new": bytes.fromhex(example["new"]),
+    }
+    event = Event(example["seq"], example["ns"], example["cpu"], example["kind"], Moment(1), fields)
+    assert event_json(event, EVENT_KINDS) == example

@@ -1,0 +1,82 @@
+"""Probes anywhere in toyix: accepted or refused as Linux would, and never noticed by what runs."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from kprobesim.errors import LinuxError
+from kprobesim.image import decode_range
+from kprobesim.kprobes import Kprobe
+from kprobesim.linux_errno import Errno
+from tests.kprobes.running import Running, Spy
+
+COMMANDS = ("cat /etc/hostname", "ls /", "echo one two > /tmp/f", "cat /tmp/f | wc", "false", "sleep 0.01")
+PROBES = 150
+
+
+def boundaries(running: Running) -> list[tuple[int, bool]]:
+    """(address, whether an instruction begins there) of all functions that no blacklist names."""
+    places = []
+    for symbol in running.kernel.kallsyms:
+        if not symbol.is_text or running.kprobes.blacklist.reason(symbol.address):
+            continue
+        found = running.kernel.kallsyms.lookup_size_offset(symbol.address)
+        if found is None or found[1] or not running.kernel.tables.is_text(symbol.address):
+            continue
+        code = running.kernel.read(symbol.address, found[2])
+        starts = {instruction.address for instruction in decode_range(code, symbol.address)}
+        places += [(address, address in starts) for address in range(symbol.address, symbol.address + found[2])]
+    return places
+
+
+@pytest.fixture(scope="module")
+def undisturbed(boot_toyix: Callable[..., Running]) -> str:
+    running = boot_toyix(commands=COMMANDS)
+    running.run()
+    return running.console()
+
+
+@pytest.mark.parametrize(("seed", "cpus"), [(1, 1), (2, 1), (3, 2)])
+def test_a_workload_prints_the_same_with_probes_all_over(
+    boot_toyix: Callable[..., Running], undisturbed: str, seed: int, cpus: int
+) -> None:
+    running = boot_toyix(commands=COMMANDS, cpus=cpus)
+    chosen = random.Random(seed).sample([address for address, start in boundaries(running) if start], PROBES)
+    accepted, spy = [], Spy()
+
+    def register() -> None:
+        for address in chosen:
+            probe = Kprobe(address=address, pre_handler=spy.pre(), post_handler=spy.post())
+            try:
+                running.kprobes.register_kprobe(probe)
+            except LinuxError as error:
+                assert error.errno in (Errno.EINVAL, Errno.EOPNOTSUPP), str(error)
+            else:
+                accepted.append(probe)
+
+    before = running.text()
+    running.timeline.input("register", register)
+    running.run()
+    assert said(running.console()) == said(undisturbed)
+    assert len(accepted) > PROBES * 0.9
+    assert spy.calls
+    assert all(probe.nmissed == 0 for probe in accepted)
+    running.unregister(*accepted)
+    assert running.text() == before
+    assert running.kprobes.slots.used == 0
+
+
+def said(console: str) -> list[str]:
+    """What programs have printed; kernel messages tell the time and the memory, which probes and CPUs cost some of."""
+    return [line for line in console.splitlines() if not line.startswith("[")]
+
+
+def test_no_place_between_two_instructions_starts_is_accepted(boot_toyix: Callable[..., Running]) -> None:
+    """REG-13 all over the kernel."""
+    running = boot_toyix()
+    inside = [address for address, start in boundaries(running) if not start]
+    for address in random.Random(4).sample(inside, PROBES):
+        with pytest.raises(LinuxError) as caught:
+            running.kprobes.register_kprobe(Kprobe(address=address))
+        assert caught.value.errno in (Errno.EILSEQ, Errno.EINVAL)
