@@ -287,7 +287,7 @@ def _text_of(field: FilterField, record: bytes, comm: str) -> str:
         return comm
     (location,) = _LOC.unpack_from(record, field.offset)
     text = record[location & 0xFFFF :][: location >> 16]
-    return text.split(b"\0")[0].decode(errors="surrogateescape")
+    return text.split(b"\0")[0].decode("latin-1")
 
 
 def _glob(pattern: str) -> str:

@@ -120,7 +120,7 @@ class HostFs:
         data = self._machine.ram.read_virtual(cpu.root, address, room)
         if b"\0" not in data and room <= _NAME_MAX:
             data += self._machine.ram.read_virtual(cpu.root, address + room, _NAME_MAX + 1 - room)
-        return data.split(b"\0")[0].decode(errors="surrogateescape")
+        return data.split(b"\0")[0].decode("latin-1")
 
     def _readdir(self, cpu: VCpu, node: int, index: int, buffer: int) -> int:
         path, directory = self._directory(node)
@@ -129,7 +129,7 @@ class HostFs:
             return 0
         name = sorted(children)[index]
         number = self._number(f"{path}/{name}")
-        entry = _DIRENT.pack(number, children[name].mode, name.encode(errors="surrogateescape"))
+        entry = _DIRENT.pack(number, children[name].mode, name.encode("latin-1"))
         self._machine.ram.write_virtual(cpu.root, buffer, entry)
         return 1
 
@@ -167,7 +167,7 @@ class HostFs:
             text = opened.text
             if text is None or pos == 0:
                 made = found.read()
-                text = made.encode(errors="surrogateescape") if isinstance(made, str) else made
+                text = made.encode("latin-1") if isinstance(made, str) else made
                 self._open[handle] = opened._replace(text=text)
             piece = text[pos : pos + count]
         self._machine.ram.write_virtual(cpu.root, page, piece)

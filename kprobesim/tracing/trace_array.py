@@ -69,6 +69,7 @@ class TraceArray:
         self.kilobytes, self.expanded = _BOOT_KB, False
         self.on_write: Callable[[int], None] = lambda cpu: None
         self._comms: dict[int, str] = {}
+        self._preempt_counts: dict[int, int] = {}
 
     # Writing
 
@@ -85,11 +86,12 @@ class TraceArray:
 
     def preempt_count(self, cpu: int) -> int:
         """``__preempt_count`` of a CPU; 0 where the kernel has none."""
-        kernel = self._kernel
-        if not kernel.has_symbol("__preempt_count"):
-            return 0
-        address = kernel.percpu_address("__preempt_count", cpu) & (1 << 64) - 1
-        return int.from_bytes(kernel.read(address, 4), "little")
+        physical = self._preempt_counts.get(cpu)
+        if physical is None:
+            if not self._kernel.has_symbol("__preempt_count"):
+                return 0
+            physical = self._preempt_counts[cpu] = self._kernel.percpu_physical("__preempt_count", cpu)
+        return int.from_bytes(self._machine.ram.read(physical, 4), "little")
 
     def head(self, event: int, context: tuple[int, int], cpu: int) -> bytes:
         """The common fields of a record, and its task's name noted."""
@@ -130,7 +132,7 @@ class TraceArray:
                     lines.append(f"##### CPU {entry.cpu} buffer started ####\n")
                 started.add(entry.cpu)
             lines.append(self.line(entry))
-        return "".join([head, _LEGEND, *lines]).encode(errors="surrogateescape")
+        return "".join([head, _LEGEND, *lines]).encode("latin-1")
 
     def take_line(self) -> bytes | None:
         """Take the oldest record out, as ``trace_pipe`` does; its line, or None if there is none."""
@@ -139,7 +141,7 @@ class TraceArray:
             return None
         entry = self.buffers[min(waiting)[1]].take()
         assert entry is not None
-        return self.line(entry).encode(errors="surrogateescape")
+        return self.line(entry).encode("latin-1")
 
     def line(self, entry: Entry) -> str:
         """One line: task, CPU, flags, time, event (TFS-12)."""

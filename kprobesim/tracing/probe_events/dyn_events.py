@@ -112,7 +112,7 @@ class DynEvents:
             self._next_id += 1
             self.events[key] = self._by_id[event.id] = event
         self._machine.emit(
-            "event.define", event=f"{event.group}:{event.name}", id=event.id, command=probe.show().rstrip("\n")
+            "event.define", event=f"{event.group}:{event.name}", id=event.id, command=_readable(probe.show())
         )
 
     def _check_append(self, probe: TraceKprobe, event: TraceProbeEvent) -> None:
@@ -201,7 +201,7 @@ class DynEvents:
             self._manager.kprobes.unregister_kprobe(probe.kprobe)
         event.probes.remove(probe)
         self.probes.remove(probe)
-        self._machine.emit("event.remove", event=f"{event.group}:{event.name}", command=probe.show().rstrip("\n"))
+        self._machine.emit("event.remove", event=f"{event.group}:{event.name}", command=_readable(probe.show()))
 
     def _reset_if_needed(self) -> None:
         """Records of an event that is gone could not be read any more: the trace is emptied (TFS-06)."""
@@ -273,8 +273,7 @@ class DynEvents:
             return
         if self.trace.write(cpu, record):
             text = print_event(event, record, self._kernel)
-            text = text.encode(errors="surrogateescape").decode(errors="replace")
-            self._machine.emit("trace.entry", event=f"{event.group}:{event.name}", text=text)
+            self._machine.emit("trace.entry", event=f"{event.group}:{event.name}", text=_readable(text))
 
     def _print_record(self, number: int, record: bytes) -> str | None:
         event = self._by_id.get(number)
@@ -307,3 +306,8 @@ class DynEvents:
             event.probes = list(members)
             self.events[event.group, event.name] = self._by_id[event.id] = event
         self.trace.restore(trace)
+
+
+def _readable(text: str) -> str:
+    """A line for people: what was one letter for each byte becomes UTF-8 again."""
+    return text.rstrip("\n").encode("latin-1").decode(errors="replace")

@@ -80,7 +80,7 @@ def _print_value(arg: ProbeArg, record: bytes, at: int, kernel: RunningKernel) -
         if not length:
             return "(fault)"
         text = record[offset:].split(b"\0")[0]
-        return f'"{text.decode(errors="surrogateescape")}"'
+        return f'"{text.decode("latin-1")}"'
     value = int.from_bytes(record[at : at + kind.size], "little", signed=kind.is_signed)
     if kind.name == "symbol":
         return kernel.kallsyms.sprint_symbol(value)

@@ -85,7 +85,7 @@ def _loader(insn: FetchInsn, kernel: RunningKernel) -> Load:
     if insn.op is Op.COMM:
         return lambda regs: kernel.current(regs.cpu).comm.split(b"\0")[0] + b"\0"
     if insn.op is Op.DATA:
-        data = text.encode(errors="surrogateescape") + b"\0"
+        data = text.encode("latin-1") + b"\0"
         return lambda regs: data
     return lambda regs: param
 

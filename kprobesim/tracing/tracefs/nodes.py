@@ -74,10 +74,12 @@ def number_from_user(data: bytes, base: int = 10) -> int:
 def run_commands(data: bytes, run: Callable[[str], None]) -> None:
     """``trace_parse_run_command``: line by line; the first that fails ends it, those before it stay (TFS-20).
 
+    Text is Latin-1 throughout, one letter for each byte, as the columns of carets count bytes.
+
     Raises:
         LinuxError: of the line that failed; EINVAL for a line of 4096 bytes and more.
     """
-    for line in data.split(b"\0")[0].decode(errors="surrogateescape").splitlines():
+    for line in data.split(b"\0")[0].decode("latin-1").split("\n"):
         if len(line) >= _WRITE_BUFSIZE - 1:
             raise LinuxError(Errno.EINVAL, "A command has at most 4094 bytes.")
         run(line.partition("#")[0])

@@ -184,7 +184,7 @@ def _fits(event: TraceProbeEvent, group: str, name: str | None) -> bool:
 
 
 def _text(data: bytes) -> str:
-    return data.split(b"\0")[0].decode(errors="surrogateescape")
+    return data.split(b"\0")[0].decode("latin-1")
 
 
 def _set_tracer(data: bytes) -> None:
