@@ -17,7 +17,7 @@ _LARGEST = 1 << 24
 _FRAMES_BELOW = 8 * 512
 
 
-def run_hex(insns: str, mem: str = "", mem_size: int | None = None, stack: int = 512) -> int:
+def run_hex(insns: str, mem: str = "", mem_size: int | None = None, stack: int = 512, engine: str = "interp") -> int:
     """Run a program of level V4 on a bench: R1 is the address of the memory (0 without), R2 its size in bytes.
 
     Args:
@@ -25,6 +25,7 @@ def run_hex(insns: str, mem: str = "", mem_size: int | None = None, stack: int =
         mem: first bytes of the memory in hex; the rest is zero.
         mem_size: bytes of memory, as many as ``mem`` has unless told.
         stack: bytes of stack of the first function.
+        engine: ``interp``, or ``jit`` for x86-64 code on an emulated CPU.
 
     Returns:
         R0, unsigned 64 bits.
@@ -32,12 +33,19 @@ def run_hex(insns: str, mem: str = "", mem_size: int | None = None, stack: int =
     Raises:
         ValueError: hex that is none, sizes out of reason.
         LoadError, RunError: see Program and BoundProgram.run.
+        JitError: see kprobesim.bpf.jit.
     """
+    if engine not in ("interp", "jit"):
+        raise ValueError(f"there is no engine {engine!r}: it is interp or jit")
     content = bytes.fromhex(mem)
     size = len(content) if mem_size is None else mem_size
     if not len(content) <= size <= _LARGEST or not 0 <= stack <= _LARGEST:
         raise ValueError(f"a memory of {size} bytes for {len(content)} bytes, or a stack of {stack}, makes no sense")
     program = Program("bench", "kprobe", decode(bytes.fromhex(insns)), level=Level.V4)
+    if engine == "jit":
+        from kprobesim.bpf.jit.standalone import run_jited  # the emulator takes 100 ms to import
+
+        return run_jited(program, content, size, stack)
     stack_top = _BASE + _FRAMES_BELOW + (stack + 7 & ~7)
     memory = FlatMemory(_BASE, stack_top - _BASE + size)
     memory.write(stack_top, content)
@@ -47,16 +55,20 @@ def run_hex(insns: str, mem: str = "", mem_size: int | None = None, stack: int =
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Answer one request; errors are answers too.
 
-    ``{"op": "run", "engine": "interp", "insns": HEX, "mem": HEX, "mem_size": N, "stack": N}`` gives ``r0`` in hex;
+    ``{"op": "run", "engine": "interp|jit", "insns": HEX, "mem": HEX, "mem_size": N, "stack": N}`` gives ``r0`` in hex;
     ``{"op": "decode", "insns": HEX}`` gives ``ok``. An ``id`` comes back as it went in.
     """
     reply: dict[str, Any] = {"id": request["id"]} if "id" in request else {}
     try:
         op = request.get("op")
         if op == "run":
-            if request.get("engine", "interp") != "interp":
-                raise ValueError(f"there is no engine {request['engine']!r} yet, only 'interp'")
-            r0 = run_hex(request["insns"], request.get("mem", ""), request.get("mem_size"), request.get("stack", 512))
+            r0 = run_hex(
+                request["insns"],
+                request.get("mem", ""),
+                request.get("mem_size"),
+                request.get("stack", 512),
+                request.get("engine", "interp"),
+            )
             reply["r0"] = f"{r0:#x}"
         elif op == "decode":
             reply["ok"] = True

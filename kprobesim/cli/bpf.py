@@ -39,6 +39,23 @@ def dis(file: IO[str]) -> None:
     click.echo(listing(decode(_hex(_read(file), "The program")), Level.V4, source_imm64))
 
 
+@command.command()
+@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.option("--address", default="0xffffffffc0000008", help="Where the code will be.", show_default=True)
+@click.option("--stack", type=click.IntRange(0, 512), help="Bytes of stack [default: what the program names].")
+@click.option("--harden", type=int, metavar="SEED", help="Blind constants, as net.core.bpf_jit_harden=2 does.")
+def jit(file: IO[str], address: str, stack: int | None, harden: int | None) -> None:
+    """Print the x86-64 code that Linux's JIT makes of FILE (or standard input): assembly text, or hex."""
+    from kprobesim.bpf.jit.show import show_jited
+
+    text = _read(file)
+    try:
+        at = int(address, 0)
+    except ValueError:
+        raise BadInput(f"{address!r} is no address.", hint="For example 0xffffffffc0000008.") from None
+    click.echo(show_jited(text, at, stack, harden), nl=False)
+
+
 @command.command("exec")
 @click.argument("memory", default="")
 @click.option("--jit", is_flag=True, help="With the x86-64 JIT instead of the interpreter.")

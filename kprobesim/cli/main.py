@@ -70,12 +70,18 @@ def main() -> None:
     ``KPROBESIM_DEBUG=1``.
     """
     try:
-        status = cli.main(prog_name="kprobesim", standalone_mode=False)
+        if "_KPROBESIM_COMPLETE" in os.environ:
+            cli.main(prog_name="kprobesim")  # a shell asks for completions
+        # Not by cli.main(), which has its own ideas about Ctrl-C and broken pipes.
+        with cli.make_context("kprobesim", sys.argv[1:]) as context:
+            cli.invoke(context)
         sys.stdout.flush()
-        sys.exit(status if isinstance(status, int) else 0)
+        sys.exit(0)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         sys.exit(130)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

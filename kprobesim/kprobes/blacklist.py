@@ -66,19 +66,20 @@ class Blacklist:
         Args:
             address: of kernel text.
         """
-        for entry in self.entries:
-            if entry.start <= address < entry.end:
-                return (
-                    f"{entry.symbol} is in {entry.reason}"
-                    if entry.reason[0] == "."
-                    else f"{entry.symbol} is {entry.reason}"
-                )
+        if found := self._listed(address):
+            return found
         place = self._kernel.kallsyms.lookup_size_offset(address)
         if place is not None and "." in place[0].name:
-            for original in self._kernel.kallsyms.lookup_name(place[0].name.partition(".")[0]):
-                if original.address != address:
-                    return self.reason(original.address)
+            originals = self._kernel.kallsyms.lookup_name(place[0].name.partition(".")[0])
+            if originals and (found := self._listed(originals[0].address)):
+                return found
         return self._in_section(address)
+
+    def _listed(self, address: int) -> str | None:
+        for entry in self.entries:
+            if entry.start <= address < entry.end:
+                return f"{entry.symbol} is {'in ' if entry.reason[0] == '.' else ''}{entry.reason}"
+        return None
 
     def _in_section(self, address: int) -> str | None:
         section: Range

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from kprobesim.errors import ImageError
@@ -9,7 +10,7 @@ from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kernel import RunningKernel, Task
 from kprobesim.kprobes.rethook import Rethooks
-from kprobesim.machine import Hypercall, VCpu
+from kprobesim.machine import Hypercall, MemoryFault, VCpu
 
 __all__ = ["KprobeManager"]
 
@@ -62,7 +63,9 @@ class KprobeManager:
         for field, address in fields.items():
             task = Task(self.kernel, address)
             prefix = "" if field == "task" else f"{field}_"
-            told |= {f"{prefix}pid": task.pid, f"{prefix}comm": task.name}
+            # A mark is for whoever watches: one that points nowhere, or without types to read it by, has no names.
+            with suppress(MemoryFault, ImageError):
+                told |= {f"{prefix}pid": task.pid, f"{prefix}comm": task.name}
         if kind == "task.exit":
             self.rethooks.rethook_flush_task(fields["task"])
         return told

@@ -262,7 +262,7 @@ class Lab(Look):
             self.seek_end()
             while machine.ns < ns:
                 ahead = min(_AHEAD, max(1, (ns - machine.ns) // machine.ns_per_insn))
-                if self.timeline.run(machine.moment.insn + ahead) is not Stop.LIMIT:
+                if self.timeline.run(machine.moment.insn + ahead) is not Stop.LIMIT and machine.ns < ns:
                     return
         self.timeline.seek(Moment(max(self.start, insn_at(machine.log, ns, machine.ns_per_insn))))
 

@@ -1,9 +1,9 @@
 """Facts that Unicorn's API does not tell, found inside the engine at start-up.
 
-How many instructions a counted run retired, the error code of an exception, the exception that came before it, and the
-privilege level are fields of the engine. Their places differ from build to build, so they are looked for with known
-values and checked with others. Where the counter cannot be found `Engine` counts with a hook on every instruction:
-slow, but as correct.
+How many instructions a counted run retired, the error code of an exception, the exception that came before it, the
+privilege level and the way to the arithmetic flags are fields of the engine. Their places differ from build to build,
+so they are looked for with known values and checked with others. Where the counter cannot be found `Engine` counts with
+a hook on every instruction: slow, but as correct.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unicorn import x86_const as x86
 
 from kprobesim.errors import KprobesimError
 
-__all__ = ["SEGMENT_ATTRIBUTES", "Calibration", "Privilege", "calibrate"]
+__all__ = ["SEGMENT_ATTRIBUTES", "Calibration", "LazyFlags", "Privilege", "calibrate"]
 
 SEGMENT_ATTRIBUTES: Final = 20  # bytes from a segment's selector to the upper half of its descriptor
 
@@ -49,6 +49,25 @@ class Privilege(NamedTuple):
     ring0_ss: int
 
 
+class LazyFlags(NamedTuple):
+    """Where a saved context keeps the arithmetic flags, which the engine only computes when somebody asks.
+
+    Before each counted instruction it does compute them, but an exception of the very next one brings back the way in
+    which they were to be computed, and that way now starts from the result.
+
+    Attributes:
+        rflags: of RFLAGS, with the arithmetic flags as of the last time they were computed.
+        source: of what they are computed from; the arithmetic flags themselves once they were computed.
+        way: of how they are computed.
+        computed: the value of ``way`` that says "they are in ``source``".
+    """
+
+    rflags: int
+    source: int
+    way: int
+    computed: int
+
+
 class Calibration(NamedTuple):
     """Byte offsets inside the engine.
 
@@ -58,12 +77,14 @@ class Calibration(NamedTuple):
         old_exception: of the contributory exception before, from the start of a saved context; -1 for none. The engine
             makes a double fault of a second page fault unless whoever delivers the first one resets it.
         privilege: the privilege level, from the start of a saved context.
+        flags: the arithmetic flags, from the start of a saved context.
     """
 
     counter: int | None
     error_code: int
     old_exception: int
     privilege: Privilege
+    flags: LazyFlags
 
 
 @functools.cache
@@ -74,7 +95,7 @@ def calibrate() -> Calibration:
         KprobesimError: this build of Unicorn keeps its exceptions somewhere else.
     """
     error_code, old_exception = _find_exception_fields()
-    return Calibration(_find_counter(), error_code, old_exception, _find_privilege())
+    return Calibration(_find_counter(), error_code, old_exception, _find_privilege(), _find_flags())
 
 
 def _laboratory() -> tuple[Uc, mmap.mmap]:
@@ -180,6 +201,50 @@ def _find_privilege() -> Privilege:
     )
 
 
+def _find_flags() -> LazyFlags:
+    """Let a load fault behind a comparison: uncounted, counted, and counted with an instruction between."""
+    uc, ram = _laboratory()
+    for level in range(3):
+        place = _TABLES + 0x1000 * level
+        ram[place : place + 8] = (place + 0x1003).to_bytes(8, "little")
+    ram[_TABLES + 0x3008 : _TABLES + 0x3010] = (_CODE | 3).to_bytes(8, "little")
+    for place in (_CODE, _CODE + 32):
+        ram[place : place + 6] = b"\x48\x39\xd8\x48\x8b\x11"  # cmp %rbx,%rax; mov (%rcx),%rdx
+    ram[_CODE + 16 : _CODE + 23] = b"\x48\x39\xd8\x90\x48\x8b\x11"  # the same with a nop between
+    uc.reg_write(x86.UC_X86_REG_MSR, (0xC000_0080, 0xD01))
+    uc.reg_write(x86.UC_X86_REG_CR4, 0x20)
+    uc.reg_write(x86.UC_X86_REG_CR3, _TABLES)
+    uc.reg_write(x86.UC_X86_REG_CR0, 0x8001_0011)
+    uc.ctl_exits_enabled(True)
+    blobs: list[bytes] = []
+
+    def look(engine: Uc, vector: int, _: object) -> None:
+        # In the midst of things: when a run ends the engine computes the flags in any case.
+        blobs.append(bytes(engine.context_save()))
+        engine.emu_stop()
+
+    uc.hook_add(UC_HOOK_INTR, look)
+    compared, equal, equal_arithmetic = 0x1234_5678_9ABC, 0x46, 0x44
+    uc.reg_write(x86.UC_X86_REG_RAX, compared)
+    uc.reg_write(x86.UC_X86_REG_RBX, compared)
+    uc.reg_write(x86.UC_X86_REG_RCX, 0x4000)
+    pristine = uc.context_save()
+    # Uncounted first, and in a place of its own: once an engine has counted it translates all code for counting.
+    for code, count in ((_CODE + 32, 0), (_CODE, 8), (_CODE + 16, 8)):
+        uc.context_restore(pristine)
+        uc.reg_write(x86.UC_X86_REG_RFLAGS, 2)
+        uc.emu_start(code, 0, count=count)
+    sound = blobs[-1]
+    wide = [(place, *(_u64(blob, place) for blob in blobs)) for place in range(0, len(sound) - 7, 8)]
+    narrow = [(place, *(_u32(blob, place) for blob in blobs)) for place in range(0, len(sound) - 3, 4)]
+    rflags = [place for place, *seen in wide if seen == [2, equal, equal]]
+    source = [place for place, *seen in wide if seen == [compared, equal_arithmetic, equal_arithmetic]]
+    way = [place for place, *seen in narrow if seen[0] == seen[1] != seen[2] and max(seen) < 256]
+    if not len(rflags) == len(source) == len(way) == 1:
+        raise _unknown_engine("its flags")
+    return LazyFlags(rflags[0], source[0], way[0], _u32(sound, way[0]))
+
+
 def _unknown_engine(what: str) -> KprobesimError:
     return KprobesimError(
         f"This build of Unicorn keeps {what} where kprobesim cannot find it.", hint="Install unicorn 2.1.4 from PyPI."
@@ -188,3 +253,7 @@ def _unknown_engine(what: str) -> KprobesimError:
 
 def _u32(blob: bytes, offset: int) -> int:
     return int.from_bytes(blob[offset : offset + 4], "little")
+
+
+def _u64(blob: bytes, offset: int) -> int:
+    return int.from_bytes(blob[offset : offset + 8], "little")

@@ -77,7 +77,12 @@ class Devices:
                 raise GuestError(
                     f"The guest issued hypercall {value}, which means nothing here.", report=self._machine.report(cpu)
                 )
-            cpu.answer(call(cpu, *cpu.call_arguments()))
+            try:
+                cpu.answer(call(cpu, *cpu.call_arguments()))
+            except MemoryFault as fault:
+                raise GuestError(
+                    f"Hypercall {value} was led astray: {fault.message}", report=self._machine.report(cpu)
+                ) from fault
         elif port == _SERIAL_DATA:
             self._print(value & 0xFF)
         elif port == _TIMER:

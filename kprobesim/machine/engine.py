@@ -28,6 +28,8 @@ from kprobesim.machine.calibration import SEGMENT_ATTRIBUTES, calibrate
 from kprobesim.machine.memory import PhysicalMemory
 from kprobesim.machine.registers import RegisterSet
 
+_ARITHMETIC_FLAGS: Final = 0x8D5  # OF, SF, ZF, AF, PF, CF
+
 __all__ = ["Context", "Engine", "EngineEvents"]
 
 # What changes in the engine's own flags with the privilege level: CPL, the shadow of `mov ss`, code and stack width.
@@ -140,7 +142,8 @@ class Engine:
     def take_error_code(self) -> int | None:
         """The error code of the exception being delivered, which counts as delivered from now on.
 
-        Without the second half the engine would make a double fault of the next page fault.
+        Without the second half the engine would make a double fault of the next page fault. The flags are mended too:
+        see `LazyFlags`.
 
         Returns:
             The code, 0 for exceptions without one; None if it is no exception but an ``int n`` of that number.
@@ -153,6 +156,10 @@ class Engine:
         if before.value == -1:
             return None
         before.value = -1
+        flags = self._calibration.flags
+        source: int = ctypes.c_uint64.from_address(base + flags.source).value
+        if source == ctypes.c_uint64.from_address(base + flags.rflags).value & _ARITHMETIC_FLAGS:
+            ctypes.c_uint32.from_address(base + flags.way).value = flags.computed
         self._uc.context_restore(scratch)
         return code
 
@@ -200,10 +207,6 @@ class Engine:
     def save_context(self) -> Context:
         """A copy of all CPU state, RAM not included."""
         return self._uc.context_save()
-
-    def update_context(self, context: Context) -> None:
-        """Overwrite a copy made by `save_context` with the present state."""
-        self._uc.context_update(context)
 
     def restore_context(self, context: Context) -> None:
         """Put a copy back, current privilege level included."""

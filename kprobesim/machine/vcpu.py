@@ -31,16 +31,21 @@ if TYPE_CHECKING:
 __all__ = ["VCpu", "VCpuState"]
 
 _IF: Final = 1 << 9
+_RF: Final = 1 << 16
 _BREAKPOINT_AND_OVERFLOW: Final = (3, 4)
 _DOUBLE_FAULT, _GENERAL_PROTECTION, _PAGE_FAULT = 8, 13, 14
 _FETCH: Final = 16  # in the error code of a page fault
 _HLT: Final = b"\xf4"
-# All that a trap needs to see.
-_TRAP_SET: Final = (*GENERAL, "cs", "ss", "cr2", "cr3", "idtr", "tr")
-_RIP, _RFLAGS, _RSP = (GENERAL.index(name) for name in ("rip", "rflags", "rsp"))
-_RCX, _R11 = GENERAL.index("rcx"), GENERAL.index("r11")
-_CS, _SS, _CR2, _CR3 = range(len(GENERAL), len(GENERAL) + 4)
-_GENERAL_COUNT: Final = len(GENERAL)
+_RFLAGS_OF_GENERAL: Final = GENERAL.index("rflags")
+_RIP_OF_GENERAL: Final = GENERAL.index("rip")
+# All that a trap and a system call need to see; the few registers that they change come first.
+_TRAP_SET: Final = ("rip", "rsp", "rflags", "cs", "ss", "cr2", "cr3", "idtr", "tr")
+_RIP, _RSP, _RFLAGS, _CS, _SS, _CR2, _CR3 = range(7)
+_TRAP_CHANGES: Final = 3
+_SYSCALL_SET: Final = (
+    "rip", "rflags", "rcx", "r11", "cs", "rax", "rdi", "rsi", "rdx", "r10", "r8", "r9", "star", "lstar", "fmask",
+)  # fmt: skip
+_SYSCALL_CHANGES: Final = 4
 
 
 class VCpuState(NamedTuple):
@@ -82,7 +87,7 @@ class VCpu:
         self._trap = RegisterSet(handle, _TRAP_SET)
         self._general = RegisterSet(handle, GENERAL)
         self._all = RegisterSet(handle, (*GENERAL, *SYSTEM, "efer", "star", "lstar", "fmask", "kernel_gs_base"))
-        self._syscall = RegisterSet(handle, ("star", "lstar", "fmask"))
+        self._syscall = RegisterSet(handle, _SYSCALL_SET)
         self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3"))
         self._answer = RegisterSet(handle, ("rax", "r10"))
 
@@ -105,7 +110,7 @@ class VCpu:
     def start(self, rip: int, argument: int) -> None:
         """Begin at ``rip`` with ``argument`` in RDI, all other general registers zero."""
         self._general.read()
-        for index in range(_GENERAL_COUNT):
+        for index in range(len(GENERAL)):
             self._general.words[index] = 0
         self._general.update({"rip": rip, "rdi": argument, "rflags": 2})
         self._general.write()
@@ -185,7 +190,7 @@ class VCpu:
     def interrupts_enabled(self) -> bool:
         """IF, as it is between two instructions."""
         self._general.read()
-        return bool(self._general.words[_RFLAGS] & _IF)
+        return bool(self._general.words[_RFLAGS_OF_GENERAL] & _IF)
 
     def ready_for_interrupt(self) -> bool:
         """IF is set, and the next instruction is not the ``hlt`` of ``sti; hlt``.
@@ -196,7 +201,7 @@ class VCpu:
         if not self.interrupts_enabled():
             return False
         try:
-            rip, root = self._general.words[_RIP], self.engine.read_register(x86.UC_X86_REG_CR3)
+            rip, root = self._general.words[_RIP_OF_GENERAL], self.engine.read_register(x86.UC_X86_REG_CR3)
             return self._ram.read_virtual(root, rip, 1) != _HLT
         except MemoryFault:
             return True
@@ -215,30 +220,23 @@ class VCpu:
     def enter_syscall(self) -> None:
         """Do what ``syscall`` does: RCX and R11 saved, RIP from LSTAR, flags masked, ring 0."""
         self.syscall_pending = False
-        trap, words = self._trap, self._trap.words
-        trap.read()
-        self._syscall.read()
-        rip, rflags = words[_RIP], words[_RFLAGS]
-        self._machine.emit(
-            "syscall",
-            nr=words[0],
-            args=[words[GENERAL.index(name)] for name in ("rdi", "rsi", "rdx", "r10", "r8", "r9")],
-            rip=rip,
-        )
-        if words[_CS] & 3:
-            selector = self._syscall.msr("star") >> 32
+        registers = self._syscall
+        registers.read()
+        rip, rflags, _, _, cs, rax, *args = registers.words
+        self._machine.emit("syscall", nr=rax, args=args, rip=rip)
+        if cs & 3:
+            selector = registers.msr("star") >> 32
             self.engine.rise(selector, selector + 8)
-        words[_RCX], words[_R11] = rip, rflags
-        words[_RIP] = self._syscall.msr("lstar")
-        words[_RFLAGS] = rflags & ~self._syscall.msr("fmask") & ~(1 << 16) | 2
-        trap.write(_GENERAL_COUNT)
+        masked = rflags & ~registers.msr("fmask") & ~_RF | 2
+        registers.words[:_SYSCALL_CHANGES] = [registers.msr("lstar"), masked, rip, rflags]
+        registers.write(_SYSCALL_CHANGES)
 
     def _at_fetch(self, vector: int, error_code: int) -> bool:
         """An exception came from fetching an instruction, not from running it."""
         if vector == _PAGE_FAULT:
             return bool(error_code & _FETCH)
         self._general.read()
-        return vector == _GENERAL_PROTECTION and not is_canonical(self._general.words[_RIP])
+        return vector == _GENERAL_PROTECTION and not is_canonical(self._general.words[_RIP_OF_GENERAL])
 
     def _take(self, vector: int, error_code: int | None, software: bool) -> None:
         """Deliver an exception or interrupt; a fault on the way is delivered instead, or the two as a double fault."""
@@ -288,7 +286,7 @@ class VCpu:
         if cs & 3:
             self.engine.rise(taken.cs, 0)
         words[_RIP], words[_RSP], words[_RFLAGS] = taken.handler, taken.rsp, taken.rflags
-        trap.write(_GENERAL_COUNT)
+        trap.write(_TRAP_CHANGES)
         self._machine.emit("gate", vector=vector, handler=taken.handler, rsp=taken.rsp, frame=taken.frame)
 
     def _escalate(self, first: int, vector: int, fault: DeliveryFault) -> int:

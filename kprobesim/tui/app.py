@@ -11,6 +11,7 @@ from textual.command import CommandPalette, Provider
 
 from kprobesim.i18n import LANGUAGES, Language, default_language
 from kprobesim.tui.actions import APP_ACTIONS, bindings
+from kprobesim.tui.line_breaks import install
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.screens.help import HelpScreen
@@ -50,6 +51,7 @@ class KprobesimApp(App[None]):
         scenarios: Sequence[Scenario] = (),
     ) -> None:
         super().__init__()
+        install()
         self.language: Language = language or default_language()
         self._scenario = scenario
         self._scenarios = scenarios

@@ -5,11 +5,9 @@ from __future__ import annotations
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-__all__ = ["Part", "fit", "fit_right", "row", "wrap"]
+from kprobesim.tui.line_breaks import words
 
-# A line may break after a wide character, but not before one of these.
-_CLOSING = "，。、；：？！）》】”’…%"
-_OPENING = "（《【“‘"
+__all__ = ["Part", "fit", "fit_right", "row", "wrap"]
 
 Part = str | tuple[str, str] | Content
 
@@ -47,7 +45,7 @@ def wrap(text: str, width: int) -> list[str]:
     """
     lines: list[str] = []
     line = ""
-    for word in _words(text):
+    for _, _, word in words(text):
         if cell_len(line) + cell_len(word.rstrip()) > width and line:
             lines.append(line.rstrip())
             line = ""
@@ -57,16 +55,3 @@ def wrap(text: str, width: int) -> list[str]:
             word = word[len(head) :]
         line += word if line else word.lstrip()
     return [*lines, line.rstrip()] if line.strip() or not lines else lines
-
-
-def _words(text: str) -> list[str]:
-    """Pieces of text that may stand on different lines."""
-    words = [""]
-    for before, here in zip(" " + text, text, strict=False):
-        wide = cell_len(here) > 1 or cell_len(before) > 1
-        may_break = (before == " " and here != " ") or (wide and here != " ")
-        if may_break and here not in _CLOSING and before not in _OPENING:
-            words.append(here)
-        else:
-            words[-1] += here
-    return [word for word in words if word]

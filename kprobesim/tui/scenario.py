@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from kprobesim.i18n import Language
@@ -31,8 +32,8 @@ class Scenario(Protocol):
 
 
 def summary(scenario: Scenario, language: Language) -> str:
-    """The first line of prose in a scenario's text, or nothing."""
+    """The first line of prose in a scenario's text, without Markdown's marks, or nothing."""
     for line in scenario.text(language).splitlines():
         if line.strip() and line.lstrip()[0] not in "#>|-*`=":
-            return line.strip()
+            return re.sub(r"[*_`]", "", line).strip()
     return ""

@@ -189,7 +189,7 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     for line in rows:
         if line.source is not None:
             text = lab.source_text(line.source)
-            sources[line.address] = f"{line.source.line:>4} {(text or line.source.file).strip()}"
+            sources[line.address] = f"{line.source.line:>4} {' '.join((text or line.source.file).split())}"
     at = lab.source_line(current)
     return CodeView(
         name=where[0].name if where else "",

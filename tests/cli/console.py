@@ -1,6 +1,7 @@
 """The command line as a user's shell runs it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,11 @@ def kprobesim(*arguments: str, given: bytes | str = b"", **more: str) -> "subpro
 def start(*arguments: str) -> "subprocess.Popen[bytes]":
     """Start without waiting, all three streams as pipes."""
     pipe = subprocess.PIPE
-    return subprocess.Popen([*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, env=environment())
+    # A shell's background jobs, this test run perhaps, ignore SIGINT and would hand that down.
+    listen = None if os.name == "nt" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(
+        [*COMMAND, *arguments], stdin=pipe, stdout=pipe, stderr=pipe, env=environment(), preexec_fn=listen
+    )
 
 
 class Cli:

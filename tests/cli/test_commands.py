@@ -9,8 +9,20 @@ from kprobesim.lab import EVENT_KINDS
 from tests.cli.console import Cli
 from tests.image.elf_writer import small_kernel
 
-LIFE_OF_A_HIT = """text.poke trap gate kprobe.hit bpf.enter bpf.helper map.update bpf.exit kprobe.singlestep trap gate
-kprobe.resume""".split()
+LIFE_OF_A_HIT = [
+    "text.poke",
+    "trap",
+    "gate",
+    "kprobe.hit",
+    "bpf.enter",
+    "bpf.helper",
+    "map.update",
+    "bpf.exit",
+    "kprobe.singlestep",
+    "trap",
+    "gate",
+    "kprobe.resume",
+]
 
 
 def test_demo_prints_the_life_of_one_hit_as_json_in_the_order_of_the_machine(cli: Cli) -> None:

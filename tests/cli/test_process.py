@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.cli.console import environment, kprobesim, start
+from tests.cli.console import COMMAND, environment, kprobesim, start
 
 HEADLESS = """
 import sys
@@ -53,7 +54,8 @@ def test_headless_commands_load_nothing_of_the_screen(arguments: list[str]) -> N
 
 
 def test_the_lab_loads_nothing_of_the_screen() -> None:
-    code = "import sys, kprobesim.lab; print([m for m in sys.modules if m.startswith(('textual', 'rich', 'kprobesim.tui', 'kprobesim.cli'))])"
+    screens = ("textual", "rich", "kprobesim.tui", "kprobesim.cli")
+    code = f"import sys, kprobesim.lab; print([name for name in sys.modules if name.startswith({screens})])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout == "[]\n"
 
@@ -105,7 +107,7 @@ class TestCtrlC:
         process = start("bpf", "batch")
         assert process.stdin is not None
         loop = b'{"op": "run", "insns": "0500ffff000000009500000000000000"}\n'
-        process.stdin.write(b"{}\n" + loop * 2000)
+        process.stdin.write(b"{}\n" + loop * 500)
         process.stdin.flush()
         read_line(process)
         status, errors = interrupt(process)
@@ -146,11 +148,10 @@ def test_a_reader_that_has_enough_is_no_error(arguments: list[str]) -> None:
 
 
 def test_a_full_disk_is_told() -> None:
-    if not os.path.exists("/dev/full"):
+    path = Path("/dev/full")
+    if not path.exists():
         pytest.skip("no /dev/full here")
-    with open("/dev/full", "wb") as full:
-        from tests.cli.console import COMMAND
-
+    with path.open("wb") as full:
         done = subprocess.run(
             [*COMMAND, "demo", "--plain"], stdout=full, stderr=subprocess.PIPE, env=environment(), check=False
         )

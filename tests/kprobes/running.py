@@ -62,17 +62,25 @@ class Running:
         image: the kernel.
         cpus: vCPUs.
         commands: typed at the console beforehand.
+        ram_size: bytes.
+        spacing: instructions between checkpoints.
     """
 
     def __init__(
-        self, image: KernelImage, *, cpus: int = 1, commands: Iterable[str] = (), ram_size: int = 16 << 20
+        self,
+        image: KernelImage,
+        *,
+        cpus: int = 1,
+        commands: Iterable[str] = (),
+        ram_size: int = 16 << 20,
+        spacing: int = 2_000_000,
     ) -> None:
         self.machine = Machine(cpus=cpus, ram_size=ram_size)
         self.machine.boot(image.entry, image.segments)
         self.kernel = RunningKernel(self.machine, image)
         self.manager = KprobeManager(self.kernel)
         self.kprobes = self.manager.kprobes
-        self.timeline = Timeline(self.machine, [self.manager])
+        self.timeline = Timeline(self.machine, [self.manager], spacing=spacing)
         assert self.timeline.run(10_000_000, stop_kinds=["boot.done"]) is Stop.MOMENT
         if commands:
             text = "".join(f"{command}\n" for command in commands).encode()

@@ -1,5 +1,7 @@
 """The hit path: trap, handlers, the step in the slot, and the way back; reentry and faults on the way."""
 
+from collections.abc import Callable
+
 import pytest
 
 from kprobesim.errors import GuestError
@@ -425,3 +427,20 @@ def test_going_back_before_a_removal_in_the_middle_brings_the_probe_back(tiny: R
     tiny.timeline.seek(place)
     assert tiny.kprobes.ctlblk[0].current is probe
     assert list(tiny.kprobes) == [probe]
+
+
+def test_the_race_with_a_removal_on_another_cpu_is_harmless(boot_toyix: Callable[..., Running]) -> None:
+    """INT-16 with two CPUs: CPU 1 has taken the trap when the probe goes."""
+    spy = Spy()
+    running = boot_toyix(cpus=2, commands=["cat /etc/hostname"])
+    probe = running.register(Kprobe(symbol_name="schedule", pre_handler=spy.pre()))
+    while running.timeline.run(stop_kinds=["gate"]) is Stop.MOMENT:
+        event = running.machine.log[running.machine.seq - 1]
+        if event.cpu == 1 and event.fields["vector"] == 3 and not running.kprobes.ctlblk[1].current:
+            break
+    running.unregister(probe)
+    seen = len(spy.calls)
+    running.run()
+    assert [event.cpu for event in running.events("kprobe.removed")] == [1]
+    assert running.console().endswith("toyix\n")
+    assert (len(spy.calls), probe.nmissed) == (seen, 0)

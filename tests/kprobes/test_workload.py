@@ -4,11 +4,14 @@ import random
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kprobesim.errors import LinuxError
-from kprobesim.image import decode_range
+from kprobesim.image import decode_range, open_image
 from kprobesim.kprobes import Kprobe
 from kprobesim.linux_errno import Errno
+from kprobesim.machine import Moment
 from tests.kprobes.running import Running, Spy
 
 COMMANDS = ("cat /etc/hostname", "ls /", "echo one two > /tmp/f", "cat /tmp/f | wc", "false", "sleep 0.01")
@@ -80,3 +83,29 @@ def test_no_place_between_two_instructions_starts_is_accepted(boot_toyix: Callab
         with pytest.raises(LinuxError) as caught:
             running.kprobes.register_kprobe(Kprobe(address=address))
         assert caught.value.errno in (Errno.EILSEQ, Errno.EINVAL)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    offsets=st.sets(st.sampled_from([0, 1, 4, 8, 9]), min_size=1),
+    spacing=st.sampled_from([200, 2_000_000]),
+    journey=st.lists(st.tuples(st.booleans(), st.integers(0, 10_000)), max_size=6),
+)
+def test_travelling_through_hits_changes_neither_events_nor_the_managers_state(
+    offsets: set[int], spacing: int, journey: list[tuple[bool, int]]
+) -> None:
+    running = Running(open_image("tiny"), spacing=spacing)
+    for offset in sorted(offsets):
+        running.register(Kprobe(symbol_name="tiny_add", offset=offset, post_handler=Spy().post()))
+    running.run()
+    log, state, registers = list(running.machine.log), running.manager.save(), running.machine.registers()
+    for to_event, number in journey:
+        event = log[number % len(log)]
+        running.timeline.seek(event.moment if to_event else Moment(number % running.timeline.head))
+        if to_event:
+            assert running.machine.seq == event.seq + 1
+    running.timeline.seek_end()
+    assert running.machine.log == log
+    assert running.manager.save() == state
+    assert running.machine.registers() == registers
+    assert running.console() == "0123456789\n"

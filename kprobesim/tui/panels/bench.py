@@ -49,7 +49,7 @@ class PanelBench(Horizontal):
     PanelBench.-single Panel { display: none; }
     PanelBench.-single Panel.-near { display: block; }
     PanelBench.-single Panel.-near.-twice { display: none; }
-    PanelBench.-single Vertical.-selected { display: block; width: 1fr !important; }
+    PanelBench.-single Vertical.-selected { display: block !important; width: 1fr !important; }
     PanelBench.-single Panel.-selected { display: block; height: 1fr !important; max-height: 100% !important; }
     PanelBench.-single.-paired #neighbour { display: block; width: 34; }
     #neighbour KprobePanel { height: 11; }

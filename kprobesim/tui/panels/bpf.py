@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
 
 from textual.content import Content
@@ -43,16 +44,16 @@ class BpfPanel(Panel):
         if program is None:
             return Rows(note(width, view, "panel.bpf.empty"))
         right = (_VALUE_WIDE if width >= 70 else _VALUE) + 5
-        listing, anchor = _listing(program, width - right)
+        listing, anchor = _listing(program, width - right - 1)
         registers = [_register(number, program, view, right) for number in range(_REGISTERS)]
         height = max(self.content_size.height, 1)
         # The listing scrolls by itself, as the registers beside it must not move.
         top = min(max((anchor or 0) - height // 2, 0), max(len(listing) - height, 0))
         if len(listing) > height:
             listing = listing[top : top + height]
-        blank_left, blank_right = Content(" " * (width - right)), Content(" " * right)
+        blank_left, blank_right = Content(" " * (width - right - 1)), Content(" " * right)
         pairs = zip_longest(listing, registers)
-        return Rows([Content.assemble(left or blank_left, right_ or blank_right) for left, right_ in pairs])
+        return Rows([Content.assemble(left or blank_left, " ", right_ or blank_right) for left, right_ in pairs])
 
 
 def _listing(program: ProgramView, width: int) -> tuple[list[Content], int | None]:
@@ -63,10 +64,15 @@ def _listing(program: ProgramView, width: int) -> tuple[list[Content], int | Non
         here = running is not None and slot == running.pc
         if here:
             anchor = index
-        short = text if width >= _LISTING_WIDE else text.partition(") ")[2].replace("call bpf_", "call ")
+        short = text if width >= _LISTING_WIDE else _short(text)
         style = styles.CURRENT if here else styles.DIM if running is None else ""
         rows.append(row(width, "▶" if here else " ", f"{slot:>3} ", short, style=style))
     return rows, anchor
+
+
+def _short(text: str) -> str:
+    """An instruction without its opcode and without a helper's prefix and number."""
+    return re.sub(r"^call bpf_(\w+)#\d+", r"call \1", text.partition(") ")[2] or text)
 
 
 def _register(number: int, program: ProgramView, view: View, width: int) -> Content:

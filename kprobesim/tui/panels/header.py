@@ -46,7 +46,13 @@ class Header(Widget):
         left = f" kprobesim  {machine}" if width >= _WIDE else f" {machine}"
         task = f"cpu{now.cpu} {f'{now.comm}/{now.pid}' if now.comm else '-'}"
         event = say(self._language, "header.event", seq=f"{now.seq:,}", total=f"{now.total:,}")
-        right = f"{fit_right(task, 14)} {milliseconds(now.ns):>12}  {fit_right(event, 20 if width >= _WIDE else 15)} "
+        wide = width >= _WIDE
+        columns = (
+            fit_right(task, 20 if wide else 14),
+            f"{milliseconds(now.ns):>12}",
+            fit_right(event, 20 if wide else 15),
+        )
+        right = "{} {}  {} ".format(*columns)
         room = width - cell_len(left) - cell_len(right)
         title = fit(f"   {self._title}", room) if room > 4 else " " * max(room, 0)
         return Content.assemble(left, (title, styles.STRONG), right).truncate(width, pad=True)

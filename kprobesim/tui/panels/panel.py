@@ -62,6 +62,8 @@ class Panel(Widget, can_focus=True):
         self._view: View | None = None
         self._top = 0
         self._shift = 0
+        self._title = ""
+        self._painted = Content("")
 
     # For subclasses
 
@@ -86,16 +88,14 @@ class Panel(Widget, can_focus=True):
         self._view = view
         if moved:
             self._shift = 0
-        self._title()
-        self.refresh()
-
-    def _title(self) -> None:
-        if self._view is None:
-            return
-        name = say(self._view.language, f"panel.{self.NAME}.title")
-        heading = self.heading(self._view)
-        number = PANELS.index(self.NAME) + 1
-        self.border_title = Content(f"{number} {name}{' ─ ' if heading else ''}{heading}")
+        name, heading = say(view.language, f"panel.{self.NAME}.title"), self.heading(view)
+        title = f"{PANELS.index(self.NAME) + 1} {name}{' ─ ' if heading else ''}{heading}"
+        if title != self._title:
+            self._title = title
+            self.border_title = Content(title)
+        # Most steps leave most panels as they are: nothing is sent to the terminal for those.
+        if not self._paint().is_same(self._painted):
+            self.refresh()
 
     def scroll_rows(self, by: int) -> None:
         """Look at other rows until the next motion.
@@ -108,6 +108,10 @@ class Panel(Widget, can_focus=True):
 
     def render(self) -> Content:
         """The rows in sight."""
+        self._painted = self._paint()
+        return self._painted
+
+    def _paint(self) -> Content:
         width, height = self.content_size
         if self._view is None or width < 4 or height < 1:
             return Content("")

@@ -13,6 +13,7 @@ from kprobesim.tui.wording import say
 __all__ = ["StackPanel"]
 
 _WIDE = 50
+_SLOT_SIZE = 16
 
 
 class StackPanel(Panel):
@@ -31,19 +32,30 @@ class StackPanel(Panel):
         """One word a row."""
         stack = view.now.stack
         old = {word.address: word.value for word in (view.before or view.now).stack}
-        rows = [_word(word, old.get(word.address), width, first=index == 0) for index, word in enumerate(stack)]
+        rows = [
+            _word(word, word.symbol or _slot_name(word.value, view), old.get(word.address), width, first=index == 0)
+            for index, word in enumerate(stack)
+        ]
         anchor = next((i for i, word in enumerate(stack) if word.field == "regs->ip"), None)
         if anchor is None:
             anchor = next((i for i, word in enumerate(stack) if word.field == "ip"), None)
         return Rows(rows, anchor)
 
 
-def _word(word: StackWord, old: int | None, width: int, *, first: bool) -> Content:
+def _slot_name(value: int, view: View) -> str:
+    """A place in a probe's slot, by name."""
+    for probe in view.now.kprobe.probes:
+        if probe.slot <= value < probe.slot + _SLOT_SIZE:
+            return f"slot+{value - probe.slot:#x}"
+    return ""
+
+
+def _word(word: StackWord, symbol: str, old: int | None, width: int, *, first: bool) -> Content:
     wide = width >= _WIDE
     changed = old is not None and old != word.value
     value = f"{word.value:016x}"
-    if word.symbol and not wide:
-        value = fit(word.symbol, 16)
+    if symbol and not wide:
+        value = fit(symbol, 16)
     return row(
         width,
         ("▸" if changed else " ", styles.CHANGED),
@@ -53,5 +65,5 @@ def _word(word: StackWord, old: int | None, width: int, *, first: bool) -> Conte
         " ",
         (value, styles.CHANGED if changed else ""),
         " " if wide else "",
-        (word.symbol if wide else "", styles.DIM),
+        (symbol if wide else "", styles.DIM),
     )

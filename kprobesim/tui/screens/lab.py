@@ -71,7 +71,7 @@ class LabScreen(SizedScreen):
         self.outcome = Outcome("opening")
         self.selected = "code"
         self._before: Snapshot | None = None
-        self._error: Exception | None = None
+        self.failure: Exception | None = None
         self._maximised = False
         self._reading = False
 
@@ -105,7 +105,7 @@ class LabScreen(SizedScreen):
     def _arrived(self, message: Arrived) -> None:
         self.conductor.settled()
         self._before, self.snapshot = self.snapshot, message.snapshot
-        self.outcome, self._error = message.outcome, None
+        self.outcome, self.failure = message.outcome, None
         self._draw()
 
     @on(Failed)
@@ -113,7 +113,7 @@ class LabScreen(SizedScreen):
         self.conductor.settled()
         if message.snapshot is not None:
             self._before, self.snapshot = self.snapshot, message.snapshot
-        self._error = message.error
+        self.failure = message.error
         self._draw()
 
     @on(Progress)
@@ -151,7 +151,7 @@ class LabScreen(SizedScreen):
 
     def _narrate(self) -> None:
         narration, language = self.query_one(NarrationPanel), self.language
-        match self._error:
+        match self.failure:
             case None:
                 narration.tell(self.snapshot, self.outcome, language)
             case KprobesimError() as error:
@@ -237,7 +237,8 @@ class LabScreen(SizedScreen):
     def toggle_text(self) -> None:
         """Show or hide the scenario's text."""
         if not self.scenario.text(self.language):
-            self.notify(say(self.language, "text.none"))
+            self.outcome = Outcome("no_text")
+            self._narrate()
             return
         self._reading = not self._reading
         self._arrange()

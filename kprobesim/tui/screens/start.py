@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widget import Widget
@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
-from kprobesim.tui.cells import wrap
+from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.scenario import Scenario, summary
 from kprobesim.tui.screens.base import SizedScreen
@@ -85,13 +85,18 @@ class StartScreen(SizedScreen):
         options.clear_options()
         for number, scenario in enumerate(self._scenarios, 1):
             title = (f"{number:>2}  {scenario.title(language)}", styles.STRONG)
-            line = summary(scenario, language)
+            line = fit(summary(scenario, language), max(self.app.size.width - 12, 20)).rstrip()
             told = Content.assemble(title, *(("\n    ", (line, styles.DIM)) if line else ()))
             options.add_option(Option(told))
         if self._scenarios:
             options.highlighted = place
         else:
             options.add_option(Option(say(language, "start.empty"), disabled=True))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Summaries are cut at the new width."""
+        super().on_resize(event)
+        self.retell()
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:

@@ -1,0 +1,44 @@
+"""Where a line of text may be broken: at spaces, and between Chinese characters.
+
+Rich breaks at spaces only, and Textual with it, so that a Chinese paragraph with a few English words in it comes out
+ragged. `install` gives both of them the rule of this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import rich._wrap
+from rich.cells import cell_len
+
+__all__ = ["install", "words"]
+
+# A line may break after a wide character, but not before one of these.
+_CLOSING = "，。、；：？！）》】”’…%"
+_OPENING = "（《【“‘"
+
+
+def words(text: str) -> Iterator[tuple[int, int, str]]:
+    """Pieces of text that may stand on different lines, spaces behind them included.
+
+    Returns:
+        of each piece its start, its end and itself.
+    """
+    start = 0
+    for end in range(1, len(text)):
+        if _may_break(text[end - 1], text[end]):
+            yield start, end, text[start:end]
+            start = end
+    if text:
+        yield start, len(text), text[start:]
+
+
+def _may_break(before: str, here: str) -> bool:
+    if here.isspace() or here in _CLOSING or before in _OPENING:
+        return False
+    return before.isspace() or cell_len(here) > 1 or cell_len(before) > 1
+
+
+def install() -> None:
+    """Let Rich and Textual break lines by this rule, everywhere in the process."""
+    rich._wrap.words = words
