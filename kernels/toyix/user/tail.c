@@ -31,12 +31,12 @@ static int last_lines(int fd, const char *name, long lines)
 			used = KEPT / 2;
 		}
 	}
-	for (start = used; start && lines >= 0; start--)
-		if (kept[start - 1] == '\n' && start != used && !--lines)
-			break;
 	if (count < 0)
 		return complain("tail", name);
-	return lines && write(1, kept + start, used - start) < 0 ? complain("tail", "write error") : 0;
+	for (start = used; start && lines; start--)
+		if (kept[start - 1] == '\n' && start != used && !--lines)
+			break;
+	return write(1, kept + start, used - start) < 0 ? complain("tail", "write error") : 0;
 }
 
 int main(int argc, char *argv[])

@@ -142,6 +142,26 @@ def test_dynamic_events_take_an_exclamation_mark() -> None:
     assert console.run("echo '!:a' >> dynamic_events; echo -:b >> dynamic_events; cat dynamic_events") == ""
 
 
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("echo x > nosuch", "sh: nosuch: Permission denied\n"),
+        ("mkdir events/x", "mkdir: events/x: Operation not permitted\n"),
+        ("rm trace", "rm: trace: Operation not permitted\n"),
+        ("rmdir events", "rmdir: events: Operation not permitted\n"),
+        ("mv /etc/motd trace2", "mv: /etc/motd: Invalid cross-device link\n"),
+        ("mv trace trace2", "mv: trace: Operation not permitted\n"),
+        ("cat events", "cat: events: Is a directory\n"),
+        ("cat nosuch/x trace/x", "cat: nosuch/x: No such file or directory\ncat: trace/x: Not a directory\n"),
+        ("echo x > available_events", "echo: write error: Invalid argument\n"),
+        ("cd events/../..; cat debug/tracing/tracing_on; cd tracing; ls /sys/kernel", "1\ndebug\ntracing\n"),
+    ],
+)
+def test_files_that_the_host_plays_are_files(command: str, printed: str) -> None:
+    """What a file system without names of one's own answers."""
+    assert Console().run(command) == printed
+
+
 def test_a_sibling_of_an_enabled_event_is_armed() -> None:
     """TFS-02, TFS-04."""
     console = Console()

@@ -307,3 +307,25 @@ def test_several_cpus(cpus: int) -> None:
     times = [re.search(r"(\d+\.\d{6}):", line) for line in lines]
     stamps = [float(found[1]) for found in times if found]
     assert stamps == sorted(stamps) and len({line[26:29] for line in lines}) > 1
+
+
+def test_ctrl_c_ends_a_reader_that_waits() -> None:
+    console = Console()
+    assert console.run("cat trace_pipe") == ""
+    devices = console.lab.machine.devices
+    console.lab.timeline.input("^C", lambda: devices.type(b"\x03"))
+    assert console.run("echo alive") == "alive\n"
+
+
+def test_back_over_a_reader_that_was_woken() -> None:
+    """The interrupt that wakes a reader of trace_pipe comes again at the same instruction."""
+    console = Console()
+    console.run("cat trace_pipe > /tmp/out &", "echo p:a vfs_open > kprobe_events; echo 1 > events/kprobes/a/enable")
+    console.run("cat /etc/motd")
+    lab = console.lab
+    woken = [event.moment for event in lab.events() if event.kind == "trap" and event.fields["vector"] == 0xF6]
+    assert woken
+    before, end = [(event.moment, event.kind) for event in lab.events()], lab.moment
+    lab.seek(Moment(woken[0].insn))
+    lab.seek_end()
+    assert lab.moment == end and [(event.moment, event.kind) for event in lab.events()] == before
