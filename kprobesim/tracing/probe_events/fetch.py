@@ -159,6 +159,9 @@ class ArgFetcher:
         try:
             at, value = self._value(regs)
             found.append(self._string(regs, value))
+            if self.arg.count > 1 and not self._derefs:
+                # An array of an immediate: Linux finds nothing to take the second pointer from, and gives up.
+                return None
             for number in range(1, self.arg.count):
                 user, offset = self._derefs[-1]
                 value = int.from_bytes(_read(regs, at + 8 * number + offset, 8, user=user), "little")

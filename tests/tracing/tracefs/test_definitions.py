@@ -169,3 +169,42 @@ def test_a_sibling_of_an_enabled_event_is_armed() -> None:
     console.run("echo 'p:a vfs_read' >> kprobe_events", "echo > trace", "cat /etc/hostname")
     shown = {line.split("+")[0] for line in functions(console.trace())}
     assert {"a: (vfs_open", "a: (vfs_read"} <= shown
+
+
+def test_looking_at_files_costs_the_kernel_no_memory() -> None:
+    console = Console()
+    console.run("echo p:a vfs_read > kprobe_events")
+
+    def free_pages(times: int) -> int:
+        for _ in range(times):
+            console.run(
+                "cat tracing_on events/kprobes/a/id nosuch > /tmp/o; ls events/kprobes > /tmp/o; echo 0 > tracing_on"
+            )
+        return console.lab.kernel.read_u64(console.lab.kernel.symbol("nr_free_pages"))
+
+    first = free_pages(3)
+    assert free_pages(20) >= first - 4
+
+
+def test_lists_of_debugfs_and_proc() -> None:
+    """TFS-15, TFS-16, AGG-02, REG-19: one line for each probe of a site, the latest first."""
+    console = Console()
+    console.run(
+        "echo p:a vfs_read > kprobe_events; echo p:b vfs_read >> kprobe_events; echo r:c vfs_read >> kprobe_events"
+    )
+    listed = console.run("cat /sys/kernel/debug/kprobes/list").splitlines()
+    assert [line.split()[1] for line in listed] == ["r", "k", "k"]
+    assert all(line.endswith("  vfs_read+0x0    [DISABLED]") for line in listed)
+    events = console.lab.tracing.events.probes
+    console.run("echo 1 > events/kprobes/b/enable")
+    assert console.run("cat /sys/kernel/debug/kprobes/list").splitlines()[1].endswith("vfs_read+0x0    ")
+    assert [probe.definition.event for probe in events] == ["a", "b", "c"]
+    entry = console.lab.manager.kprobes.blacklist.entries[0]
+    line = console.run("head -n 1 /sys/kernel/debug/kprobes/blacklist")
+    assert line == f"0x{entry.start:016x}-0x{entry.end:016x}\t{entry.symbol}\n"
+    address = console.lab.kernel.symbol("vfs_read")
+    assert console.run("grep ' vfs_read$' /proc/kallsyms") == f"{address:016x} T vfs_read\n"
+    slot = console.run("grep kprobe_insn_page /proc/kallsyms")
+    assert slot == "ffffffffa0000000 t kprobe_insn_page\t[__builtin__kprobes]\n"
+    up, idle = map(float, console.run("cat /proc/uptime").split())
+    assert up > idle >= 0

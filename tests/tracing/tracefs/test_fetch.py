@@ -133,3 +133,8 @@ def test_limits(lab: Lab) -> None:
     assert define(lab, "-:many") is None
     assert define(lab, f"p:long vfs_read {'n' * 32}=@{'1' * 15}:u8") is None
     assert define(lab, "-:long") is None
+
+
+def test_an_array_of_an_immediate_is_a_fault(console: Console) -> None:
+    """FET-01: accepted, but there is no pointer to go on from."""
+    assert fetched(console, "p:e vfs_read a=\\1:string[2]") == "a={(fault),(fault)}"
