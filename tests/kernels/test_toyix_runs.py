@@ -69,10 +69,15 @@ def output_of(*commands: str, cpus: int = 1) -> str:
         (["dd if=/dev/zero of=/tmp/f bs=64k count=40 status=none"], "dd: /tmp/f: File too large\n"),
         (["ls /dev"], "console\nnull\nzero\n"),
         (["echo -n a b; echo c"], "a bc\n"),
-        (["true && echo yes || echo no", "false && echo yes || echo no", "false || true && echo end"], "yes\nno\nend\n"),
+        (
+            ["true && echo yes || echo no", "false && echo yes || echo no", "false || true && echo end"],
+            "yes\nno\nend\n",
+        ),
         (["cat /nope && echo yes; echo done"], "cat: /nope: No such file or directory\ndone\n"),
-        (["grep student /etc/passwd", "grep -c : /etc/passwd", "grep -vn ^root /etc/passwd | wc -l"],
-         "student:x:1000:1000:student:/home:/bin/sh\n2\n1\n"),
+        (
+            ["grep student /etc/passwd", "grep -c : /etc/passwd", "grep -vn ^root /etc/passwd | wc -l"],
+            "student:x:1000:1000:student:/home:/bin/sh\n2\n1\n",
+        ),
         (["grep -q nobody /etc/passwd || echo none", "grep -i 'STU.*home' /etc/passwd | wc -l"], "none\n1\n"),
         (["head -n 1 /etc/passwd", "cat /etc/passwd | head -1 | wc -l"], "root:x:0:0:root:/:/bin/sh\n1\n"),
         (["tail -n +2 /etc/passwd | grep -c student", "tail -1 /etc/passwd | grep -c student"], "1\n1\n"),
