@@ -69,6 +69,7 @@ def output_of(*commands: str, cpus: int = 1) -> str:
         (["dd if=/dev/zero of=/tmp/f bs=64k count=40 status=none"], "dd: /tmp/f: File too large\n"),
         (["ls /dev"], "console\nnull\nzero\n"),
         (["echo -n a b; echo c"], "a bc\n"),
+        (['echo "\\$a \\1 \\\\ \\"" \'\\$a\' \\$a b\\ \\ c'], '$a \\1 \\ " \\$a $a b  c\n'),
         (
             ["true && echo yes || echo no", "false && echo yes || echo no", "false || true && echo end"],
             "yes\nno\nend\n",

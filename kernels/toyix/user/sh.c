@@ -4,7 +4,7 @@
  *   list:      pipeline { ; pipeline }          also && and ||; a pipeline that ends in & is not waited for
  *   pipeline:  command { | command }
  *   command:   words, and < file, > file, >> file anywhere among them
- *   words:     'quoted', "quoted", or plain; # begins a comment
+ *   words:     'quoted', "quoted", or plain; # begins a comment, a backslash makes the next character plain
  *
  * Known to sh itself: cd, exit, wait.
  */
@@ -36,6 +36,12 @@ static int is_end_of_word(char c)
 	return !c || strchr(" \t\n;|&<>#", c) != NULL;
 }
 
+/* A backslash that only says that the next character is plain. */
+static int is_escape(const char *at, char quote)
+{
+	return *at == '\\' && at[1] && (!quote || (quote == '"' && strchr("$`\"\\", at[1])));
+}
+
 /* Copies the next word, without its quotes, into line_words. NULL where there is none. */
 static char *take_word(const char **at)
 {
@@ -48,9 +54,12 @@ static char *take_word(const char **at)
 	while (!is_end_of_word(**at)) {
 		char quote = **at == '\'' || **at == '"' ? *(*at)++ : 0;
 
-		for (; **at && (quote ? **at != quote : !is_end_of_word(**at) && **at != '\'' && **at != '"'); ++*at)
+		for (; **at && (quote ? **at != quote : !is_end_of_word(**at) && **at != '\'' && **at != '"'); ++*at) {
+			if (is_escape(*at, quote))
+				++*at;
 			if (words_used < sizeof(line_words) - 1)
 				line_words[words_used++] = **at;
+		}
 		if (quote && **at)
 			++*at;
 	}
