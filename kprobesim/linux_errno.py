@@ -53,6 +53,7 @@ class Errno(IntEnum):
     ENOSYS = 38, "Function not implemented"
     ENOTEMPTY = 39, "Directory not empty"
     ELOOP = 40, "Too many levels of symbolic links"
+    EPROTO = 71, "Protocol error"
     EILSEQ = 84, "Invalid or incomplete multibyte or wide character"
     EOPNOTSUPP = 95, "Operation not supported"
     EADDRNOTAVAIL = 99, "Cannot assign requested address"

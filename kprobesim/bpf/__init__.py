@@ -10,8 +10,8 @@ A round through it::
     bound = program.bind(memory, BenchEnvironment())
     r0 = bound.run(ctx=0x11000, stack_top=0x11000)
 
-It knows nothing of kprobes; what attaches programs stands above it. There is no verifier here yet: ``check`` says what
-is looked at when a program is loaded, and what is not.
+It knows nothing of kprobes; what attaches programs stands above it. Program itself only checks
+that instructions exist (see ``check``); whether Linux would load a program is for ``kprobesim.bpf.verifier`` to say.
 """
 
 from kprobesim.bpf.asm import Assembly, assemble

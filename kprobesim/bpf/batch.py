@@ -1,4 +1,4 @@
-"""Answers to the requests of ``kprobesim bpf batch`` that run and decode programs; see ``answer``."""
+"""Answers to the requests of ``kprobesim bpf batch`` that run, decode and verify programs; see ``answer``."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from kprobesim.bpf.errors import LoadError
 from kprobesim.bpf.isa import Level, decode
 from kprobesim.bpf.memory import FlatMemory
 from kprobesim.bpf.program import Program
+from kprobesim.bpf.verifier import verify_request
 from kprobesim.errors import KprobesimError
 
 __all__ = ["answer", "run_hex"]
@@ -56,7 +57,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Answer one request; errors are answers too.
 
     ``{"op": "run", "engine": "interp|jit", "insns": HEX, "mem": HEX, "mem_size": N, "stack": N}`` gives ``r0`` in hex;
-    ``{"op": "decode", "insns": HEX}`` gives ``ok``. An ``id`` comes back as it went in.
+    ``{"op": "decode", "insns": HEX}`` gives ``ok``; ``{"op": "verify", "insns": HEX, ..}`` gives ``errno`` and ``log``,
+    see verify_request. An ``id`` comes back as it went in.
     """
     reply: dict[str, Any] = {"id": request["id"]} if "id" in request else {}
     try:
@@ -76,8 +78,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 check_program(decode(bytes.fromhex(request["insns"])), Level.V4)
             except LoadError as refused:
                 reply |= {"ok": False, "error": str(refused)}
+        elif op == "verify":
+            verdict = verify_request(request)
+            reply |= {"errno": verdict.errno, "log": verdict.log}
         else:
-            raise ValueError(f"there is no request {op!r}: it is run or decode")
+            raise ValueError(f"there is no request {op!r}: it is run, decode or verify")
     except KeyError as missing:
         reply["error"] = f"the request lacks {missing}"
     except (KprobesimError, ValueError, TypeError) as problem:

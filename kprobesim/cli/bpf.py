@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO, Any, Final
 
 import click
 
-from kprobesim.bpf import Level, answer, assemble, decode, encode, listing, source_imm64
+from kprobesim.bpf import PROG_TYPES, Level, answer, assemble, decode, encode, listing, source_imm64
+from kprobesim.bpf.verifier import STATS, verify_assembly
 from kprobesim.errors import BadInput
 
 __all__ = ["command"]
@@ -76,6 +78,27 @@ def exec_(memory: str, jit: bool) -> None:
     if "error" in result:
         raise BadInput(str(result["error"]))
     click.echo(result["r0"])
+
+
+@command.command()
+@click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.option("--type", "prog_type", type=click.Choice(PROG_TYPES[1:]), help="Program type; the source's by default.")
+@click.option("--level", type=click.IntRange(1, 2), default=2, show_default=True, help="1: the failing path. 2: all.")
+@click.option("--stats", is_flag=True, help="Stack depths and time as well.")
+@click.option("--unpriv", is_flag=True, help="As a user without capabilities.")
+@click.option("--strict-alignment", is_flag=True, help="Refuse unaligned accesses everywhere.")
+def verify(file: IO[str], prog_type: str | None, level: int, stats: bool, unpriv: bool, strict_alignment: bool) -> None:
+    """Verify the program in FILE (or standard input), assembly text, and print the kernel's log."""
+    source = assemble(_read(file))
+    verdict = verify_assembly(
+        replace(source, type=prog_type or source.type),
+        log_level=level | (STATS if stats else 0),
+        unpriv=unpriv,
+        strict_alignment=strict_alignment,
+    )
+    click.echo(verdict.log, nl=False)
+    if verdict.rejected:
+        raise verdict.rejected
 
 
 @command.command()

@@ -136,23 +136,24 @@ class Lab(Look):
         text = f"unregister_kprobe {probe.name or probe.symbol_name or hex(probe.address or 0)}"
         self.timeline.input(text, lambda: self.manager.kprobes.unregister_kprobe(probe))
 
-    def load_program(self, source: str | Assembly, name: str) -> Program:
+    def load_program(self, source: str | Assembly, name: str, *, verified: bool = True) -> Program:
         """Load a BPF program.
 
         Args:
             source: assembly text, or what `kprobesim.bpf.assemble` made of it.
             name: what events call it.
+            verified: False leaves the verifier out, which no kernel does: to see what it protects from.
 
         Raises:
             AsmError: the text makes no sense.
             LoadError: the kernel would refuse it.
         """
         assembly = assemble(source) if isinstance(source, str) else source
-        self.timeline.input(f"bpf load {name}", lambda: self._load(assembly, name))
+        self.timeline.input(f"bpf load {name}", lambda: self._load(assembly, name, verified))
         return self.bpf.programs[name]
 
-    def _load(self, assembly: Assembly, name: str) -> None:
-        self.bpf.load(assembly, name)
+    def _load(self, assembly: Assembly, name: str, verified: bool) -> None:
+        self.bpf.load(assembly, name, verified=verified)
 
     def attach(self, program: str, where: str, *, returns: bool = False, cookie: int = 0) -> Attachment:
         """Attach a loaded program to a new probe.

@@ -1,7 +1,8 @@
 """BPF programs on probes: loading, attaching, and the run on a hit.
 
 Follows Linux kernel/trace/bpf_trace.c:trace_call_bpf for the rules: one program at a time on a CPU, the result does not
-change what the probed function does. There is no verifier yet: programs pass a decode check and run with a budget.
+change what the probed function does. Programs pass the verifier before; those that were loaded without it are still
+bounded by a budget and by guest memory.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kprobesim.bpf import (
     RunError,
     create_map,
 )
+from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.errors import BadInput
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP
@@ -100,15 +102,16 @@ class BpfPrograms:
 
     # Loading and attaching
 
-    def load(self, source: Assembly, name: str) -> Program:
-        """Make a program's maps, unless maps of these names are there, and load it.
+    def load(self, source: Assembly, name: str, *, verified: bool = True) -> Program:
+        """Make a program's maps, unless maps of these names are there, verify the program and load it.
 
         Args:
             source: assembled program.
             name: what events call it.
+            verified: False leaves the verifier out, which no kernel does: to see what it protects from.
 
         Raises:
-            LoadError: what bpf(2) would say.
+            LoadError: what bpf(2) would say; `Rejected`, with the log, if it was the verifier.
             BadInput: there is a program of this name, or a map of a name that the program wants in another shape.
         """
         if name in self.programs:
@@ -127,9 +130,10 @@ class BpfPrograms:
                 self._machine.emit("map.create", map=spec.name, type=spec.type, addr=made.address)
         maps = {number: self.maps[spec.name] for number, spec in enumerate(source.maps)}
         program = Program(name, source.type, source.insns, maps, source.license)
+        processed = _verify(program) if verified else 0
         self.programs[name] = program
         self._bound[name] = program.bind(self._memory, self._env, around=self._around)
-        self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns))
+        self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed)
         return program
 
     def attach(self, attachment: Attachment) -> None:
@@ -277,3 +281,16 @@ class BpfPrograms:
         self._active.clear()
         self._looked_up.clear()
         self.running = None
+
+
+def _verify(program: Program) -> int:
+    """How many instructions the verifier processed.
+
+    Raises:
+        Rejected: it refuses the program.
+    """
+    maps = {slot: map_meta_of(use.map) for slot, use in program.map_uses.items()}
+    verdict = verify(program.insns, program.type, maps, gpl_compatible=program.gpl_compatible)
+    if verdict.rejected is not None:
+        raise verdict.rejected
+    return verdict.stats.insn_processed

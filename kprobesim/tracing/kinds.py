@@ -15,8 +15,13 @@ _MAP = (
 BPF_KINDS: Final = (
     EventKind(
         "bpf.load",
-        "A program passed the decode check and is in the kernel.",
-        (_PROG, Field("tag", "text", "its tag"), Field("insns", "number", "8-byte slots")),
+        "A program passed the verifier and is in the kernel.",
+        (
+            _PROG,
+            Field("tag", "text", "its tag"),
+            Field("insns", "number", "8-byte slots"),
+            Field("processed", "number", "instructions that the verifier walked through; 0 if it was left out"),
+        ),
     ),
     EventKind(
         "map.create",

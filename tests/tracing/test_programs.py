@@ -1,5 +1,8 @@
 """Programs on probes: order of events, return probes, faults, removal. Follows trace_call_bpf."""
 
+import pytest
+
+from kprobesim.bpf.verifier import Rejected
 from tests.lab.experiment import by_pid, kinds_of, only, rested
 
 
@@ -42,7 +45,7 @@ def test_a_return_probe_sees_the_return_value_and_func_ip_is_the_function() -> N
 
 def test_a_program_that_never_ends_is_stopped_and_the_kernel_goes_on() -> None:
     lab = rested()
-    lab.load_program("again: r0 = 0\ngoto again\nexit", "loop")
+    lab.load_program("again: r0 = 0\ngoto again\nexit", "loop", verified=False)
     lab.attach("loop", "vfs_write")
     lab.type("echo still here")
     lab.run()
@@ -51,3 +54,13 @@ def test_a_program_that_never_ends_is_stopped_and_the_kernel_goes_on() -> None:
     assert faults and not only(lab, "bpf.exit")
     lab.seek(faults[0])
     assert lab.last_event == faults[0]
+
+
+def test_the_verifier_refuses_a_program_before_it_can_run_and_nothing_stays_behind() -> None:
+    lab = rested()
+    before = lab.moment, lab.event_count
+    with pytest.raises(Rejected, match=r"R1 invalid mem access|invalid bpf_context access") as refusal:
+        lab.load_program(".map m hash key=4 value=8 max_entries=1\nr1 = *(u64 *)(r1 +1000)\nr0 = 0\nexit", "reader")
+    assert refusal.value.insn == 0
+    assert (lab.moment, lab.event_count) == before
+    assert not lab.bpf.programs and not lab.maps()

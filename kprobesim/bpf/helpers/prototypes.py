@@ -1,0 +1,244 @@
+"""Prototypes of helper functions as data: what each takes and gives, and which program types may call it.
+
+All helpers that tracing programs of Linux 6.1 may call are here, and those of other types that the verifier's tests
+need. Source: ``struct bpf_func_proto`` in Linux kernel/bpf/helpers.c, kernel/trace/bpf_trace.c, kernel/bpf/ringbuf.c,
+kernel/bpf/stackmap.c and net/core/filter.c; the allow-lists are the ``*_func_proto`` functions there, for a kernel
+without CONFIG_BPF_KPROBE_OVERRIDE.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+from kprobesim.bpf.helper_names import HELPER_IDS
+
+__all__ = ["Prototype", "prototype_for"]
+
+
+class Prototype(NamedTuple):
+    """One helper's prototype.
+
+    Attributes:
+        id: its number.
+        name: without ``bpf_``.
+        ret: what it gives, one of the words below, with ``?`` if it may be NULL.
+        args: what it takes, likewise.
+        gpl_only: whether the licence must be GPL-compatible.
+        pkt_access: whether it may be given pointers into a packet.
+        might_sleep: whether only sleepable programs may call it.
+        changes_packet: whether pointers into the packet are void after it.
+
+    Words for arguments: ``map`` a map; ``key``, ``value``, ``value:out`` memory of the size that the map says;
+    ``mem`` memory, ``mem:in`` only read, ``mem:out`` only written, followed by its ``size`` or ``size0`` (may be 0);
+    ``u64:out`` 8 aligned bytes; ``alloc`` memory that another helper gave; ``alloc_size`` a constant; ``str`` a
+    constant string; ``ctx``, ``stack``, ``func``, ``timer``, ``spin_lock``, ``kptr``, ``percpu``; ``dynptr`` with a
+    kind after a colon; ``sock_common``, ``btf_sock_common``; ``btf:NAME`` a kernel struct; ``any`` any number. ``!``
+    after a word: the helper releases it.
+    """
+
+    id: int
+    name: str
+    ret: str
+    args: tuple[str, ...]
+    gpl_only: bool = False
+    pkt_access: bool = False
+    might_sleep: bool = False
+    changes_packet: bool = False
+
+
+# name; flags g GPL only, p packet access, s may sleep, c changes the packet, or -; result; arguments
+_TABLE = """
+    map_lookup_elem             p  value?          map key
+    map_update_elem             p  int             map key value any
+    map_delete_elem             p  int             map key
+    map_push_elem               p  int             map value any
+    map_pop_elem                -  int             map value:out
+    map_peek_elem               -  int             map value:out
+    map_lookup_percpu_elem      p  value?          map key any
+    probe_read                  g  int             mem:out size0 any
+    probe_read_str              g  int             mem:out size0 any
+    probe_read_user             g  int             mem:out size0 any
+    probe_read_kernel           g  int             mem:out size0 any
+    probe_read_user_str         g  int             mem:out size0 any
+    probe_read_kernel_str       g  int             mem:out size0 any
+    probe_write_user            g  int             any mem:in size
+    ktime_get_ns                -  int
+    ktime_get_boot_ns           -  int
+    ktime_get_coarse_ns         -  int
+    ktime_get_tai_ns            -  int
+    jiffies64                   -  int
+    trace_printk                g  int             mem:in size
+    trace_vprintk               g  int             mem:in size mem:in? size0
+    get_prandom_u32             -  int
+    get_smp_processor_id        -  int
+    get_numa_node_id            -  int
+    tail_call                   -  void            ctx map any
+    get_current_pid_tgid        -  int
+    get_current_uid_gid         -  int
+    get_current_comm            -  int             mem:out size
+    get_current_task            g  int
+    get_current_task_btf        g  btf:task_struct
+    task_pt_regs                g  btf:pt_regs     btf:task_struct
+    get_current_cgroup_id       -  int
+    get_current_ancestor_cgroup_id - int           any
+    current_task_under_cgroup   -  int             map any
+    get_ns_current_pid_tgid     -  int             any any mem:out size
+    perf_event_read             g  int             map any
+    perf_event_read_value       g  int             map any mem:out size
+    perf_event_output           g  int             ctx map any mem:in size0
+    perf_prog_read_value        g  int             ctx mem:out size
+    read_branch_records         g  int             ctx mem? size0 any
+    get_branch_snapshot         g  int             mem:out size0
+    get_stackid                 g  int             ctx map any
+    get_stack                   g  int             ctx mem:out size0 any
+    get_task_stack              -  int             btf:task_struct mem:out size0 any
+    send_signal                 -  int             any
+    send_signal_thread          -  int             any
+    override_return             g  int             ctx any
+    get_func_ip                 g  int             ctx
+    get_attach_cookie           -  int             ctx
+    copy_from_user              s  int             mem:out size0 any
+    copy_from_user_task         gs int             mem:out size0 any btf:task_struct any
+    snprintf                    g  int             mem? size0 str mem:in? size0
+    snprintf_btf                -  int             mem size mem:in size any
+    strtol                      -  int             mem:in size any u64:out
+    strtoul                     -  int             mem:in size any u64:out
+    strncmp                     -  int             mem size str
+    per_cpu_ptr                 -  percpu?         percpu any
+    this_cpu_ptr                -  percpu          percpu
+    spin_lock                   -  void            spin_lock
+    spin_unlock                 -  void            spin_lock
+    timer_init                  g  int             timer map any
+    timer_set_callback          g  int             timer func
+    timer_start                 g  int             timer any any
+    timer_cancel                g  int             timer
+    for_each_map_elem           -  int             map func stack? any
+    loop                        -  int             any func stack? any
+    find_vma                    -  int             btf:task_struct any func stack? any
+    kptr_xchg                   -  btf:?           kptr btf:?!
+    ringbuf_output              -  int             map mem:in size0 any
+    ringbuf_reserve             -  alloc?          map alloc_size any
+    ringbuf_submit              -  void            alloc! any
+    ringbuf_discard             -  void            alloc! any
+    ringbuf_query               -  int             map any
+    ringbuf_reserve_dynptr      -  int             map any any dynptr:ringbuf:out
+    ringbuf_submit_dynptr       -  void            dynptr:ringbuf! any
+    ringbuf_discard_dynptr      -  void            dynptr:ringbuf! any
+    user_ringbuf_drain          -  int             map func stack? any
+    dynptr_from_mem             -  int             mem:out size0 any dynptr:local:out
+    dynptr_read                 -  int             mem:out size0 dynptr any any
+    dynptr_write                -  int             dynptr any mem:in size0 any
+    dynptr_data                 -  mem?            dynptr any alloc_size
+    task_storage_get            -  value?          map btf:task_struct value? any
+    task_storage_delete         -  int             map btf:task_struct
+    skb_load_bytes              -  int             ctx any mem:out size
+    skb_load_bytes_relative     -  int             ctx any mem:out size any
+    skb_store_bytes             c  int             ctx any mem:in size any
+    skb_pull_data               c  int             ctx any
+    skb_change_tail             c  int             ctx any any
+    skb_vlan_push               c  int             ctx any any
+    skb_vlan_pop                c  int             ctx
+    l3_csum_replace             c  int             ctx any any any any
+    l4_csum_replace             c  int             ctx any any any any
+    clone_redirect              c  int             ctx any any
+    csum_diff                   p  int             mem:in? size0 mem:in? size0 any
+    csum_update                 -  int             ctx any
+    redirect                    -  int             any any
+    get_hash_recalc             -  int             ctx
+    get_route_realm             -  int             ctx
+    get_cgroup_classid          -  int             ctx
+    skb_under_cgroup            -  int             ctx map any
+    get_socket_cookie           -  int             ctx
+    get_socket_uid              -  int             ctx
+    sk_lookup_tcp               p  sock?           ctx mem:in size any any
+    sk_lookup_udp               p  sock?           ctx mem:in size any any
+    skc_lookup_tcp              p  sock_common?    ctx mem:in size any any
+    sk_release                  -  int             btf_sock_common!
+    sk_fullsock                 -  sock?           sock_common
+    tcp_sock                    -  tcp_sock?       sock_common
+    get_listener_sock           -  sock?           sock_common
+    xdp_adjust_head             c  int             ctx any
+    redirect_map                -  int             map any any
+"""
+
+_BASE = """
+    map_lookup_elem map_update_elem map_delete_elem map_push_elem map_pop_elem map_peek_elem map_lookup_percpu_elem
+    get_prandom_u32 get_smp_processor_id get_numa_node_id tail_call ktime_get_ns ktime_get_boot_ns ktime_get_tai_ns
+    ringbuf_output ringbuf_reserve ringbuf_submit ringbuf_discard ringbuf_query strncmp strtol strtoul
+"""
+_BASE_CAPABLE = """
+    spin_lock spin_unlock jiffies64 per_cpu_ptr this_cpu_ptr timer_init timer_set_callback timer_start timer_cancel
+    kptr_xchg for_each_map_elem loop user_ringbuf_drain ringbuf_reserve_dynptr ringbuf_submit_dynptr
+    ringbuf_discard_dynptr dynptr_from_mem dynptr_read dynptr_write dynptr_data
+    trace_printk get_current_task get_current_task_btf probe_read_user probe_read_kernel probe_read_user_str
+    probe_read_kernel_str snprintf_btf snprintf task_pt_regs trace_vprintk
+"""
+_TRACING = """
+    get_current_pid_tgid get_current_uid_gid get_current_comm perf_event_read current_task_under_cgroup
+    probe_write_user probe_read probe_read_str get_current_cgroup_id get_current_ancestor_cgroup_id send_signal
+    send_signal_thread perf_event_read_value get_ns_current_pid_tgid get_task_stack copy_from_user copy_from_user_task
+    task_storage_get task_storage_delete get_func_ip get_branch_snapshot find_vma
+    perf_event_output get_stackid get_stack
+"""
+_OF_TYPE = {
+    "kprobe": f"{_TRACING} get_attach_cookie",
+    "tracepoint": f"{_TRACING} get_attach_cookie",
+    "raw_tracepoint": _TRACING,
+    "raw_tracepoint_writable": _TRACING,
+    "tracing": _TRACING,
+    "perf_event": f"{_TRACING} get_attach_cookie perf_prog_read_value read_branch_records",
+    "socket_filter": """
+        skb_load_bytes skb_load_bytes_relative get_socket_cookie get_socket_uid perf_event_output ktime_get_coarse_ns
+    """,
+    "sched_cls": """
+        skb_store_bytes skb_load_bytes skb_load_bytes_relative skb_pull_data csum_diff csum_update l3_csum_replace
+        l4_csum_replace clone_redirect get_cgroup_classid skb_vlan_push skb_vlan_pop skb_change_tail redirect
+        get_route_realm get_hash_recalc perf_event_output skb_under_cgroup get_socket_cookie get_socket_uid sk_fullsock
+        sk_lookup_tcp sk_lookup_udp skc_lookup_tcp sk_release tcp_sock get_listener_sock ktime_get_coarse_ns
+    """,
+    "xdp": """
+        perf_event_output csum_diff redirect redirect_map xdp_adjust_head sk_lookup_tcp sk_lookup_udp skc_lookup_tcp
+        sk_release ktime_get_coarse_ns
+    """,
+}
+_OF_TYPE["sched_act"] = _OF_TYPE["sched_cls"]
+
+
+def _parse(line: str) -> Prototype:
+    name, flags, ret, *args = line.split()
+    return Prototype(
+        HELPER_IDS[name],
+        name,
+        ret,
+        tuple(args),
+        gpl_only="g" in flags,
+        pkt_access="p" in flags,
+        might_sleep="s" in flags,
+        changes_packet="c" in flags,
+    )
+
+
+_PROTOTYPES = {proto.id: proto for proto in map(_parse, filter(None, map(str.strip, _TABLE.splitlines())))}
+
+
+@cache
+def _allowed(prog_type: str, capable: bool) -> frozenset[int]:
+    names = f"{_BASE} {_BASE_CAPABLE if capable else ''} {_OF_TYPE.get(prog_type, '')}".split()
+    return frozenset(HELPER_IDS[name] for name in names)
+
+
+def prototype_for(number: int, prog_type: str, capable: bool = True) -> Prototype | None:
+    """The prototype of helper ``number`` for programs of a type (PROG_TYPES); None where they may not call it.
+
+    Args:
+        number: the helper's id.
+        prog_type: a name out of PROG_TYPES.
+        capable: whether the user has CAP_BPF and CAP_PERFMON.
+    """
+    if number not in _allowed(prog_type, capable):
+        return None
+    proto = _PROTOTYPES[number]
+    if number == HELPER_IDS["get_stack"] and prog_type == "raw_tracepoint":
+        return proto._replace(args=("ctx", "mem:in", "size0", "any"))
+    if number == HELPER_IDS["get_stackid"] and prog_type == "perf_event":
+        return proto._replace(gpl_only=False)
+    return proto
