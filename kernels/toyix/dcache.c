@@ -152,9 +152,11 @@ noinline void dput(struct dentry *dentry)
 {
 	while (dentry) {
 		struct dentry *parent = dentry->d_parent;
+		bool cached;
 
 		spin_lock(&dcache_lock);
-		if (--dentry->d_lockref.count || (dentry->d_inode && !d_unhashed(dentry))) {
+		cached = dentry->d_inode && !d_unhashed(dentry) && !(dentry->d_flags & DCACHE_DONTCACHE);
+		if (--dentry->d_lockref.count || cached) {
 			spin_unlock(&dcache_lock);
 			return;
 		}

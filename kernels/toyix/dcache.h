@@ -41,6 +41,7 @@ struct dentry {
 	struct list_head d_child;	/* in the parent's d_subdirs */
 	struct list_head d_subdirs;
 };
+#define DCACHE_DONTCACHE	0x00000080u	/* in d_flags: freed with its last user */
 /* d_flags: what d_inode is, so that a walk need not look into it. */
 #define DCACHE_MISS_TYPE	0x00000000u
 #define DCACHE_DIRECTORY_TYPE	0x00200000u

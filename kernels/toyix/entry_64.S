@@ -97,6 +97,7 @@ SYM_CODE_END(swapgs_restore_regs_and_return_to_usermode)
 	idtentry 17 asm_exc_alignment_check		exc_alignment_check		1
 	idtentry 0x34 asm_sysvec_serial_interrupt	sysvec_serial_interrupt		0
 	idtentry 0xec asm_sysvec_apic_timer_interrupt	sysvec_apic_timer_interrupt	0
+	idtentry 0xf6 asm_sysvec_irq_work		sysvec_irq_work			0
 	idtentry 0xfd asm_sysvec_reschedule_ipi		sysvec_reschedule_ipi		0
 
 /*

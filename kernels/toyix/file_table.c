@@ -17,7 +17,7 @@ noinline struct file *alloc_empty_file(int flags, const struct cred *cred)
 		return ERR_PTR(-ENOMEM);
 	atomic_set(&file->f_count, 1);
 	mutex_init(&file->f_pos_lock);
-	file->f_flags = flags & ~(O_CREAT | O_EXCL | O_TRUNC);
+	file->f_flags = flags;
 	file->f_mode = open_fmode(flags);
 	file->f_cred = cred;
 	return file;

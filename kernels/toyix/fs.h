@@ -251,6 +251,7 @@ ssize_t ksys_write(unsigned int fd, const char __user *buf, size_t count);
 
 /* readdir.c */
 int iterate_dir(struct file *file, struct dir_context *ctx);
+bool dir_emit_dots(struct file *file, struct dir_context *ctx);
 int dcache_readdir(struct file *file, struct dir_context *ctx);
 
 /* sync.c */

@@ -29,6 +29,14 @@
 #define HC_KPROBE_FTRACE_HANDLER	22
 #define HC_BPF_HELPER_CALL		23
 
+/* The files of the host (hostfs.c). */
+#define HC_HOSTFS_LOOKUP		64
+#define HC_HOSTFS_READDIR		65
+#define HC_HOSTFS_OPEN			66
+#define HC_HOSTFS_READ			67
+#define HC_HOSTFS_WRITE			68
+#define HC_HOSTFS_RELEASE		69
+
 /* The tracepoints, in the order of trace.S. */
 #define HC_FIRST_TRACEPOINT		32
 

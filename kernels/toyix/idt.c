@@ -27,7 +27,7 @@ void asm_exc_divide_error(void), asm_exc_debug(void), asm_exc_int3(void), asm_ex
 	asm_exc_invalid_op(void), asm_exc_device_not_available(void), asm_exc_double_fault(void), asm_exc_invalid_tss(void),
 	asm_exc_segment_not_present(void), asm_exc_stack_segment(void), asm_exc_general_protection(void),
 	asm_exc_page_fault(void), asm_exc_alignment_check(void), asm_sysvec_serial_interrupt(void),
-	asm_sysvec_apic_timer_interrupt(void), asm_sysvec_reschedule_ipi(void);
+	asm_sysvec_apic_timer_interrupt(void), asm_sysvec_reschedule_ipi(void), asm_sysvec_irq_work(void);
 
 static const struct idt_data def_idts[] = {
 	INTG(0, exc_divide_error, 0, 0),
@@ -48,6 +48,7 @@ static const struct idt_data def_idts[] = {
 	INTG(17, exc_alignment_check, 0, 0),
 	INTG(SERIAL_VECTOR, sysvec_serial_interrupt, 0, 0),
 	INTG(LOCAL_TIMER_VECTOR, sysvec_apic_timer_interrupt, 0, 0),
+	INTG(IRQ_WORK_VECTOR, sysvec_irq_work, 0, 0),
 	INTG(RESCHEDULE_VECTOR, sysvec_reschedule_ipi, 0, 0),
 };
 

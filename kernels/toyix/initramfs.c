@@ -6,6 +6,7 @@
  * begins on a page. The data is not copied: files point into the archive.
  */
 #include "fdtable.h"
+#include "hostfs.h"
 #include "printk.h"
 #include "sched.h"
 #include "string.h"
@@ -107,6 +108,7 @@ void __init populate_rootfs(void)
 		if (error)
 			panic("initramfs: %s: error %d", header.name, error);
 	}
+	hostfs_init();
 }
 
 void __init vfs_caches_init(void)

@@ -66,6 +66,8 @@ noinline int vfs_rmdir(struct user_namespace *ns, struct inode *dir, struct dent
 {
 	int error = may_delete(dir, dentry, true);
 
+	if (!error && !dir->i_op->rmdir)
+		error = -EPERM;
 	if (error)
 		return error;
 	dget(dentry);
@@ -82,6 +84,8 @@ noinline int vfs_unlink(struct user_namespace *ns, struct inode *dir, struct den
 {
 	int error = may_delete(dir, dentry, false);
 
+	if (!error && !dir->i_op->unlink)
+		error = -EPERM;
 	if (error)
 		return error;
 	error = dir->i_op->unlink(dir, dentry);

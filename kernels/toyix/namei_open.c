@@ -21,6 +21,8 @@ static struct dentry *lookup_open(struct nameidata *nd, struct file *file, const
 	if (IS_ERR(dentry) || !d_is_negative(dentry))
 		return dentry;
 	error = may_change(dir);
+	if (!error && !dir->i_op->create)
+		error = -EACCES;
 	if (!error)
 		error = dir->i_op->create(INIT_USER_NS, dir, dentry, op->mode & ~current_umask(), op->open_flag & O_EXCL);
 	if (error) {

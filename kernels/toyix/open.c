@@ -28,6 +28,7 @@ noinline int do_dentry_open(struct file *f, struct inode *inode)
 		f->f_mode |= FMODE_CAN_READ;
 	if ((f->f_mode & FMODE_WRITE) && (f->f_op->write || f->f_op->write_iter))
 		f->f_mode |= FMODE_CAN_WRITE;
+	f->f_flags &= ~(O_CREAT | O_EXCL | O_TRUNC);
 	if (!f->f_op->llseek)
 		f->f_mode &= ~FMODE_LSEEK;
 	return 0;

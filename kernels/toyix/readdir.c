@@ -41,14 +41,14 @@ static bool filldir64(struct dir_context *ctx, const char *name, int len, loff_t
 	return true;
 }
 
-/* Positions: 0 is ".", 1 is "..", from 2 on the children in order of creation. */
-noinline int dcache_readdir(struct file *file, struct dir_context *ctx)
+/* Positions: 0 is ".", 1 is "..", from 2 on what is in the directory. False when there is no room for these two. */
+bool dir_emit_dots(struct file *file, struct dir_context *ctx)
 {
-	struct dentry *dir = file->f_path.dentry, *child;
+	struct dentry *dir = file->f_path.dentry;
 
 	if (ctx->pos == 0) {
 		if (!ctx->actor(ctx, ".", 1, 1, d_inode(dir)->i_ino, DT_MODE(S_IFDIR)))
-			return 0;
+			return false;
 		ctx->pos = 1;
 	}
 	if (ctx->pos == 1) {
@@ -57,9 +57,19 @@ noinline int dcache_readdir(struct file *file, struct dir_context *ctx)
 
 		dput(parent);
 		if (!room)
-			return 0;
+			return false;
 		ctx->pos = 2;
 	}
+	return true;
+}
+
+/* The children in order of creation. */
+noinline int dcache_readdir(struct file *file, struct dir_context *ctx)
+{
+	struct dentry *dir = file->f_path.dentry, *child;
+
+	if (!dir_emit_dots(file, ctx))
+		return 0;
 	while ((child = d_child_at(dir, ctx->pos - 2))) {
 		bool room = ctx->actor(ctx, (const char *)child->d_name.name, child->d_name.len, ctx->pos + 1,
 				       d_inode(child)->i_ino, DT_MODE(d_inode(child)->i_mode));

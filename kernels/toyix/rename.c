@@ -44,6 +44,10 @@ noinline int vfs_rename(struct renamedata *rd)
 		error = may_create(rd->new_dir, rd->new_dentry);
 	else if (!error)
 		error = may_delete(rd->new_dir, rd->new_dentry, isdir);
+	if (!error && rd->old_dir->i_sb != rd->new_dir->i_sb)
+		error = -EXDEV;
+	if (!error && !rd->old_dir->i_op->rename)
+		error = -EPERM;
 	if (error)
 		return error;
 	if (replaced)

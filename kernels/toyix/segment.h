@@ -30,6 +30,7 @@
 /* Vectors that the board fixes, and our own. */
 #define SERIAL_VECTOR		0x34
 #define LOCAL_TIMER_VECTOR	0xec
+#define IRQ_WORK_VECTOR		0xf6
 #define RESCHEDULE_VECTOR	0xfd
 
 #endif

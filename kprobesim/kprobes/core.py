@@ -58,6 +58,10 @@ class Kprobes:
         for probe in self._table.values():
             yield from probe.children if probe.children is not None else (probe,)
 
+    def sites(self) -> tuple[Kprobe, ...]:
+        """The table itself: a probe or an aggregator for each probed address, in order of registration."""
+        return tuple(self._table.values())
+
     def hidden(self, address: int) -> int | None:
         """The byte that an armed probe hides at an address."""
         probe = self._table.get(address)

@@ -38,7 +38,7 @@ class Lab(Look):
     def __init__(self, image: KernelImage, machine: Machine, profile: Profile, sources: Path | None) -> None:
         super().__init__(image, machine, sources)
         self.profile = profile
-        self.timeline = Timeline(machine, [self.manager, self.bpf])
+        self.timeline = Timeline(machine, [self.manager, self.bpf, self.tracing])
         self.start = 0
         self._motion = Motion(self)
 

@@ -16,7 +16,7 @@ from kprobesim.lab.narration import Narration, Narrator
 from kprobesim.lab.phases import Phase, current_phase
 from kprobesim.lab.views import BpfView, CodeLine, KprobeView, MapView, StackWord, code_lines, kprobe_view, stack_words
 from kprobesim.machine import PAGE_SIZE, Event, Machine, Moment, event_json
-from kprobesim.tracing import BpfPrograms
+from kprobesim.tracing import BpfPrograms, Tracing
 
 __all__ = ["Look"]
 
@@ -36,6 +36,7 @@ class Look:
         kernel: the image as it runs.
         manager: the kprobe manager.
         bpf: programs, maps and attachments.
+        tracing: probe events, the trace, and the files under ``/sys/kernel/tracing``.
     """
 
     def __init__(self, image: KernelImage, machine: Machine, sources: Path | None) -> None:
@@ -44,6 +45,7 @@ class Look:
         self.kernel = RunningKernel(machine, image)
         self.manager = KprobeManager(self.kernel)
         self.bpf = BpfPrograms(self.manager, machine.seed)
+        self.tracing = Tracing(self.manager)
         self._sources = SourceFolder(sources) if sources is not None else None
         self._narrator = Narrator(self.kernel)
 

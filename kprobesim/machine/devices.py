@@ -36,6 +36,8 @@ class Devices:
         input: bytes typed at the console that the guest has not read.
         hypercalls: the host's functions for numbers from `FIRST_KERNEL_HYPERCALL`; each is given the vCPU and RDI,
             RSI, RDX, and returns RAX.
+        deferred: the same for functions that may change the kernel's code: the engine is stopped first, and they run
+            outside of it, as part of the instruction all the same.
         describe: adds fields to the event of a mark; given the vCPU, the event's kind and its own fields. Set by
             whoever knows what the guest's structures mean.
     """
@@ -46,6 +48,7 @@ class Devices:
         self._paper = bytearray()  # like the event log it may reach further than a machine that was taken back
         self.input = bytearray()
         self.hypercalls: dict[int, Hypercall] = {}
+        self.deferred: dict[int, Hypercall] = {}
         self.describe: Describe = lambda cpu, kind, fields: {}
         self._line_start = 0
         self._board: dict[int, Hypercall] = {
@@ -66,7 +69,9 @@ class Devices:
 
     def port_out(self, cpu: VCpu, port: int, size: int, value: int) -> None:
         """A port write by a vCPU; unknown ports swallow it, as on a PC."""
-        if port == _HYPERCALL:
+        if port == _HYPERCALL and value in self.deferred:
+            cpu.defer(self.deferred[value])
+        elif port == _HYPERCALL:
             call = self.hypercalls.get(value) or self._board.get(value)
             if call is None:
                 raise GuestError(

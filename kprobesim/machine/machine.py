@@ -293,6 +293,10 @@ class Machine:
             self.retired += executed - 1
             cpu.enter_syscall()
             self.retired += 1
+        elif cpu.deferred:
+            self.retired += executed - 1
+            cpu.play_deferred()
+            self.retired += 1
         else:
             self.retired += executed
 

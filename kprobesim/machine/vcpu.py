@@ -25,6 +25,7 @@ from kprobesim.machine.traps import (
 )
 
 if TYPE_CHECKING:
+    from kprobesim.machine.devices import Hypercall
     from kprobesim.machine.machine import Machine
 
 __all__ = ["VCpu", "VCpuState"]
@@ -78,6 +79,7 @@ class VCpu:
         self.pending: list[int] = []
         self.timer: int | None = None
         self.syscall_pending = False
+        self._deferred: tuple[Hypercall, tuple[int, int, int]] | None = None
         self._machine = machine
         self._ram = machine.ram
         self.engine = Engine(machine.ram, self, counting_hook=counting_hook)
@@ -161,6 +163,22 @@ class VCpu:
         words = self._answer.words
         words[0], words[1] = rax & 0xFFFF_FFFF_FFFF_FFFF, r10
         self._answer.write()
+
+    def defer(self, call: Hypercall) -> None:
+        """Stop the run after the ``out`` under way: the host's function is called outside of it, by `play_deferred`."""
+        self._deferred = call, self.call_arguments()
+        self.engine.stop()
+
+    @property
+    def deferred(self) -> bool:
+        """The last run was stopped for a hypercall that is still to be played."""
+        return self._deferred is not None
+
+    def play_deferred(self) -> None:
+        """Call the function that `defer` put off, and answer the hypercall."""
+        assert self._deferred is not None
+        (call, arguments), self._deferred = self._deferred, None
+        self.answer(call(self, *arguments))
 
     # Traps
 
@@ -338,4 +356,4 @@ class VCpu:
         self.engine.flush_code()
         self.online, self.halted, self.timer = state.online, state.halted, state.timer
         self.pending = list(state.pending)
-        self.syscall_pending = False
+        self.syscall_pending, self._deferred = False, None

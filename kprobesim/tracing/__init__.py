@@ -1,6 +1,7 @@
 """What joins probes and BPF, and shows them as Linux does."""
 
 from kprobesim.tracing.bpf import Attachment, BpfPrograms, RunningProgram
-from kprobesim.tracing.kinds import BPF_KINDS
+from kprobesim.tracing.front import Tracing
+from kprobesim.tracing.kinds import BPF_KINDS, TRACING_KINDS
 
-__all__ = ["BPF_KINDS", "Attachment", "BpfPrograms", "RunningProgram"]
+__all__ = ["BPF_KINDS", "TRACING_KINDS", "Attachment", "BpfPrograms", "RunningProgram", "Tracing"]

@@ -1,10 +1,10 @@
-"""The event kinds of BPF programs on probes."""
+"""The event kinds of BPF programs on probes, and of probe events."""
 
 from typing import Final
 
 from kprobesim.machine import EventKind, Field
 
-__all__ = ["BPF_KINDS"]
+__all__ = ["BPF_KINDS", "TRACING_KINDS"]
 
 _PROG = Field("prog", "text", "the program's name")
 _MAP = (
@@ -79,5 +79,24 @@ BPF_KINDS: Final = (
         "bpf.skip",
         "The program was not run because another one is running on this CPU; no counter counts this.",
         (_PROG,),
+    ),
+)
+
+_EVENT = Field("event", "text", "`group:name`")
+_COMMAND = Field("command", "text", "the line of `kprobe_events`")
+
+TRACING_KINDS: Final = (
+    EventKind(
+        "event.define",
+        "A command for `kprobe_events` was accepted: its probe is registered, and armed only if the event is on.",
+        (_EVENT, Field("id", "number", "the number in its records"), _COMMAND),
+    ),
+    EventKind("event.remove", "A probe event, or one of the probes of an event, was removed.", (_EVENT, _COMMAND)),
+    EventKind("event.enable", "An event was switched on: its probes are armed.", (_EVENT,)),
+    EventKind("event.disable", "An event was switched off: its probes are disarmed.", (_EVENT,)),
+    EventKind(
+        "trace.entry",
+        "A probe event wrote a record into the trace buffer.",
+        (_EVENT, Field("text", "text", "what `trace` shows of it, without the columns before the event's name")),
     ),
 )

@@ -45,14 +45,30 @@ static int list(const char *folder, int is_long)
 	return count < 0 ? complain("ls", folder) : 0;
 }
 
+/* A file is only named; a folder's name stands above its files when there are several arguments. */
+static int show(const char *name, int is_long, int many, int first)
+{
+	struct stat st;
+
+	if (stat(name, &st) < 0)
+		return complain("ls", name);
+	if (!S_ISDIR(st.st_mode)) {
+		dprintf(1, "%s\n", name);
+		return 0;
+	}
+	if (many)
+		dprintf(1, "%s%s:\n", first ? "" : "\n", name);
+	return list(name, is_long);
+}
+
 int main(int argc, char *argv[])
 {
 	int is_long = argc > 1 && !strcmp(argv[1], "-l");
-	int failed = 0, n = 1 + is_long;
+	int failed = 0, start = 1 + is_long;
 
-	if (n == argc)
+	if (start == argc)
 		return list(".", is_long);
-	for (; n < argc; n++)
-		failed |= list(argv[n], is_long);
+	for (int n = start; n < argc; n++)
+		failed |= show(argv[n], is_long, argc - start > 1, n == start);
 	return failed;
 }

@@ -1,16 +1,16 @@
 /*
  * sh: runs command lines given with -c, in a file, or on standard input.
  *
- *   list:      pipeline { ; pipeline }          a pipeline that ends in & is not waited for
+ *   list:      pipeline { ; pipeline }          also && and ||; a pipeline that ends in & is not waited for
  *   pipeline:  command { | command }
  *   command:   words, and < file, > file, >> file anywhere among them
- *   words:     'quoted', "quoted", or plain; # begins a comment
+ *   words:     'quoted', "quoted", or plain; # begins a comment, a backslash makes the next character plain
  *
  * Known to sh itself: cd, exit, wait.
  */
 #include "libc.h"
 
-#define MAX_WORDS 16
+#define MAX_WORDS 64
 #define MAX_STAGES 8
 
 struct command {
@@ -24,15 +24,22 @@ struct pipeline {
 	struct command stages[MAX_STAGES];
 	int count;
 	int background;
+	char after;			/* ';', or '&' for &&, or '|' for ||: what follows it */
 };
 
-static char line_words[1024];	/* the text of all words of the line that is being read */
+static char line_words[4096];	/* the text of all words of the line that is being read */
 static size_t words_used;
 static int last_status;
 
 static int is_end_of_word(char c)
 {
 	return !c || strchr(" \t\n;|&<>#", c) != NULL;
+}
+
+/* A backslash that only says that the next character is plain. */
+static int is_escape(const char *at, char quote)
+{
+	return *at == '\\' && at[1] && (!quote || (quote == '"' && strchr("$`\"\\", at[1])));
 }
 
 /* Copies the next word, without its quotes, into line_words. NULL where there is none. */
@@ -47,9 +54,12 @@ static char *take_word(const char **at)
 	while (!is_end_of_word(**at)) {
 		char quote = **at == '\'' || **at == '"' ? *(*at)++ : 0;
 
-		for (; **at && (quote ? **at != quote : !is_end_of_word(**at) && **at != '\'' && **at != '"'); ++*at)
+		for (; **at && (quote ? **at != quote : !is_end_of_word(**at) && **at != '\'' && **at != '"'); ++*at) {
+			if (is_escape(*at, quote))
+				++*at;
 			if (words_used < sizeof(line_words) - 1)
 				line_words[words_used++] = **at;
+		}
 		if (quote && **at)
 			++*at;
 	}
@@ -64,7 +74,7 @@ static int syntax_error(const char *near)
 	return -1;
 }
 
-/* Reads one pipeline and stops before `;`, `&` or the end. Returns -1 after saying what is wrong. */
+/* Reads one pipeline with the `;`, `&`, `&&` or `||` behind it. Returns -1 after saying what is wrong. */
 static int parse_pipeline(const char **at, struct pipeline *line)
 {
 	struct command *command = line->stages;
@@ -87,7 +97,7 @@ static int parse_pipeline(const char **at, struct pipeline *line)
 			*at += command->append;
 			if (!(command->to = take_word(at)))
 				return syntax_error(*at);
-		} else if (**at == '|') {
+		} else if (**at == '|' && (*at)[1] != '|') {
 			if (!command->count || line->count == MAX_STAGES)
 				return syntax_error(*at);
 			++*at;
@@ -98,8 +108,13 @@ static int parse_pipeline(const char **at, struct pipeline *line)
 	}
 	if (!command->count && line->count > 1)
 		return syntax_error(*at);
-	if (**at == '&')
-		line->background = 1, ++*at;
+	line->after = **at;
+	if (**at && (*at)[1] == **at && (**at == '&' || **at == '|'))
+		*at += 2;
+	else if (**at == '&')
+		line->background = 1, line->after = ';', ++*at;
+	else if (**at == ';')
+		++*at;
 	return 0;
 }
 
@@ -172,14 +187,15 @@ static void run_pipeline(struct pipeline *line)
 static void run_line(const char *at)
 {
 	struct pipeline line;
+	char before = ';';
 
 	words_used = 0;
-	for (; *at && *at != '\n' && *at != '#'; at += *at == ';') {
+	for (; *at && *at != '\n' && *at != '#'; before = line.after) {
 		if (parse_pipeline(&at, &line) < 0)
 			return;
 		char **words = line.stages[0].words;
 
-		if (!words[0])
+		if (!words[0] || (before == '&' && last_status) || (before == '|' && !last_status))
 			continue;
 		if (!strcmp(words[0], "cd"))
 			last_status = chdir(words[1] ? words[1] : "/") < 0 ? complain("cd", words[1]) : 0;
@@ -195,7 +211,7 @@ static void run_line(const char *at)
 /* Runs the lines of a file, or of standard input. */
 static void run_file(int fd)
 {
-	static char buffer[1024];
+	static char buffer[4096];
 	size_t used = 0;
 	ssize_t count;
 

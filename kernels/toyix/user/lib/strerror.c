@@ -17,6 +17,7 @@ static const char *const texts[] = {
 	[14] = "Bad address",
 	[16] = "Device or resource busy",
 	[17] = "File exists",
+	[18] = "Invalid cross-device link",
 	[19] = "No such device",
 	[20] = "Not a directory",
 	[21] = "Is a directory",
@@ -33,6 +34,9 @@ static const char *const texts[] = {
 	[36] = "File name too long",
 	[38] = "Function not implemented",
 	[39] = "Directory not empty",
+	[84] = "Invalid or incomplete multibyte or wide character",
+	[95] = "Operation not supported",
+	[99] = "Cannot assign requested address",
 };
 
 const char *strerror(int error)

@@ -1,0 +1,206 @@
+"""The host's half of the guest's ``hostfs.c``: file operations that arrive as hypercalls.
+
+A node is a path: what it stands for is looked up on each operation, as every write to ``kprobe_events`` may change it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from kprobesim.errors import LinuxError
+from kprobesim.kprobes import RunningKernel
+from kprobesim.linux_errno import Errno
+from kprobesim.machine import Hypercall, VCpu
+from kprobesim.tracing.tracefs import Directory, File, Node
+
+__all__ = ["IRQ_WORK_VECTOR", "HostFs"]
+
+IRQ_WORK_VECTOR: Final = 0xF6
+_O_ACCMODE, _O_TRUNC = 0o3, 0o1000
+_NAME_MAX: Final = 255
+_IO: Final = struct.Struct("<3Q")
+_DIRENT: Final = struct.Struct("<2Q256s")
+
+
+class _OpenFile(NamedTuple):
+    """An open file: its path, and the text as it was when reading began."""
+
+    path: str
+    text: bytes | None = None
+
+
+class HostFs:
+    """All trees, the nodes that were ever looked up, and the files that are open.
+
+    Args:
+        kernel: whose hypercall stubs are bound.
+        roots: the trees by node number; the kernel knows the numbers.
+    """
+
+    def __init__(self, kernel: RunningKernel, roots: Mapping[int, Directory]) -> None:
+        self._kernel = kernel
+        self._machine = kernel.machine
+        self._roots = {f"/{number}": tree for number, tree in roots.items()}
+        self._paths = ["", *self._roots]
+        self._nodes = {path: number for number, path in enumerate(self._paths)}
+        self._open: dict[int, _OpenFile] = {}
+        self._next_handle = 1
+        self._waiting = False
+        self._bind()
+
+    def _bind(self) -> None:
+        """Connect the stubs. All are deferred: opening and writing may patch the kernel's text."""
+        functions: dict[str, Hypercall] = {
+            "hostfs_lookup": self._guard(self._lookup),
+            "hostfs_readdir": self._guard(self._readdir),
+            "hostfs_open": self._guard(self._open_file),
+            "hostfs_read": self._guard(self._read),
+            "hostfs_write": self._guard(self._write),
+            "hostfs_release": self._guard(self._release),
+        }
+        for address, number in self._kernel.tables.hypercalls:
+            place = self._kernel.kallsyms.lookup_size_offset(address)
+            if place is not None and place[0].name in functions:
+                self._machine.devices.deferred[number] = functions[place[0].name]
+
+    def _guard(self, operation: Callable[[VCpu, int, int, int], int]) -> Hypercall:
+        def guarded(cpu: VCpu, first: int, second: int, third: int) -> int:
+            try:
+                return operation(cpu, first, second, third)
+            except LinuxError as error:
+                return -error.errno
+
+        return guarded
+
+    # Paths
+
+    def resolve(self, path: str) -> Node:
+        """What is at a path, whose first component is a root's number.
+
+        Raises:
+            LinuxError: ENOENT, nothing.
+        """
+        _, root, *names = path.split("/")
+        node: Node = self._roots[f"/{root}"]
+        for name in names:
+            child = node.children().get(name) if isinstance(node, Directory) else None
+            if child is None:
+                raise LinuxError(Errno.ENOENT, f"There is no {name}.")
+            node = child
+        return node
+
+    def _directory(self, node: int) -> tuple[str, Directory]:
+        path = self._paths[node]
+        found = self.resolve(path)
+        if not isinstance(found, Directory):
+            raise LinuxError(Errno.ENOTDIR, f"{path} is no directory.")
+        return path, found
+
+    def _number(self, path: str) -> int:
+        if path not in self._nodes:
+            self._nodes[path] = len(self._paths)
+            self._paths.append(path)
+        return self._nodes[path]
+
+    # Operations
+
+    def _lookup(self, cpu: VCpu, parent: int, name_at: int, _: int) -> int:
+        path, directory = self._directory(parent)
+        data = self._read_name(cpu, name_at)
+        found = directory.children().get(data)
+        if found is None:
+            raise LinuxError(Errno.ENOENT, f"There is no {data}.")
+        return self._number(f"{path}/{data}") << 16 | found.mode
+
+    def _read_name(self, cpu: VCpu, address: int) -> str:
+        """A name of at most 255 bytes, which may end shortly before memory that is not mapped."""
+        room = min(_NAME_MAX + 1, 4096 - (address & 4095))
+        data = self._machine.ram.read_virtual(cpu.root, address, room)
+        if b"\0" not in data and room <= _NAME_MAX:
+            data += self._machine.ram.read_virtual(cpu.root, address + room, _NAME_MAX + 1 - room)
+        return data.split(b"\0")[0].decode("latin-1")
+
+    def _readdir(self, cpu: VCpu, node: int, index: int, buffer: int) -> int:
+        path, directory = self._directory(node)
+        children = directory.children()
+        if index >= len(children):
+            return 0
+        name = sorted(children)[index]
+        number = self._number(f"{path}/{name}")
+        entry = _DIRENT.pack(number, children[name].mode, name.encode("latin-1"))
+        self._machine.ram.write_virtual(cpu.root, buffer, entry)
+        return 1
+
+    def _open_file(self, cpu: VCpu, node: int, flags: int, _: int) -> int:
+        path = self._paths[node]
+        found = self.resolve(path)
+        if isinstance(found, File) and flags & _O_ACCMODE and flags & _O_TRUNC:
+            found.truncate()
+        handle = self._next_handle
+        self._next_handle += 1
+        self._open[handle] = _OpenFile(path)
+        return handle
+
+    def _file(self, handle: int) -> tuple[_OpenFile, File]:
+        opened = self._open[handle]
+        found = self.resolve(opened.path)
+        assert isinstance(found, File)
+        return opened, found
+
+    def _io(self, cpu: VCpu, address: int) -> tuple[int, int, int]:
+        page, count, pos = _IO.unpack(self._machine.ram.read_virtual(cpu.root, address, _IO.size))
+        return page, count, pos
+
+    def _read(self, cpu: VCpu, handle: int, io_at: int, _: int) -> int:
+        opened, found = self._file(handle)
+        page, count, pos = self._io(cpu, io_at)
+        if found.stream is not None:
+            piece = found.stream(count)
+            if piece is None:
+                self._waiting = True
+                return -Errno.EAGAIN
+        elif found.read is None:
+            raise LinuxError(Errno.EINVAL, "This file cannot be read.")
+        else:
+            text = opened.text
+            if text is None or pos == 0:
+                made = found.read()
+                text = made.encode("latin-1") if isinstance(made, str) else made
+                self._open[handle] = opened._replace(text=text)
+            piece = text[pos : pos + count]
+        self._machine.ram.write_virtual(cpu.root, page, piece)
+        return len(piece)
+
+    def _write(self, cpu: VCpu, handle: int, io_at: int, _: int) -> int:
+        found = self._file(handle)[1]
+        page, count, _pos = self._io(cpu, io_at)
+        if found.write is None:
+            raise LinuxError(Errno.EINVAL, "This file cannot be written.")
+        found.write(self._machine.ram.read_virtual(cpu.root, page, count))
+        return count
+
+    def _release(self, cpu: VCpu, handle: int, _: int, __: int) -> int:
+        del self._open[handle]
+        return 0
+
+    def wake_up(self, cpu: int) -> None:
+        """Something that a reader waits for is there: interrupt the CPU that made it (``irq_work_queue``)."""
+        if self._waiting:
+            self._waiting = False
+            self._machine.cpus[cpu].raise_interrupt(IRQ_WORK_VECTOR)
+            self._machine.reschedule()
+
+    # Going back and forth in time
+
+    def save(self) -> object:
+        """All state that is not in guest memory."""
+        return tuple(self._paths), dict(self._open), self._next_handle, self._waiting
+
+    def restore(self, state: Any) -> None:
+        """Go back to what `save` returned."""
+        paths, opened, self._next_handle, self._waiting = state
+        self._paths = list(paths)
+        self._nodes = {path: number for number, path in enumerate(paths)}
+        self._open = dict(opened)

@@ -1,0 +1,39 @@
+"""The text of ``README``: the syntax that this kernel understands."""
+
+from typing import Final
+
+__all__ = ["README"]
+
+README: Final = """\
+kprobesim tracing, after Linux 6.1's:
+
+# echo 0 > tracing_on : the buffer stays as it is
+# echo 1 > tracing_on : records are written again
+# cat trace           : what is in the buffer
+# echo > trace        : empty it
+# cat trace_pipe      : take the records out as they come
+
+  kprobe_events\t\t- Create/append/remove/show the kernel dynamic events
+\t\t\t  Write into this file to define/undefine new trace events.
+  dynamic_events\t- the same for all kinds of dynamic events
+
+\t  accepts: event-definitions (one definition per line)
+\t   Format: p[:[<group>/][<event>]] <place> [<args>]
+\t           r[maxactive][:[<group>/][<event>]] <place> [<args>]
+\t           -:[<group>/][<event>]
+\t    place: [<module>:]<symbol>[+<offset>]|<memaddr>
+place (kretprobe): [<module>:]<symbol>[+<offset>]%return|<memaddr>
+\t     args: <name>=fetcharg[:type]
+\t fetcharg: %<register>, @<address>, @<symbol>[+|-<offset>],
+\t           $stack<index>, $stack, $retval, $comm, $arg<N>,
+\t           +|-[u]<offset>(<fetcharg>), \\imm-value, \\"imm-string"
+\t     type: s8/16/32/64, u8/16/32/64, x8/16/32/64, string, symbol,
+\t           b<bit-width>@<bit-offset>/<container-size>, ustring,
+\t           symstr, <type>\\[<array-size>\\]
+
+  events/<group>/<event>/enable\t- 1 starts the event, 0 stops it
+  events/<group>/<event>/filter\t- which records are kept, by their fields
+  events/<group>/<event>/format\t- the fields of a record
+  kprobe_profile\t\t- hits and misses of each probe
+  error_log\t\t\t- why commands were refused
+"""
