@@ -67,7 +67,7 @@ def test_without_a_terminal_the_default_demo_is_told(cli: Cli) -> None:
 
 @pytest.mark.parametrize("where", [("--lang", "zh", "demo", "--plain"), ("demo", "--plain", "--lang", "zh")])
 def test_the_demo_speaks_chinese(cli: Cli, where: tuple[str, ...]) -> None:
-    assert "探针" in cli(*where).stdout
+    assert "演示" in cli(*where).stdout
 
 
 def test_kernels_are_listed_and_described(cli: Cli) -> None:
