@@ -99,10 +99,10 @@ class Int3Path:
         self._set_current(probe, regs, block)
         block.status = KprobeStatus.HIT_ACTIVE
         place = self._kprobes.place(probe)
-        self._machine.emit("kprobe.hit", **place)
+        self._machine.record("kprobe.hit", {**place})
         if probe.pre_handler is not None:
             answer = probe.pre_handler(probe, regs)
-            self._machine.emit("kprobe.pre_handler", **place, ret=answer)
+            self._machine.record("kprobe.pre_handler", {**place, "ret": answer})
             if answer:
                 self._reset_current(block, regs.cpu)
                 return
@@ -135,18 +135,16 @@ class Int3Path:
             block.status = KprobeStatus.HIT_SS
         regs.flags &= ~_IF
         regs.ip = probe.ainsn.insn
-        self._machine.emit(
-            "kprobe.singlestep",
-            **self._kprobes.place(probe),
-            slot=probe.ainsn.insn,
-            saved_if=int(bool(block.saved_flags)),
-        )
+        place = self._kprobes.place(probe)
+        saved_if = int(block.saved_flags != 0)
+        self._machine.record("kprobe.singlestep", {**place, "slot": probe.ainsn.insn, "saved_if": saved_if})
 
     def _resume_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
         assert probe.ainsn is not None and probe.addr is not None
-        regs.ip += probe.addr - probe.ainsn.insn - _INT3_SIZE
+        ip = regs.ip + probe.addr - probe.ainsn.insn - _INT3_SIZE
+        regs.ip = ip
         regs.flags |= block.saved_flags
-        self._machine.emit("kprobe.resume", **self._kprobes.place(probe), ip=regs.ip)
+        self._machine.record("kprobe.resume", {**self._kprobes.place(probe), "ip": ip})
 
     def _post_process(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
         if block.status is not KprobeStatus.REENTER:

@@ -107,19 +107,20 @@ class EventLog(list[Event]):
     def __init__(self, capacity: int = 1_000_000) -> None:
         super().__init__()
         self.capacity = capacity
+        self._append = super().append
 
-    def append(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Add the newest event; its ``seq`` must be the log's length.
 
         Raises:
             EventLogFull: there is no room for it.
         """
-        if len(self) >= self.capacity:
+        if event[0] >= self.capacity:
             raise EventLogFull(
                 f"The event log is full: it holds {self.capacity:,} events.",
                 hint="Start anew, or probe something that happens less often.",
             )
-        super().append(event)
+        self._append(event)
 
     def truncate(self, length: int) -> list[Event]:
         """Forget every event from position ``length`` on, and return them."""

@@ -223,7 +223,7 @@ class VCpu:
         registers = self._syscall
         registers.read()
         rip, rflags, _, _, cs, rax, *args = registers.words
-        self._machine.emit("syscall", nr=rax, args=args, rip=rip)
+        self._machine.record("syscall", {"nr": rax, "args": args, "rip": rip})
         if cs & 3:
             selector = registers.msr("star") >> 32
             self.engine.rise(selector, selector + 8)
@@ -254,7 +254,7 @@ class VCpu:
                 fields["error_code"] = error_code
             if vector == _PAGE_FAULT:
                 fields["cr2"] = words[_CR2]
-            self._machine.emit("trap", **fields)
+            self._machine.record("trap", fields)
             try:
                 taken = deliver(
                     self._ram,
@@ -287,7 +287,8 @@ class VCpu:
             self.engine.rise(taken.cs, 0)
         words[_RIP], words[_RSP], words[_RFLAGS] = taken.handler, taken.rsp, taken.rflags
         trap.write(_TRAP_CHANGES)
-        self._machine.emit("gate", vector=vector, handler=taken.handler, rsp=taken.rsp, frame=taken.frame)
+        fields = {"vector": vector, "handler": taken.handler, "rsp": taken.rsp, "frame": taken.frame}
+        self._machine.record("gate", fields)
 
     def _escalate(self, first: int, vector: int, fault: DeliveryFault) -> int:
         """What is delivered instead of ``vector``.

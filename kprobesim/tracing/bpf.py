@@ -45,12 +45,14 @@ class Attachment:
         kprobe: the probe, when it is one at an instruction or a function's entry.
         kretprobe: the probe, when it is one at a function's return.
         cookie: what ``bpf_get_attach_cookie`` answers.
+        func_ip: what ``bpf_get_func_ip`` answers: the probed function, or 0 if the probe is inside of it.
     """
 
     program: str
     kprobe: Kprobe
     kretprobe: Kretprobe | None = None
     cookie: int = 0
+    func_ip: int = 0
 
 
 @dataclass
@@ -149,12 +151,11 @@ class BpfPrograms:
         # The handlers outlive a journey to before the load, which makes the program anew: they know it by its name.
 
         def on_hit(probe: Kprobe, regs: PtRegs) -> int:
-            on_entry = probe.flags & KprobeFlag.ON_FUNC_ENTRY
-            self._run(attachment, regs, (probe.addr or 0) if on_entry else 0)
+            self._run(attachment, regs)
             return 0
 
         def on_return(node: RethookNode, regs: PtRegs) -> None:
-            self._run(attachment, regs, node.owner.kp.addr or 0)
+            self._run(attachment, regs)
 
         if attachment.kretprobe is None:
             attachment.kprobe.pre_handler = on_hit
@@ -162,6 +163,8 @@ class BpfPrograms:
         else:
             attachment.kretprobe.handler = on_return
             self._manager.rethooks.register_kretprobe(attachment.kretprobe)
+        on_entry = attachment.kprobe.flags & KprobeFlag.ON_FUNC_ENTRY
+        attachment.func_ip = (attachment.kprobe.addr or 0) if on_entry else 0
         self.attachments.append(attachment)
         place = self._manager.kprobes.place(attachment.kprobe)
         self._machine.emit("bpf.attach", prog=attachment.program, probe=place["probe"])
@@ -188,25 +191,26 @@ class BpfPrograms:
 
     # On a hit
 
-    def _run(self, attachment: Attachment, regs: PtRegs, func_ip: int) -> None:
+    def _run(self, attachment: Attachment, regs: PtRegs) -> None:
         machine, cpu, name = self._machine, regs.cpu, attachment.program
         bound = self._bound[name]
         if cpu in self._active:
             machine.emit("bpf.skip", prog=name)
             return
         fp = self._stacks[cpu]
-        self._env.cpu, self._env.ip, self._env.cookie = cpu, func_ip, attachment.cookie
+        self._env.cpu, self._env.ip, self._env.cookie = cpu, attachment.func_ip, attachment.cookie
         self._active.add(cpu)
         self._looked_up.clear()
         self.running = RunningProgram(bound.program, regs.address, fp, None)
-        machine.emit("bpf.enter", prog=name, ctx=regs.address, fp=fp)
+        machine.record("bpf.enter", {"prog": name, "ctx": regs.address, "fp": fp})
         try:
             r0 = self._run_stepped(bound, self.running) if machine.steps_matter else bound.run(regs.address, fp)
         except RunError as error:
             machine.emit("bpf.fault", prog=name, message=str(error))
         else:
-            self._notice_writes()
-            machine.emit("bpf.exit", prog=name, r0=r0)
+            if self._looked_up:
+                self._notice_writes()
+            machine.record("bpf.exit", {"prog": name, "r0": r0})
         self._active.discard(cpu)
         self.running = None
 
