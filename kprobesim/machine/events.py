@@ -6,9 +6,9 @@ events of the instruction under way, after so many steps inside the last of them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn, overload
 
 from kprobesim.errors import EventLogFull
 
@@ -94,39 +94,67 @@ class StopAtMoment(BaseException):
     """Unwinds the host's code that plays an instruction, leaving the machine frozen at the moment asked for."""
 
 
-class EventLog(list[Event]):
+# An event as it is kept: instruction, number within it, vCPU, kind, fields, nanoseconds of idling so far.
+EventRecord = tuple[int, int, int, str, dict[str, Any], int]
+
+
+class EventLog(Sequence[Event]):
     """All events so far, also those ahead of a machine that was taken back.
 
     While the machine replays its past the log already holds what it emits; only at the end does it grow. An event's
-    ``seq`` is its index.
+    ``seq`` is its index. Events are kept as bare tuples, of which `Event` objects are made when somebody looks: ten of
+    them make a hit, and hardly any is ever looked at.
 
     Args:
-        capacity: events it holds at most; one takes about half a kilobyte.
+        ns_per_insn: virtual nanoseconds an instruction takes.
+        capacity: events it holds at most; one takes about 300 bytes.
+
+    Attributes:
+        records: the events as they are kept; only the machine appends to it.
     """
 
-    def __init__(self, capacity: int = 1_000_000) -> None:
-        super().__init__()
+    def __init__(self, ns_per_insn: int, capacity: int = 1_000_000) -> None:
         self.capacity = capacity
-        self._append = super().append
+        self.records: list[EventRecord] = []
+        self._ns_per_insn = ns_per_insn
 
-    def add(self, event: Event) -> None:
-        """Add the newest event; its ``seq`` must be the log's length.
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> Event: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Event]: ...
+    def __getitem__(self, index: int | slice) -> Event | list[Event]:
+        numbers = range(len(self.records))[index]
+        if isinstance(numbers, int):
+            return self._event(numbers)
+        return [self._event(number) for number in numbers]
+
+    def _event(self, seq: int) -> Event:
+        insn, number, cpu, kind, fields, idle_ns = self.records[seq]
+        return Event(seq, insn * self._ns_per_insn + idle_ns, cpu, kind, Moment(insn, number), fields)
+
+    def refuse(self) -> NoReturn:
+        """There is no room for another event.
 
         Raises:
-            EventLogFull: there is no room for it.
+            EventLogFull: always.
         """
-        if event[0] >= self.capacity:
-            raise EventLogFull(
-                f"The event log is full: it holds {self.capacity:,} events.",
-                hint="Start anew, or probe something that happens less often.",
-            )
-        self._append(event)
+        raise EventLogFull(
+            f"The event log is full: it holds {self.capacity:,} events.",
+            hint="Start anew, or probe something that happens less often.",
+        )
 
-    def truncate(self, length: int) -> list[Event]:
-        """Forget every event from position ``length`` on, and return them."""
-        forgotten = self[length:]
-        del self[length:]
+    def truncate(self, length: int) -> list[EventRecord]:
+        """Forget every event from position ``length`` on, and return what was kept of them."""
+        forgotten = self.records[length:]
+        del self.records[length:]
         return forgotten
+
+    def extend(self, records: Iterable[EventRecord]) -> None:
+        """Put back what `truncate` returned."""
+        self.records.extend(records)
 
     def between(self, start: int, stop: int) -> list[Event]:
         """Events with ``start <= seq < stop``."""
@@ -135,6 +163,6 @@ class EventLog(list[Event]):
     def kinds_before(self, seq: int, kinds: Iterable[str]) -> Iterator[Event]:
         """Events before position ``seq`` of the given kinds, newest first."""
         wanted = frozenset(kinds)
-        for position in range(min(seq, len(self)) - 1, -1, -1):
-            if self[position].kind in wanted:
-                yield self[position]
+        for position in range(min(seq, len(self.records)) - 1, -1, -1):
+            if self.records[position][3] in wanted:
+                yield self._event(position)

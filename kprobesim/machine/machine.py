@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from kprobesim.errors import GuestError
 from kprobesim.machine import loader
 from kprobesim.machine.devices import TIMER_VECTOR, Devices
-from kprobesim.machine.events import Event, EventLog, Moment, StopAtMoment
+from kprobesim.machine.events import EventLog, Moment, StopAtMoment
 from kprobesim.machine.memory import PhysicalMemory
 from kprobesim.machine.vcpu import VCpu, VCpuState
 
@@ -25,7 +25,6 @@ _SLICE: Final = 1_000_000
 _INTERRUPT_POLL: Final = 16
 _TURN_MIN, _TURN_SPREAD = 512, 1024
 _MASK64: Final = (1 << 64) - 1
-_new: Final = tuple.__new__
 
 
 class Stop(Enum):
@@ -96,7 +95,7 @@ class Machine:
         if not 1 <= cpus <= 8:
             raise ValueError(f"a machine has 1 to 8 vCPUs, not {cpus}")
         self.ram = PhysicalMemory(ram_size)
-        self.log = EventLog()
+        self.log = EventLog(ns_per_insn)
         self.ns_per_insn = ns_per_insn
         self.seed = seed
         self.retired = 0
@@ -183,13 +182,13 @@ class Machine:
         else:
             self._event_insn, self._event = insn, 1
         self._step = 0
-        # The tuples' own constructors cost twice as much, and ten events make a hit.
-        moment, seq, log = _new(Moment, (insn, self._event, 0)), self._seq, self.log
-        if seq == len(log):
-            ns = insn * self.ns_per_insn + self.idle_ns
-            log.add(_new(Event, (seq, ns, self._turn_cpu, kind, moment, fields)))
+        seq, records = self._seq, self.log.records
+        if seq == len(records):
+            if seq >= self.log.capacity:
+                self.log.refuse()
+            records.append((insn, self._event, self._turn_cpu, kind, fields, self.idle_ns))
         self._seq = seq + 1
-        if kind in self._stop_kinds or (self._stop_at is not None and moment >= self._stop_at):
+        if kind in self._stop_kinds or (self._stop_at is not None and (insn, self._event, 0) >= self._stop_at):
             self._freeze()
 
     def fine_step(self) -> None:

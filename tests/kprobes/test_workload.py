@@ -105,7 +105,7 @@ def test_travelling_through_hits_changes_neither_events_nor_the_managers_state(
         if to_event:
             assert running.machine.seq == event.seq + 1
     running.timeline.seek_end()
-    assert running.machine.log == log
+    assert list(running.machine.log) == log
     assert running.manager.save() == state
     assert running.machine.registers() == registers
     assert running.console() == "0123456789\n"
