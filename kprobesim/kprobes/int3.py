@@ -50,16 +50,16 @@ class Int3Path:
             1 if it was, 0 if somebody else must claim it.
         """
         regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
-        if regs.user_mode:
+        ip, cs, flags = regs.interrupted()
+        if cs & 3 == 3:
             return 0
-        ip = regs.ip
         probe = self._kprobes.get_kprobe(ip - _INT3_SIZE)
         block = self._kprobes.ctlblk[cpu.number]
         if probe is not None:
             if block.current is not None:
                 self._reenter_kprobe(probe, regs, block)
             else:
-                self._hit(probe, regs, block)
+                self._hit(probe, regs, block, flags)
             return 1
         current = block.current
         if current is not None and block.status in (KprobeStatus.HIT_SS, KprobeStatus.REENTER):
@@ -95,8 +95,8 @@ class Int3Path:
 
     # The steps
 
-    def _hit(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
-        self._set_current(probe, regs, block)
+    def _hit(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, flags: int) -> None:
+        self._set_current(probe, regs.cpu, block, flags)
         block.status = KprobeStatus.HIT_ACTIVE
         place = self._kprobes.place(probe)
         self._machine.record("kprobe.hit", {**place})
@@ -124,7 +124,7 @@ class Int3Path:
         assert probe.ainsn is not None
         if reenter:
             block.previous = (block.current, block.status, block.old_flags, block.saved_flags)
-            self._set_current(probe, regs, block)
+            self._set_current(probe, regs.cpu, block, regs.flags)
             block.status = KprobeStatus.REENTER
         if probe.ainsn.emulate_op is not None:
             probe.ainsn.emulate_op(regs)
@@ -156,10 +156,10 @@ class Int3Path:
 
     # Per-CPU state
 
-    def _set_current(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
+    def _set_current(self, probe: Kprobe, cpu: int, block: KprobeCtlblk, flags: int) -> None:
         block.current = probe
-        block.saved_flags = block.old_flags = regs.flags & _IF
-        self._note(regs.cpu, probe.addr or 0)
+        block.saved_flags = block.old_flags = flags & _IF
+        self._note(cpu, probe.addr or 0)
 
     def _leave(self, block: KprobeCtlblk, cpu: int) -> None:
         """After a reentered probe the outer one is current again, otherwise none is."""

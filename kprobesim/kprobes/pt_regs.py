@@ -22,6 +22,8 @@ PT_REGS_SIZE: Final = 8 * len(PT_REGS_FIELDS)
 
 _WORD: Final = struct.Struct("<Q")
 _MASK: Final = (1 << 64) - 1
+_INTERRUPTED: Final = struct.Struct("<3Q")
+_INTERRUPTED_AT: Final = 8 * PT_REGS_FIELDS.index("ip")
 
 
 class _Field:
@@ -72,6 +74,13 @@ class PtRegs:
         # One translation serves for all fields, unless the structure lies across the border of two pages.
         inside = address & (PAGE_SIZE - 1) <= PAGE_SIZE - PT_REGS_SIZE
         self.physical = ram.translate(root, address) if inside else None
+
+    def interrupted(self) -> tuple[int, int, int]:
+        """``ip``, ``cs`` and ``flags``, read together: what every hit asks first."""
+        if self.physical is None:
+            return self.ip, self.cs, self.flags
+        words: tuple[int, int, int] = _INTERRUPTED.unpack_from(self.ram.bytes, self.physical + _INTERRUPTED_AT)
+        return words
 
     @property
     def user_mode(self) -> bool:

@@ -123,7 +123,7 @@ def deliver(
     if vector * 16 + 15 > idt_limit:
         raise DeliveryFault(13, gate_code)
     try:
-        low, selector, attributes, middle, high = _GATE.unpack(ram.read_virtual(root, idt_base + 16 * vector, 16))
+        low, selector, attributes, middle, high = _read_gate(ram, root, idt_base + 16 * vector)
     except MemoryFault:
         raise DeliveryFault(13, gate_code) from None
     present, kind = attributes >> 15, attributes >> 8 & 15
@@ -156,6 +156,14 @@ def deliver(
     if kind == _INTERRUPT_GATE:
         flags &= ~_IF
     return _new(Delivery, (low | middle << 16 | high << 32, stack, flags, selector, frame))
+
+
+def _read_gate(ram: PhysicalMemory, root: int, address: int) -> tuple[int, ...]:
+    """The fields of a gate; in one read unless it lies across the border of two pages, or of RAM."""
+    physical = ram.translate(root, address)
+    if address & 0xFFF <= 0x1000 - _GATE.size and physical <= ram.size - _GATE.size:
+        return _GATE.unpack_from(ram.bytes, physical)
+    return _GATE.unpack(ram.read_virtual(root, address, _GATE.size))
 
 
 def _u64(ram: PhysicalMemory, root: int, virtual: int) -> int:

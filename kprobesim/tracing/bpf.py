@@ -55,7 +55,7 @@ class Attachment:
     func_ip: int = 0
 
 
-@dataclass
+@dataclass(slots=True)
 class RunningProgram:
     """A program in the middle of a run, as a frozen machine shows it.
 
