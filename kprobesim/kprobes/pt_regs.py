@@ -82,11 +82,6 @@ class PtRegs:
         words: tuple[int, int, int] = _INTERRUPTED.unpack_from(self.ram.bytes, self.physical + _INTERRUPTED_AT)
         return words
 
-    @property
-    def user_mode(self) -> bool:
-        """The interrupted code ran in ring 3."""
-        return self.cs & 3 == 3
-
     def register(self, number: int) -> int:
         """A general register by its number in instructions: 0 is rax, 4 is rsp, 8 is r8."""
         return int(getattr(self, _BY_NUMBER[number]))

@@ -105,6 +105,14 @@ def _laboratory() -> tuple[Uc, mmap.mmap]:
     return uc, ram
 
 
+def _enter_long_mode(uc: Uc) -> None:
+    """Switch paging on, with the tables at `_TABLES`."""
+    uc.reg_write(x86.UC_X86_REG_MSR, (0xC000_0080, 0xD01))  # EFER: long mode, no-execute
+    uc.reg_write(x86.UC_X86_REG_CR4, 0x20)
+    uc.reg_write(x86.UC_X86_REG_CR3, _TABLES)
+    uc.reg_write(x86.UC_X86_REG_CR0, 0x8001_0011)
+
+
 def _find_counter() -> int | None:
     uc, ram = _laboratory()
     ram[_CODE : _CODE + 5] = b"\x48\xff\xc0\xeb\xfb"  # inc %rax; jmp back to it
@@ -133,10 +141,7 @@ def _find_exception_fields() -> tuple[int, int]:
     ram[_CODE : _CODE + 3] = b"\x48\x8b\x01"  # mov (%rcx),%rax
     ram[_CODE + 16 : _CODE + 19] = b"\x48\x89\x01"  # mov %rax,(%rcx)
     ram[_CODE + 32 : _CODE + 34] = b"\xff\xe1"  # jmp *%rcx
-    uc.reg_write(x86.UC_X86_REG_MSR, (0xC000_0080, 0xD01))  # EFER: long mode, no-execute
-    uc.reg_write(x86.UC_X86_REG_CR4, 0x20)
-    uc.reg_write(x86.UC_X86_REG_CR3, _TABLES)
-    uc.reg_write(x86.UC_X86_REG_CR0, 0x8001_0011)
+    _enter_long_mode(uc)
     uc.hook_add(UC_HOOK_INTR, lambda engine, vector, _: engine.emu_stop())
     pristine, after = uc.context_save(), uc.context_save()
     error_places: set[int] | None = None
@@ -175,10 +180,7 @@ def _find_privilege() -> Privilege:
     ram[table : table + 56] = struct.pack("<7Q", *descriptors)
     ram[stack : stack + 56] = struct.pack("<7Q", _CODE + 2, _CS0, _CODE, _CS3, 2, stack, _SS3)
     uc.reg_write(x86.UC_X86_REG_GDTR, (0, table, 55, 0))
-    uc.reg_write(x86.UC_X86_REG_MSR, (0xC000_0080, 0xD01))
-    uc.reg_write(x86.UC_X86_REG_CR4, 0x20)
-    uc.reg_write(x86.UC_X86_REG_CR3, _TABLES)
-    uc.reg_write(x86.UC_X86_REG_CR0, 0x8001_0011)
+    _enter_long_mode(uc)
     uc.reg_write(x86.UC_X86_REG_RSP, stack)
     uc.reg_write(x86.UC_X86_REG_RAX, _SS0)
     uc.emu_start(_CODE, 0, count=3)
@@ -211,10 +213,7 @@ def _find_flags() -> LazyFlags:
     for place in (_CODE, _CODE + 32):
         ram[place : place + 6] = b"\x48\x39\xd8\x48\x8b\x11"  # cmp %rbx,%rax; mov (%rcx),%rdx
     ram[_CODE + 16 : _CODE + 23] = b"\x48\x39\xd8\x90\x48\x8b\x11"  # the same with a nop between
-    uc.reg_write(x86.UC_X86_REG_MSR, (0xC000_0080, 0xD01))
-    uc.reg_write(x86.UC_X86_REG_CR4, 0x20)
-    uc.reg_write(x86.UC_X86_REG_CR3, _TABLES)
-    uc.reg_write(x86.UC_X86_REG_CR0, 0x8001_0011)
+    _enter_long_mode(uc)
     uc.ctl_exits_enabled(True)
     blobs: list[bytes] = []
 
