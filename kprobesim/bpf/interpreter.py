@@ -10,7 +10,7 @@ R9 and R10 are the caller's again, every call has 512 bytes of stack of its own 
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kprobesim.bpf.check import jump_target
 from kprobesim.bpf.compiler import (
@@ -29,7 +29,10 @@ from kprobesim.bpf.maps import BpfMap
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
 
-__all__ = ["DEFAULT_BUDGET", "BoundProgram", "Execution", "Frame", "Runnable", "run"]
+if TYPE_CHECKING:
+    from kprobesim.bpf.program import Program
+
+__all__ = ["DEFAULT_BUDGET", "BoundInsns", "BoundProgram", "Execution", "Frame", "Runnable", "run"]
 
 DEFAULT_BUDGET = 1_000_000
 """Most instructions that one run may execute."""
@@ -112,7 +115,7 @@ class Execution:
 
     def __init__(
         self,
-        bound: "BoundProgram",
+        bound: "BoundInsns",
         ctx: int,
         stack_top: int,
         *,
@@ -228,8 +231,8 @@ class Runnable(Protocol):
         ...
 
 
-class BoundProgram:
-    """A program with the memory and the machine it runs in.
+class BoundInsns:
+    """Instructions with the memory and the machine they run in.
 
     Args:
         program: what to run.
@@ -247,7 +250,6 @@ class BoundProgram:
         budget: int = DEFAULT_BUDGET,
         around: Around | None = None,
     ) -> None:
-        self.program = program
         self.insns = program.resolved
         self.memory = memory
         self.budget = budget
@@ -304,8 +306,23 @@ class BoundProgram:
         return execution.run(), execution.executed
 
 
+class BoundProgram(BoundInsns):
+    """A program that was loaded, with the memory and the machine it runs in; see BoundInsns."""
+
+    def __init__(
+        self,
+        program: "Program",
+        memory: GuestMemory,
+        env: Environment,
+        budget: int = DEFAULT_BUDGET,
+        around: Around | None = None,
+    ) -> None:
+        super().__init__(program, memory, env, budget, around)
+        self.program = program
+
+
 def run(
-    program: Runnable,
+    program: "Program",
     ctx: int,
     env: Environment,
     memory: GuestMemory,

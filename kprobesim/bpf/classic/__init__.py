@@ -11,7 +11,7 @@ A round through it::
     print(side_by_side_text(program))              # of kprobesim.bpf.classic.listing: classic, eBPF, x86-64
 
 What a filter for a socket or for seccomp may be is decided by ``Filter`` alone: whoever lets one into a kernel builds
-it, keeps ``insns`` for SO_GET_FILTER, and runs ``resolved`` with R1 at a struct sk_buff or seccomp_data in guest memory.
+it, keeps ``insns`` for SO_GET_FILTER, and runs ``resolved`` with R1 at a struct sk_buff or seccomp_data.
 """
 
 from kprobesim.bpf.classic.asm import assemble_filter

@@ -12,7 +12,6 @@
 Follows Linux tools/bpf/bpf_exp.y and libpcap's bpf_image. Nothing is checked here but the text.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 

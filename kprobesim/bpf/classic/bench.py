@@ -8,7 +8,7 @@ from kprobesim.bpf.classic.interpreter import run_filter
 from kprobesim.bpf.classic.program import Filter
 from kprobesim.bpf.classic.seccomp import SECCOMP_DATA_SIZE, SeccompData
 from kprobesim.bpf.environment import Environment
-from kprobesim.bpf.interpreter import BoundProgram, Execution
+from kprobesim.bpf.interpreter import BoundInsns, Execution
 from kprobesim.bpf.memory import FlatMemory, GuestMemory
 from kprobesim.bpf.skb import Skb, place_skb, placed_size
 from kprobesim.errors import BadInput
@@ -65,7 +65,7 @@ class FilterBench:
         self.program = program
         self.env = env
         self.engine = engine
-        self._bound: BoundProgram | None = None
+        self._bound: BoundInsns | None = None
         self._jited: JitedProgram | None = None
         self._memory: FlatMemory | None = None
 
@@ -86,10 +86,10 @@ class FilterBench:
         """The converted filter, ready to be stepped."""
         return self._interpreted(context).start(_CONTEXT, _STACK_TOP)
 
-    def _interpreted(self, context: Skb | SeccompData) -> BoundProgram:
+    def _interpreted(self, context: Skb | SeccompData) -> BoundInsns:
         if self._memory is None or self._bound is None:
             self._memory = FlatMemory(_BASE, _SIZE)
-            self._bound = BoundProgram(self.program, self._memory, self.env)
+            self._bound = BoundInsns(self.program, self._memory, self.env)
         _place(self._memory, context)
         return self._bound
 

@@ -11,7 +11,6 @@ Follows Linux net/core/filter.c: bpf_convert_filter and bpf_migrate_filter.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kprobesim.bpf.skb import layout as at
 from kprobesim.bpf.classic.check import refuse
 from kprobesim.bpf.classic.extensions import (
     EXIT,
@@ -31,6 +30,7 @@ from kprobesim.bpf.classic.extensions import (
 )
 from kprobesim.bpf.classic.isa import BPF_MAXINSNS, BPF_X, Code, SockFilter, signed32
 from kprobesim.bpf.isa import Class, Insn, Mode, Op, Size
+from kprobesim.bpf.skb import layout as at
 
 __all__ = ["Converted", "bpf_convert_filter"]
 

@@ -3,10 +3,10 @@
 Follows Linux net/core/filter.c: convert_skb_access, convert_bpf_extensions and convert_bpf_ld_abs.
 """
 
-from kprobesim.bpf.skb import layout as at
 from kprobesim.bpf.classic.isa import Ancillary, Code, SockFilter, ancillary, signed32
 from kprobesim.bpf.helpers.skb_calls import SkbCall
 from kprobesim.bpf.isa import Class, Insn, Mode, Op, Size
+from kprobesim.bpf.skb import layout as at
 
 __all__ = [
     "EXIT",

@@ -41,9 +41,7 @@ def _dd(insns: Sequence[SockFilter]) -> str:
 
 def _c(insns: Sequence[SockFilter]) -> str:
     # C's %#x writes 0 without its prefix.
-    return "".join(
-        f"{{ {_sharp(code, 4)}, {jt:2}, {jf:2}, {_sharp(k, 10)} }},\n" for code, jt, jf, k in insns
-    )
+    return "".join(f"{{ {_sharp(code, 4)}, {jt:2}, {jf:2}, {_sharp(k, 10)} }},\n" for code, jt, jf, k in insns)
 
 
 def _sharp(value: int, width: int) -> str:
@@ -84,7 +82,9 @@ def read_filter(text: str) -> tuple[SockFilter, ...]:
     """
     plain = text.strip()
     if not plain:
-        raise BadInput("There is no filter in the input.", hint="Give bpf_asm source, or what tcpdump -d, -dd or -ddd prints.")
+        raise BadInput(
+            "There is no filter in the input.", hint="Give bpf_asm source, or what tcpdump -d, -dd or -ddd prints."
+        )
     if re.match(r"\(\s*[0-9]+\s*\)", plain):
         return parse_image(text)
     if plain.startswith("{") or (plain.startswith("/*") and _COMMENT.sub("", plain).lstrip().startswith("{")):
@@ -110,9 +110,7 @@ def _read_c(text: str) -> tuple[SockFilter, ...]:
     while at < len(text):
         match = _C_RECORD.match(text, at)
         if match is None:
-            raise BadInput(
-                f"Instruction {len(insns)} is not {{ code, jt, jf, k }}: {text[at : at + 40].strip()!r}."
-            )
+            raise BadInput(f"Instruction {len(insns)} is not {{ code, jt, jf, k }}: {text[at : at + 40].strip()!r}.")
         insns.append(_record([int(number, 0) for number in _c_numbers(match)], len(insns)))
         _check_count(len(insns))
         at = match.end()

@@ -1,7 +1,7 @@
 """Tokens of a classic filter's text, with their places.
 
-Follows Linux tools/bpf/bpf_exp.l: letters' case is nothing, lines end nothing, comments are ``; ...``, ``/* ... */`` and
-lines that begin with ``#``.
+Follows Linux tools/bpf/bpf_exp.l: letters' case is nothing, lines end nothing, comments are ``; ...``, ``/* ... */``
+and lines that begin with ``#``.
 """
 
 import re

@@ -88,7 +88,7 @@ _ROWS: tuple[tuple[SkbCall, Callable[..., int], int], ...] = (
 )
 
 SKB_CALLS: dict[int, Helper] = {
-    int(call): Helper(int(call), call.function.removeprefix("bpf_"), Ret.INTEGER, (Arg.ANYTHING,) * count, False, function)
+    int(call): Helper(call, call.function.removeprefix("bpf_"), Ret.INTEGER, (Arg.ANYTHING,) * count, False, function)
     for call, function, count in _ROWS
 }
 """imm -> function."""

@@ -119,7 +119,7 @@ class Skb:
 
 
 def eth_type(frame: bytes) -> int:
-    """The protocol of an Ethernet frame, as Linux net/ethernet/eth.c:eth_type_trans sees it; 0 for less than a header."""
+    """The protocol of an Ethernet frame (Linux net/ethernet/eth.c:eth_type_trans); 0 if it has no whole header."""
     if len(frame) < ETH_HLEN:
         return 0
     number = int.from_bytes(frame[12:14], "big")
