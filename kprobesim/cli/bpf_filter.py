@@ -203,6 +203,7 @@ def _print_bytes(packet: CapturedPacket, states: list[State]) -> None:
     shown = min(len(packet.data), (max(looked, default=0) // _LINE + 1) * _LINE)
     for start in range(0, shown, _LINE):
         line = enumerate(packet.data[start : start + _LINE], start)
-        click.echo(f"{start:6x} " + "".join(f"[{byte:02x}]" if at in looked else f" {byte:02x} " for at, byte in line))
+        text = "".join(f"[{byte:02x}]" if at in looked else f" {byte:02x} " for at, byte in line)
+        click.echo(f"{start:6x} {text}".rstrip())
     if shown < len(packet.data):
         click.echo(f"       ... {len(packet.data) - shown} more bytes")
