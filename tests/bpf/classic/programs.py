@@ -14,7 +14,7 @@ LISTINGS = Path(__file__).parent / "tcpdump_listings.txt"
 
 def listings() -> dict[tuple[str, str], str]:
     """(option, expression) -> what tcpdump printed."""
-    found = re.findall(r"^\$ tcpdump -i lo (-d+) '(.*)'\n(.*?)\(exit 0\)$", LISTINGS.read_text(), re.M | re.S)
+    found = re.findall(r"^\$ tcpdump -i lo (-d+) '([^'\n]*)'\n(.*?)\(exit 0\)$", LISTINGS.read_text(), re.M | re.S)
     return {(option, expression): text for option, expression, text in found}
 
 
