@@ -3,7 +3,6 @@
 from typing import Any
 
 from kprobesim.bpf.check import check_program
-from kprobesim.bpf.classic.request import cbpf_check, cbpf_run
 from kprobesim.bpf.environment import BenchEnvironment
 from kprobesim.bpf.errors import LoadError
 from kprobesim.bpf.isa import Level, decode
@@ -83,10 +82,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         elif op == "verify":
             verdict = verify_request(request)
             reply |= {"errno": verdict.errno, "log": verdict.log}
-        elif op == "cbpf_check":
-            reply |= cbpf_check(request)
-        elif op == "cbpf_run":
-            reply |= cbpf_run(request)
+        elif op in ("cbpf_check", "cbpf_run"):
+            from kprobesim.bpf.classic.request import cbpf_check, cbpf_run  # nobody else here needs classic filters
+
+            reply |= cbpf_check(request) if op == "cbpf_check" else cbpf_run(request)
         else:
             raise ValueError(f"there is no request {op!r}: it is run, decode, verify, cbpf_check or cbpf_run")
     except KeyError as missing:
