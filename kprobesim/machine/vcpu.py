@@ -85,9 +85,12 @@ class VCpu:
         self.engine = Engine(machine.ram, self, counting_hook=counting_hook)
         handle = self.engine.handle
         self._trap = RegisterSet(handle, _TRAP_SET)
+        self._write_trap = self._trap.writer(_TRAP_CHANGES)
+        self._idt, self._tss = self._trap.table("idtr"), self._trap.table("tr")
         self._general = RegisterSet(handle, GENERAL)
         self._all = RegisterSet(handle, (*GENERAL, *SYSTEM, "efer", "star", "lstar", "fmask", "kernel_gs_base"))
         self._syscall = RegisterSet(handle, _SYSCALL_SET)
+        self._write_syscall = self._syscall.writer(_SYSCALL_CHANGES)
         self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3"))
         self._answer = RegisterSet(handle, ("rax", "r10"))
 
@@ -229,7 +232,7 @@ class VCpu:
             self.engine.rise(selector, selector + 8)
         masked = rflags & ~registers.msr("fmask") & ~_RF | 2
         registers.words[:_SYSCALL_CHANGES] = [registers.msr("lstar"), masked, rip, rflags]
-        registers.write(_SYSCALL_CHANGES)
+        self._write_syscall()
 
     def _at_fetch(self, vector: int, error_code: int) -> bool:
         """An exception came from fetching an instruction, not from running it."""
@@ -259,9 +262,9 @@ class VCpu:
                 taken = deliver(
                     self._ram,
                     root=words[_CR3],
-                    idt_base=trap.base("idtr"),
-                    idt_limit=trap.limit("idtr"),
-                    tss_base=trap.base("tr"),
+                    idt_base=self._idt.base,
+                    idt_limit=self._idt.limit,
+                    tss_base=self._tss.base,
                     vector=vector,
                     error_code=error_code,
                     software=software,
@@ -286,7 +289,7 @@ class VCpu:
         if cs & 3:
             self.engine.rise(taken.cs, 0)
         words[_RIP], words[_RSP], words[_RFLAGS] = taken.handler, taken.rsp, taken.rflags
-        trap.write(_TRAP_CHANGES)
+        self._write_trap()
         fields = {"vector": vector, "handler": taken.handler, "rsp": taken.rsp, "frame": taken.frame}
         self._machine.record("gate", fields)
 
