@@ -284,7 +284,7 @@ def test_a_fault_of_the_handler_itself_is_not_touched() -> None:
 
 def test_a_handler_that_touches_nothing_mapped_is_the_end_of_the_kernel_with_a_report(tiny: Running) -> None:
     """FLT-02: there is no fault handler of the probe's own to turn to."""
-    tiny.register(Kprobe(symbol_name="tiny_add", pre_handler=lambda _, regs: regs.ram.read(1 << 40, 8) and 0))
+    tiny.register(Kprobe(symbol_name="tiny_add", pre_handler=lambda _, regs: regs.ram.read(1 << 40, 8)[0]))
     with pytest.raises(GuestError, match="led astray") as failure:
         tiny.run()
     assert "rip" in failure.value.report

@@ -54,7 +54,8 @@ def busy_guest(cpus: int) -> Guest:
         code.hypercall(2, number, "worker", STACK_TOP - 0x400 * number)
     code.mov("rax", 3_000).out(0x600).op("sti")
     code.label("loop").op("inc %rbx").raw("4889d8").store(DATA)  # mov %rbx,%rax
-    code.hypercall(20, 3).mov("rdi", 5).call("with help").put("ab\n").interrupt(0x40).mov("rcx", HIDDEN).op("mov (%rcx),%rax")
+    code.hypercall(20, 3).mov("rdi", 5).call("with help")
+    code.put("ab\n").interrupt(0x40).mov("rcx", HIDDEN).op("mov (%rcx),%rax")
     code.hypercall(3, 1, 0x40).mov("rcx", 200).mov("rdi", DATA + 0x1000).op("rep stosb", "sti", "hlt").jmp("loop")
     code.label("worker").raw("4889fc").op("sti")  # mov %rdi,%rsp
     code.mov("rax", 2_000).out(0x600)
