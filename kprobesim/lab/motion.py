@@ -99,13 +99,13 @@ class Motion:
             self._interrupt = None
         return (self._machine.moment, self._machine.frozen is None) != before
 
-    def run(self, limit: int, kinds: frozenset[str], interrupt: Interrupt | None) -> Stop:
+    def run(self, limit: int, kinds: frozenset[str], interrupt: Interrupt | None, address: int | None = None) -> Stop:
         """`Timeline.run`, in slices where somebody may want to interrupt it."""
         if interrupt is None:
-            return self._timeline.run(limit, stop_kinds=kinds)
+            return self._timeline.run(limit, stop_kinds=kinds, stop_address=address)
         while not interrupt():
             goal = min(limit, self._machine.moment.insn + _SLICE)
-            stop = self._timeline.run(goal, stop_kinds=kinds)
+            stop = self._timeline.run(goal, stop_kinds=kinds, stop_address=address)
             if stop is not Stop.LIMIT or goal >= limit:
                 return stop
         return Stop.LIMIT
