@@ -225,8 +225,8 @@ class Lab(Look):
         Args:
             instructions: at most so many.
             until: event kinds to stop at, as `Event.kind` has them.
-            to: stop before the instruction at this address, or at ``symbol`` or ``symbol+offset``; the next time, if the
-                machine is there now.
+            to: stop before the instruction at this address, ``symbol`` or ``symbol+offset``; if the machine is there
+                now, the next time.
             interrupt: asked every few million instructions; when it is true the run ends there, as at a limit.
 
         Raises:
