@@ -56,7 +56,9 @@ def test_one_packet_is_stepped_with_the_bytes_each_instruction_looked_at(cli: Cl
 
 
 def test_the_steps_as_json_hold_registers_and_bytes(cli: Cli, http: str) -> None:
-    steps = [json.loads(line) for line in cli("bpf", "filter", http, CAPTURE, "--packet", "3", "--json").stdout.splitlines()]
+    steps = [
+        json.loads(line) for line in cli("bpf", "filter", http, CAPTURE, "--packet", "3", "--json").stdout.splitlines()
+    ]
     assert steps[0]["reads"] == [{"offset": 12, "size": 2, "bytes": "0806"}] and steps[0]["a"] == 0x0806
     assert [step["next"] for step in steps] == [1, 8, 19, None] and steps[-1]["ret"] == 0
 

@@ -49,7 +49,7 @@ def _insn(rng: Random, following: int) -> SockFilter:
         arms = [min(rng.choice((0, 0, 1, 2, 5, 255)), following - 1) for _ in range(2)]
         if code == Code.JA:
             return SockFilter(code, k=arms[0])
-        return SockFilter(code, *arms, _number(rng))
+        return SockFilter(code, arms[0], arms[1], _number(rng))
     if kind < 5:
         code = rng.choice(_ABSOLUTE + _INDIRECT)
         if code in _ABSOLUTE and rng.randrange(3) == 0:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kprobesim.bpf import BenchEnvironment
 from kprobesim.bpf.capture import MAX_CAPTURED, CapturedPacket, read_capture, skb_of
 from kprobesim.bpf.classic import Engine, Filter, FilterBench, read_filter
-from kprobesim.bpf import BenchEnvironment
 from kprobesim.errors import BadInput
 from tests.bpf.classic.make_captures import FOLDER, block, captures, packets, pcap, pcapng
 from tests.bpf.classic.programs import listings
@@ -90,7 +90,9 @@ def test_tcpdumps_filters_match_what_tcpdump_matches(expression: str, engine: En
         (1, b"", 0, 14, 0),
     ],
 )
-def test_link_types_say_what_is_inside(link_type: int, header: bytes, protocol: int, network: int, pkt_type: int) -> None:
+def test_link_types_say_what_is_inside(
+    link_type: int, header: bytes, protocol: int, network: int, pkt_type: int
+) -> None:
     skb = skb_of(CapturedPacket(1, 0, header, len(header), link_type))
     assert (skb.protocol, skb.network_offset, skb.pkt_type) == (protocol, network, pkt_type)
 

@@ -1,4 +1,4 @@
-"""Three ways of running a filter, one result. The long run: ``python -m tests.bpf.classic.agreement --count 100000``."""
+"""Three ways to run a filter, one result; the long run: ``python -m tests.bpf.classic.agreement --count 100000``."""
 
 import os
 from random import Random

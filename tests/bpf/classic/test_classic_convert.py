@@ -80,15 +80,18 @@ def load(offset: str, width: int) -> list[str]:
     [
         (
             "ldh [12]",
-            ["r2 = r9", "r2 -= 12", "if r2 s< 0x2 goto pc+3", "r0 = *(u16 *)(r8 +12)", "r0 = be16 r0", "goto pc+8"]
-            + load("12", 16),
+            [
+                *("r2 = r9", "r2 -= 12", "if r2 s< 0x2 goto pc+3", "r0 = *(u16 *)(r8 +12)", "r0 = be16 r0"),
+                *("goto pc+8", *load("12", 16)),
+            ],
         ),
         ("ldb [0]", ["r2 = r9", "if r2 s< 0x1 goto pc+2", "r0 = *(u8 *)(r8 +0)", "goto pc+8", *load("0", 8)]),
         (
             "ld [32768]",
-            ["r2 = r9", "r2 -= 32768", "if r2 s< 0x4 goto pc+5", "r2 = r8", "r2 += 32768", "r0 = *(u32 *)(r2 +0)"]
-            + ["r0 = be32 r0", "goto pc+8"]
-            + load("32768", 32),
+            [
+                *("r2 = r9", "r2 -= 32768", "if r2 s< 0x4 goto pc+5", "r2 = r8", "r2 += 32768"),
+                *("r0 = *(u32 *)(r2 +0)", "r0 = be32 r0", "goto pc+8", *load("32768", 32)),
+            ],
         ),
         ("ld [-1048576]", load("-1048576", 32)),
         (
@@ -98,9 +101,10 @@ def load(offset: str, width: int) -> list[str]:
         ("ldb [x + 0]", ["r1 = r6", "r2 = r8", "r3 = r9", "r4 = r7", "call bpf_skb_load_helper_8", *FAILS]),
         (
             "ldxb 4*([14]&0xf)",
-            ["r7 = r0", "r2 = r9", "r2 -= 14", "if r2 s< 0x1 goto pc+2", "r0 = *(u8 *)(r8 +14)", "goto pc+8"]
-            + load("14", 8)
-            + ["w0 &= 15", "w0 <<= 2", "r2 = r7", "r7 = r0", "r0 = r2"],
+            [
+                *("r7 = r0", "r2 = r9", "r2 -= 14", "if r2 s< 0x1 goto pc+2", "r0 = *(u8 *)(r8 +14)", "goto pc+8"),
+                *(*load("14", 8), "w0 &= 15", "w0 <<= 2", "r2 = r7", "r7 = r0", "r0 = r2"),
+            ],
         ),
     ],
 )

@@ -89,7 +89,7 @@ def test_loads_are_big_endian_and_a_load_outside_ends_the_filter_with_0(source: 
     assert run_all(source, PACKET) == result
 
 
-@pytest.mark.parametrize("cut", range(0, 33))
+@pytest.mark.parametrize("cut", range(33))
 def test_where_the_packet_is_cut_into_page_and_linear_part_changes_nothing(cut: int) -> None:
     parted = Skb(DATA[:cut], DATA[cut:])
     source = "ld [13]; st M[0]; ldh [x + 15]; ldx M[0]; add x; ldxb 4*([16]&0xf); add x; ret a"
