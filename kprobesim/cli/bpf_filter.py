@@ -26,12 +26,13 @@ from kprobesim.bpf.classic import (
     image,
     read_filter,
 )
+from kprobesim.bpf.classic.forms import MAX_TEXT
 from kprobesim.bpf.skb import Skb
 from kprobesim.errors import BadInput
 
 __all__ = ["filter_command"]
 
-_MAX_PROGRAM: Final = 1 << 20
+_MAX_BYTES: Final = 4 * MAX_TEXT
 _LINE: Final = 16
 _SECOND: Final = 1_000_000_000
 
@@ -97,9 +98,9 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _program(path: Path) -> tuple[SockFilter, ...]:
     with _opened(path) as file:
-        raw = file.read(_MAX_PROGRAM + 1)
-    if len(raw) > _MAX_PROGRAM:
-        raise BadInput(f"The filter is larger than {_MAX_PROGRAM:,} bytes.")
+        raw = file.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise BadInput(f"The filter is larger than {_MAX_BYTES:,} bytes.")
     try:
         return read_filter(raw.decode())
     except UnicodeDecodeError:

@@ -86,7 +86,8 @@ def test_seccomp_has_rules_of_its_own(cli: Cli) -> None:
         (["-", CAPTURE], "ldh [12]", 1, "-EINVAL"),
         (["-", CAPTURE], "ldq [12]", 1, "no instruction 'ldq'"),
         (["-", CAPTURE], b"\xff\xfe", 1, "UTF-8"),
-        (["-", CAPTURE], "; " + "x" * (1 << 20), 1, "larger than"),
+        (["-", CAPTURE], "; " + "x" * (1 << 20), 1, "longer than"),
+        (["-", CAPTURE], "x" * (5 << 20), 1, "larger than"),
         (["-", CAPTURE, "--packet", "11"], "ret a", 1, "There is no packet 11: the capture has 10."),
         (["-", CAPTURE, "--packet", "0"], "ret a", 2, ""),
         (["-", __file__], "ret a", 1, "no capture"),
@@ -140,6 +141,7 @@ def test_batches_check_filters_by_both_rules(cli: Cli) -> None:
 def test_batches_run_filters_over_a_packet_with_facts(cli: Cli) -> None:
     word = "2000000002000000" + "1600000000000000"
     mark = "20000000 14f0ffff 1600000000000000"
+    hatype = "200000001cf0ffff 1600000000000000"
     by_number = {"20": 7, "weather": "fine"}
     answers = batch(
         cli,
@@ -147,10 +149,13 @@ def test_batches_run_filters_over_a_packet_with_facts(cli: Cli) -> None:
         {"op": "cbpf_run", "insns": word, "data": "0001", "frag": "0203"},
         {"op": "cbpf_run", "insns": mark, "data": "00", "frag": "", "env": {"mark": "0x1234"}},
         {"op": "cbpf_run", "insns": mark, "data": "00", "env": by_number, "engine": "jit"},
+        {"op": "cbpf_run", "insns": hatype, "data": "00", "env": {"dev": {"type": 772, "ifindex": 1}}},
+        {"op": "cbpf_run", "insns": hatype, "data": "00", "env": {"dev": None}},
         {"op": "cbpf_run", "insns": "2800000000000000", "data": ""},
         {"op": "cbpf_run", "insns": word, "data": "00", "env": [1]},
         {"op": "cbpf_run", "insns": word, "data": "00", "env": {"mark": [1]}},
         {"op": "cbpf_run", "insns": word, "data": "0"},
     )
     assert answers[:4] == [{"ret": 0x02030405}, {"ret": 0}, {"ret": 0x1234}, {"ret": 7, "ignored": ["weather"]}]
-    assert all(list(answer) == ["error"] for answer in answers[4:])
+    assert answers[4:6] == [{"ret": 772}, {"ret": 0}]
+    assert all(list(answer) == ["error"] for answer in answers[6:])

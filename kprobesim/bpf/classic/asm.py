@@ -87,6 +87,8 @@ MNEMONICS: dict[str, dict[str, Code]] = (
 )
 """Mnemonic -> kind of operand -> opcode."""
 
+_LONGEST = 8
+
 _OPERANDS = {
     "imm": "#NUMBER",
     "bare": "a number",
@@ -191,9 +193,9 @@ def _mnemonic(tokens: Tokens) -> tuple[Token, dict[str, Code]]:
     token = tokens.next()
     kinds = MNEMONICS.get(token.text)
     if kinds is None:
-        near = get_close_matches(token.text, MNEMONICS, n=1)
+        near = get_close_matches(token.text[:_LONGEST], MNEMONICS, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else ""
-        raise tokens.error_at(token.at, f"there is no instruction {token.written!r}", hint=hint)
+        raise tokens.error_at(token.at, f"there is no instruction {token.shown}", hint=hint)
     return token, kinds
 
 
@@ -208,7 +210,7 @@ def _statement(tokens: Tokens, program: _Program) -> None:
         label = tokens.next()
         tokens.need(":")
         if label.written in program.labels:
-            raise tokens.error_at(label.at, f"there is a label {label.written!r} already")
+            raise tokens.error_at(label.at, f"there is a label {label.shown} already")
         program.labels[label.written] = len(program.insns)
         if tokens.peek.kind == "end":
             raise tokens.misfit("an instruction")
@@ -237,7 +239,7 @@ def _aim(tokens: Tokens, program: _Program) -> None:
         for name, token in jump.targets:
             place = int(token.text, 0) if token.kind == "num" else program.labels.get(token.written)
             if place is None:
-                raise tokens.error_at(token.at, f"there is no label {token.written!r}")
+                raise tokens.error_at(token.at, f"there is no label {token.shown}")
             distance = place - jump.index - 1
             if name == "k":
                 insn = insn._replace(k=distance & MASK32)

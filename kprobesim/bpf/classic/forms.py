@@ -19,14 +19,19 @@ from kprobesim.bpf.classic.disasm import asm_listing, image_listing
 from kprobesim.bpf.classic.isa import SockFilter, decode_filter, encode_filter
 from kprobesim.errors import BadInput
 
-__all__ = ["FORMS", "format_filter", "read_filter"]
+__all__ = ["FORMS", "MAX_TEXT", "format_filter", "read_filter"]
+
+MAX_TEXT = 1 << 20
+"""Longest text of a filter, characters."""
 
 _U16_MAX = 0xFFFF
 _LIMITS = (0xFFFF, 0xFF, 0xFF, 0xFFFFFFFF)
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _NUMBER = r"(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})"
-_C_RECORD = re.compile(rf"\s*\{{\s*{_NUMBER}\s*,\s*{_NUMBER}\s*,\s*{_NUMBER}\s*,\s*{_NUMBER}\s*,?\s*\}}\s*,?\s*")
-_COUNTED = re.compile(r"\s*([0-9]{1,10})\s*[,\n]\s*[0-9]+ +[0-9]+ +[0-9]+ +[0-9]+\s*([,\n]|$)")
+# Possessive where two repetitions meet: blanks without end must not be tried in every possible way.
+_C_RECORD = re.compile(
+    rf"\s*+\{{\s*+{_NUMBER}\s*+,\s*+{_NUMBER}\s*+,\s*+{_NUMBER}\s*+,\s*+{_NUMBER}\s*+,?+\s*+\}}\s*+,?+\s*+"
+)
+_COUNTED = re.compile(r"([0-9]{1,10})[^\S\n]*+[,\n]\s*+[0-9]++ ++[0-9]++ ++[0-9]++ ++[0-9]++[^\S\n]*+(?:[,\n]|$)")
 _HEX = re.compile(r"[0-9a-fA-F\s]+")
 
 
@@ -80,6 +85,8 @@ def read_filter(text: str) -> tuple[SockFilter, ...]:
     Raises:
         BadInput: text that is none of the forms; AsmError where it looks like assembly but makes no sense.
     """
+    if len(text) > MAX_TEXT:
+        raise BadInput(f"The filter's text is longer than {MAX_TEXT:,} characters.")
     plain = text.strip()
     if not plain:
         raise BadInput(
@@ -87,14 +94,25 @@ def read_filter(text: str) -> tuple[SockFilter, ...]:
         )
     if re.match(r"\(\s*[0-9]+\s*\)", plain):
         return parse_image(text)
-    if plain.startswith("{") or (plain.startswith("/*") and _COMMENT.sub("", plain).lstrip().startswith("{")):
-        return _read_c(_COMMENT.sub(" ", plain))
+    records = _without_comments(plain)
+    if records.startswith("{"):
+        return _read_c(records)
     if _COUNTED.match(plain):
         return _read_counted(plain)
     digits = "".join(plain.split())
     if _HEX.fullmatch(plain) and len(digits) % 16 == 0:
         return decode_filter(bytes.fromhex(digits))
     return assemble_filter(text)
+
+
+def _without_comments(text: str) -> str:
+    """The text without C comments, blanks at its ends removed; one that is never closed stays."""
+    kept = []
+    at = 0
+    while (start := text.find("/*", at)) >= 0 and (end := text.find("*/", start + 2)) >= 0:
+        kept.append(text[at:start])
+        at = end + 2
+    return " ".join([*kept, text[at:]]).strip()
 
 
 def _record(numbers: Sequence[int], index: int) -> SockFilter:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from kprobesim.bpf.classic.isa import BPF_MEMWORDS, MASK32, Ancillary, Code, SockFilter, ancillary, signed32
-from kprobesim.bpf.classic.program import Filter
+from kprobesim.bpf.classic.program import Filter, FilterMode
 from kprobesim.bpf.classic.seccomp import SeccompData
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import RunError
@@ -108,6 +108,9 @@ class Execution:
         context: what it looks at: a packet for a socket's filter, a system call for seccomp's.
         env: the machine around it, for the ``cpu`` and ``rand`` loads.
 
+    Raises:
+        TypeError: a packet for a filter of system calls, or the other way round.
+
     Attributes:
         a, x: the registers.
         mem: M[]; None where nothing was stored yet.
@@ -117,6 +120,8 @@ class Execution:
     """
 
     def __init__(self, program: Filter, context: Skb | SeccompData, env: Environment) -> None:
+        if isinstance(context, SeccompData) != (program.mode is FilterMode.SECCOMP):
+            raise TypeError(f"a filter for {program.mode.value} cannot look at {type(context).__name__}")
         self.program = program
         self.context = context
         self.env = env

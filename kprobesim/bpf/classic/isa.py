@@ -15,8 +15,6 @@ from enum import IntEnum
 from typing import NamedTuple
 
 __all__ = [
-    "BPF_A",
-    "BPF_K",
     "BPF_MAXINSNS",
     "BPF_MEMWORDS",
     "BPF_X",
@@ -39,8 +37,8 @@ BPF_MAXINSNS = 4096
 BPF_MEMWORDS = 16
 """Words in M[]."""
 
-BPF_K, BPF_X, BPF_A = 0x00, 0x08, 0x10
-"""Where an operand comes from: the instruction, X, or (of ``ret`` only) A."""
+BPF_X = 0x08
+"""The bit that says: the operand is X, not the instruction's constant."""
 
 SKF_AD_OFF = -0x1000
 """Offsets from here on are no bytes of the packet but facts about it: see Ancillary."""

@@ -19,6 +19,7 @@ _PATTERN = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _MAX_DIGITS = 40
+_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Token:
     text: str
     written: str
     at: int
+
+    @property
+    def shown(self) -> str:
+        """What an error message says of it."""
+        return repr(self.written[:_SHOWN])
 
 
 class Tokens:
@@ -60,7 +66,7 @@ class Tokens:
             message,
             line=self._text.count("\n", 0, at) + 1,
             column=at - start + 1,
-            text=line,
+            text=line[: at - start + _SHOWN],
             expected=expected,
             hint=hint,
         )
@@ -100,7 +106,7 @@ class Tokens:
 
     def misfit(self, expected: str) -> AsmError:
         """The next token, or the text's end, is not what should stand there."""
-        found = "the text ends too early" if self.peek.kind == "end" else f"{self.peek.written!r} does not fit here"
+        found = "the text ends too early" if self.peek.kind == "end" else f"{self.peek.shown} does not fit here"
         return self.error(found, expected)
 
     def number(self) -> int:
@@ -114,7 +120,7 @@ class Tokens:
         try:
             value = int(digits, 8 if octal else 0) if len(digits) <= _MAX_DIGITS else 1 << 32
         except ValueError:
-            raise self.error(f"{token.written} is no number", hint="A leading 0 means octal.") from None
+            raise self.error(f"{token.shown} is no number", hint="A leading 0 means octal.") from None
         if not -(1 << 31) <= value < 1 << 32:
             raise self.error("the number does not fit 32 bits")
         self._at += 1

@@ -11,7 +11,7 @@ from kprobesim.bpf.isa import Insn
 from kprobesim.bpf.jit.config import DEFAULT_CONFIG, JitConfig
 from kprobesim.bpf.jit.program import JitProgram, jit_insns
 
-__all__ = ["MACHINE_CODE_AT", "Native", "Row", "compile_filter", "side_by_side", "side_by_side_text"]
+__all__ = ["MACHINE_CODE_AT", "Native", "Row", "compile_filter", "ebpf_texts", "side_by_side", "side_by_side_text"]
 
 MACHINE_CODE_AT = 0xFFFF_FFFF_C000_0008
 _KERNEL_TEXT = 0xFFFF_FFFF_8180_0000
@@ -74,7 +74,8 @@ def compile_filter(program: Filter, address: int = MACHINE_CODE_AT, config: JitC
     )
 
 
-def _ebpf_text(program: Filter) -> dict[int, str]:
+def ebpf_texts(program: Filter) -> dict[int, str]:
+    """Slot -> the converted filter's instruction as text, with the names of the kernel's functions that it calls."""
     texts = {}
     for line in disassemble(program.resolved):
         named = line.insn.code == 0x85
@@ -87,7 +88,7 @@ def side_by_side(program: Filter, address: int = MACHINE_CODE_AT) -> tuple[Row, 
     """All of a filter: rows in the order of the eBPF, the machine code's own prologue first."""
     from kprobesim.bpf.jit.listing import listing
 
-    texts = _ebpf_text(program)
+    texts = ebpf_texts(program)
     origin = {slot: pc for pc in range(len(program.insns)) for slot in program.converted.slots(pc)}
     rows = []
     for group in listing(compile_filter(program, address), symbolize=_function_name):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kprobesim.bpf.classic.bench import Engine, FilterBench
+from kprobesim.bpf.classic.bench import LARGEST_PACKET, Engine, FilterBench
 from kprobesim.bpf.classic.isa import Ancillary, decode_filter
 from kprobesim.bpf.classic.program import Filter, FilterMode
 from kprobesim.bpf.environment import BenchEnvironment
@@ -79,14 +79,17 @@ def cbpf_run(request: dict[str, Any]) -> dict[str, Any]:
 
     ``data`` is the linear part in hex and ``frag`` what follows in a page; ``env`` says what is known about the packet,
     each fact a number: protocol, pkt_type, ifindex, dev_type, mark, queue_mapping, hash, vlan_tci, vlan_present,
-    vlan_proto, network_offset, mac_offset, cpu, random, or the number of an SKF_AD_* load. No device: ifindex null.
+    vlan_proto, network_offset, mac_offset, cpu, random, or the number of an SKF_AD_* load; ``dev`` holds ifindex and type, null: none.
     Where it says nothing, the packet has come in over Ethernet; what it says in other words comes back in ``ignored``.
     ``engine`` is classic, ebpf or jit. Raises LoadError for a filter that Linux would not take, ValueError, KeyError.
     """
     program = Filter(decode_filter(bytes.fromhex(request["insns"])))
     known, ignored = _facts(request.get("env") or {})
     env = _Environment(known.pop("cpu", 0) or 0, known.pop("random", None))
-    skb = _skb(bytes.fromhex(request.get("data") or ""), bytes.fromhex(request.get("frag") or ""), known)
+    data, frag = bytes.fromhex(request.get("data") or ""), bytes.fromhex(request.get("frag") or "")
+    if len(data) + len(frag) > LARGEST_PACKET:
+        raise ValueError(f"a packet has at most {LARGEST_PACKET:,} bytes")
+    skb = _skb(data, frag, known)
     ret = FilterBench(program, env, Engine(request.get("engine", "classic"))).run(skb)
     return {"ret": ret, "ignored": ignored} if ignored else {"ret": ret}
 
@@ -96,7 +99,14 @@ def _facts(env: dict[str, Any]) -> tuple[dict[str, int | None], list[str]]:
         raise ValueError("env must be an object of facts about the packet")
     found: dict[str, int | None] = {}
     ignored = []
+    device = env.get("dev", {})
+    if device is None:
+        found["ifindex"] = None
+    elif isinstance(device, dict):
+        env = {**env, **{f"dev_{word}": value for word, value in device.items()}}
     for word, value in env.items():
+        if word == "dev":
+            continue
         key = word.lower().removeprefix("skf_ad_").removeprefix("skb_")
         name = _BY_WORD.get(key) or _BY_NUMBER.get(key)
         if name is None:

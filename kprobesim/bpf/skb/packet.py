@@ -113,8 +113,13 @@ class Skb:
         """See SkbView; Linux include/linux/skbuff.h:__skb_header_pointer."""
         if offset > self.len - size or offset < -len(self.headroom):
             return None
-        start = offset + len(self.headroom)
-        found = (self.headroom + self.linear + self.frag)[start : start + size]
+        if 0 <= offset <= len(self.linear) - size:
+            return self.linear[offset : offset + size]
+        found = b""
+        start = -len(self.headroom)
+        for piece in (self.headroom, self.linear, self.frag):
+            found += piece[max(offset - start, 0) : max(offset + size - start, 0)]
+            start += len(piece)
         return found if len(found) == size else None
 
 

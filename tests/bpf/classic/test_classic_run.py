@@ -236,6 +236,13 @@ def test_a_system_call_is_filtered_by_number_architecture_and_arguments() -> Non
         assert bench.run(SeccompData(39, arch=0x4000_0003)) == 0x8000_0000
 
 
+def test_a_filter_of_packets_cannot_look_at_a_system_call() -> None:
+    packets, calls = Filter(insns_of("ret a")), Filter(insns_of("ret a"), FilterMode.SECCOMP)
+    for program, context in ((packets, SeccompData(1)), (calls, PACKET)):
+        with pytest.raises(TypeError):
+            Execution(program, context, BenchEnvironment())
+
+
 def test_filters_take_turns_on_one_cpu() -> None:
     benches = [FilterBench(Filter(insns_of(f"ret #{number}")), BenchEnvironment(), Engine.JIT) for number in (1, 2)]
     assert [bench.run(PACKET) for bench in (*benches, *benches)] == [1, 2, 1, 2]

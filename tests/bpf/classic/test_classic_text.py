@@ -181,6 +181,30 @@ def test_records_that_make_no_sense_are_an_error(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+LARGE = 1 << 18
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ 1, 2, 3, 4" + " " * LARGE + "x",
+        "{ 6, 0, 0," + "\n" * LARGE + "0",
+        "{" + "/*" * LARGE,
+        "5" + "\n" * LARGE + "x",
+        "jeq #1, " + "y" * LARGE,
+        "z" * LARGE,
+        "tax " * LARGE,
+        "ld #" + "1" * LARGE,
+        "x" * ((1 << 20) + 1),
+    ],
+)
+def test_large_nonsense_is_refused_with_a_message_that_can_be_read(text: str) -> None:
+    """None of these may be tried in every possible way: the run's time limit would end it."""
+    with pytest.raises(BadInput) as caught:
+        read_filter(text)
+    assert len(caught.value.message) < 200
+
+
 def test_a_header_and_missing_commas_do_not_disturb_c_records() -> None:
     text = "/* { op, jt, jf, k }, */\n{0x06,0,0,0xffffffff}"
     assert read_filter(text) == (SockFilter(6, k=0xFFFF_FFFF),)
