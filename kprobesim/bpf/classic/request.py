@@ -79,7 +79,8 @@ def cbpf_run(request: dict[str, Any]) -> dict[str, Any]:
 
     ``data`` is the linear part in hex and ``frag`` what follows in a page; ``env`` says what is known about the packet,
     each fact a number: protocol, pkt_type, ifindex, dev_type, mark, queue_mapping, hash, vlan_tci, vlan_present,
-    vlan_proto, network_offset, mac_offset, cpu, random, or the number of an SKF_AD_* load; ``dev`` holds ifindex and type, null: none.
+    vlan_proto, network_offset, mac_offset, cpu, random, or the number of an SKF_AD_* load. ``dev`` may hold ifindex and
+    type; null means that there is no device.
     Where it says nothing, the packet has come in over Ethernet; what it says in other words comes back in ``ignored``.
     ``engine`` is classic, ebpf or jit. Raises LoadError for a filter that Linux would not take, ValueError, KeyError.
     """
