@@ -188,6 +188,13 @@ class ModuleArea:
     def __init__(self, kernel: RunningKernel) -> None:
         self._kernel = kernel
         self._owners: list[str | None] = []
+        self._last_owners: dict[int, str] = {}  # never taken back: events of another time name their pages too
+
+    def name(self, address: int) -> str:
+        """What the page at an address is called, or was, or will be."""
+        number = (address - MODULES_VADDR) // PAGE_SIZE
+        owner = self._owners[number] if 0 <= number < len(self._owners) else None
+        return owner or self._last_owners.get(number, "kprobe_insn_page")
 
     @property
     def pages(self) -> int:
@@ -213,7 +220,7 @@ class ModuleArea:
                     raise LinuxError(
                         Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
                     )
-                self._owners[number] = owner
+                self._owners[number] = self._last_owners[number] = owner
                 self._name_pages()
                 return address
         raise LinuxError(Errno.ENOMEM, f"All {len(self._owners)} pages of the module area are in use.")

@@ -42,7 +42,7 @@ class Optimizer:
         self._kernel = kprobes.kernel
         self._machine = kprobes.kernel.machine
         self._callback = kprobes.kernel.symbol("optimized_callback")
-        self.allowed = True
+        self.allowed = kprobes.config.optimization
         self.by_detour: dict[int, Kprobe] = {}
         self.slots = InsnSlots(kprobes.kernel.modules, "kprobe_optinsn_page", MAX_OPTINSN_SIZE)
         self._optimizing: list[Kprobe] = []

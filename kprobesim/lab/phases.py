@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["Phase", "current_phase"]
 
 _WINDOW = 64
-_ENDED = ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate")
+_ENDED = ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate", "kprobe.detour")
 _IN_BPF = ("bpf.enter", "bpf.helper", "map.update", "map.delete", "trace.printk")
 _IN_HANDLER = (
-    "kprobe.hit", "kprobe.miss", "kprobe.pre_handler", "bpf.exit", "bpf.fault", "bpf.skip",
+    "kprobe.hit", "kprobe.miss", "kprobe.pre_handler", "kprobe.opt_hit", "kprobe.opt_pre_handler", "bpf.exit", "bpf.fault", "bpf.skip",
     "rethook.prepare", "rethook.handler", "rethook.miss",
 )  # fmt: skip
 _ELSEWHERE = ("trap", "gate", "syscall", "idle", "sched.switch", "input")

@@ -97,6 +97,7 @@ def test_the_text_is_untouched_until_enabled() -> None:
     console = Console()
     address = console.lab.kernel.symbol("vfs_read")
     before = console.lab.read(address, 1)
+    console.run("echo 0 > /proc/sys/debug/kprobes-optimization")
     console.run("echo p:a vfs_read > kprobe_events")
     line = f"{address:016x}  k  vfs_read+0x0    "
     assert console.run("cat ../debug/kprobes/list") == f"{line}[DISABLED]\n"
