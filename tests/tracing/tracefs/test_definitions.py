@@ -198,7 +198,7 @@ def test_lists_of_debugfs_and_proc() -> None:
     assert all(line.endswith("  vfs_read+0x0    [DISABLED]") for line in listed)
     events = console.lab.tracing.events.probes
     console.run("echo 1 > events/kprobes/b/enable")
-    assert console.run("cat /sys/kernel/debug/kprobes/list").splitlines()[1].endswith("vfs_read+0x0    ")
+    assert console.run("cat /sys/kernel/debug/kprobes/list").splitlines()[1].endswith("vfs_read+0x0    [OPTIMIZED]")
     assert [probe.definition.event for probe in events] == ["a", "b", "c"]
     entry = console.lab.manager.kprobes.blacklist.entries[0]
     line = console.run("head -n 1 /sys/kernel/debug/kprobes/blacklist")
