@@ -83,13 +83,13 @@ class TextPoke:
     def text_poke_queue(self, address: int, opcode: bytes, emulate: bytes | None = None) -> None:
         """Add an instruction to a batch, which goes through each stage as one.
 
-        A full batch is patched, as is one with an address above this one: the look-up relies on the order.
+        A full batch is patched, as is one that does not end below this address: in Linux the look-up relies on the order.
 
         Raises:
             ValueError: as `text_poke_bp`.
         """
         loc = text_poke_loc(address, opcode, emulate)
-        if len(self._queue) == TP_VEC_MAX or (self._queue and self._queue[-1].address > address):
+        if len(self._queue) == TP_VEC_MAX or (self._queue and self._queue[-1].address >= address):
             self.text_poke_finish()
         self._queue = (*self._queue, loc)
 
@@ -124,9 +124,12 @@ class TextPoke:
             if self._stage == _STAGES:
                 self._complete()
                 continue
-            others = self._play_stage()
+            written = self._play_stage()
             self._stage += 1
+            if not written:
+                continue
             self._syncing = True
+            others = self._others()
             if not at_once and any(cpu.runnable for cpu in others):
                 self._waiting = tuple(cpu.number for cpu in others)
                 self._machine.schedule(self._machine.ns + SYNC_NS, self._look)
@@ -134,8 +137,8 @@ class TextPoke:
             self._synced()
         self._tell_guest(0)
 
-    def _play_stage(self) -> list[VCpu]:
-        """Write one stage; the CPUs that may run what was there before."""
+    def _play_stage(self) -> bool:
+        """Write one stage; whether there was anything to write."""
         written = False
         for loc in self._patches[0].locs:
             pieces = (
@@ -147,7 +150,7 @@ class TextPoke:
             if data:
                 self._write(at, data, self._stage + 1)
                 written = True
-        return self._others() if written else []
+        return written
 
     def _others(self) -> list[VCpu]:
         """The CPUs that go on meanwhile. Whoever asks from outside of the machine takes up one of several CPUs."""
