@@ -72,7 +72,9 @@ class Scenario:
         Raises:
             KprobesimError: the scenario does not fit the kernel.
         """
-        lab = Lab.open(self.kernel, profile=self.profile, cpus=self.cpus, seed=self.seed, optimization=self.optimization)
+        lab = Lab.open(
+            self.kernel, profile=self.profile, cpus=self.cpus, seed=self.seed, optimization=self.optimization
+        )
         self._run_to_rest(lab)
         beginning = lab.moment.insn
         if self.program:

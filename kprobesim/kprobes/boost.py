@@ -25,7 +25,7 @@ _TWO_BYTE_BOOSTABLE: Final = _opcodes(
     "02 03 06 08 09 1f 20-23 31 40-4f 60-6b 6e 6f 74-77 7e 7f 90-9f a0 a1 a3-a5 a8 a9 ab-ad af b0-b7 bb-bf c0 c1 c8-cf "
     "d1-d3 d5 d8 d9 db-dd df e1 e2 e5 e8 e9 eb-ed ef f1-f3 f5 f8-fa fc-fe"
 )
-# Conditional jumps, far calls, shifts by memory, traps, x87, loops, calls and jumps, hlt and its like, div, inc of memory.
+# Conditional jumps, far calls, shifts, traps, x87, loops, calls and jumps, hlt and prefixes, div, inc and dec of bytes.
 _ONE_BYTE_REFUSED: Final = _opcodes("62 70-7f 9a c0 c1 cc-ce d0-d3 d6 d8-df e0-e3 e8 e9 eb f0-f4 f6 f7 fe")
 _CS_PREFIX, _ADDRESS_SIZE_PREFIX = 0x2E, 0x67
 

@@ -13,7 +13,7 @@ class KprobeConfig:
 
     Attributes:
         optprobes: ``CONFIG_OPTPROBES``: probes may become jumps. It is on for every x86-64 kernel with kprobes.
-        optimization: the sysctl debug.kprobes-optimization when the kernel boots; there is a boot parameter of that name.
+        optimization: the sysctl debug.kprobes-optimization at boot; there is a boot parameter of that name.
     """
 
     optprobes: bool = False

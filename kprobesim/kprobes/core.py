@@ -324,7 +324,7 @@ class Kprobes:
             self._lingering = busy
 
     def _unlink(self, site: Kprobe, probe: Kprobe) -> list[int]:
-        """``__unregister_kprobe_top``: disable a probe and take it out of the table; the slots that nobody needs now."""
+        """``__unregister_kprobe_top``: disable a probe, take it out of the table; the slots that nobody needs now."""
         assert site.addr is not None and site.ainsn is not None
         self._disable(site, probe)
         if site.children is None or (len(site.children) == 1 and self._is_disarmed(site)):

@@ -1,7 +1,7 @@
 """The detour buffer of an optimized probe: ordinary code that calls the handlers without a trap.
 
-It pushes a ``struct pt_regs`` onto the interrupted stack, calls ``optimized_callback``, restores everything, runs copies
-of the instructions that the jump has replaced, and jumps back behind them. The layout is that of Linux 6.1
+It pushes a ``struct pt_regs`` onto the interrupted stack, calls ``optimized_callback``, restores everything, runs
+copies of the instructions that the jump has replaced, and jumps back behind them. The layout is that of Linux 6.1
 arch/x86/kernel/kprobes/opt.c, optprobe_template_*.
 """
 

@@ -75,7 +75,9 @@ KPROBE_KINDS: Final = (
             *_PLACE,
             Field("detour", "address", "the detour buffer"),
             Field("size", "number", "bytes of the instructions that the jump will replace"),
-            Field("code", "bytes", "the buffer: save, call optimized_callback, restore, copied instructions, jump back"),
+            Field(
+                "code", "bytes", "the buffer: save, call optimized_callback, restore, copied instructions, jump back"
+            ),
         ),
     ),
     EventKind(
@@ -92,7 +94,7 @@ KPROBE_KINDS: Final = (
     EventKind("kprobe.unopt_queue", "A jump waits to become an int3 again.", _PLACE),
     EventKind(
         "kprobe.optimizer",
-        "The delayed work runs: first it takes jumps away, then it waits until nobody is in the way, then it makes jumps.",
+        "The delayed work runs: it takes jumps away, waits until nobody is in the way, and makes new jumps.",
         (
             Field("optimizing", "number", "probes that are to become jumps"),
             Field("unoptimizing", "number", "jumps that are to become int3 again"),

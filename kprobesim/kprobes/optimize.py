@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.errors import LinuxError
-from kprobesim.kprobes.detour import JMP32_SIZE, MAX_OPTIMIZED_LENGTH, MAX_OPTINSN_SIZE, OptInsn, make_detour, relative_jump
+from kprobesim.kprobes.detour import (
+    JMP32_SIZE,
+    MAX_OPTIMIZED_LENGTH,
+    MAX_OPTINSN_SIZE,
+    OptInsn,
+    make_detour,
+    relative_jump,
+)
 from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeFlag
 from kprobesim.kprobes.optinsn import CannotOptimize, can_optimize, copy_optimized_instructions
 from kprobesim.kprobes.quiescence import Span, anybody_inside
@@ -187,7 +194,7 @@ class Optimizer:
     # The sysctl
 
     def allow(self, allowed: bool) -> None:
-        """Set the sysctl debug.kprobes-optimization; when it is switched off, every jump is an int3 afterwards (OPT-15)."""
+        """Set the sysctl debug.kprobes-optimization; switched off, it leaves no jump behind (OPT-15)."""
         if allowed == self.allowed:
             return
         self.allowed = allowed
@@ -252,7 +259,9 @@ class Optimizer:
 
     def _anybody_in_the_way(self) -> bool:
         spans: list[Span] = []
-        stepped = {probe.addr for block in self._kprobes.ctlblk for probe in (block.current, block.previous[0]) if probe}
+        stepped = {
+            probe.addr for block in self._kprobes.ctlblk for probe in (block.current, block.previous[0]) if probe
+        }
         for op in self._optimizing:
             assert op.addr is not None
             if op.addr in stepped:

@@ -58,7 +58,9 @@ def can_optimize(kernel: RunningKernel, address: int, hidden: Hidden) -> None:
         target = insn.branch_target if insn.branch in _INTO else None
         # The first byte behind the jump is forbidden as well, though it would do no harm.
         if target is not None and address < target <= address + JMP32_SIZE:
-            raise CannotOptimize(f"{inside} jumps to {symbol.name}+{target - symbol.address:#x}, into the replaced bytes")
+            raise CannotOptimize(
+                f"{inside} jumps to {symbol.name}+{target - symbol.address:#x}, into the replaced bytes"
+            )
 
 
 def copy_optimized_instructions(kernel: RunningKernel, address: int, detour: int, hidden: Hidden) -> bytes:

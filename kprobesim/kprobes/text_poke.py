@@ -65,7 +65,9 @@ class TextPoke:
         self.finish()
         self._write(address, data)
 
-    def text_poke_bp(self, address: int, opcode: bytes, emulate: bytes | None = None, *, done: Done | None = None) -> None:
+    def text_poke_bp(
+        self, address: int, opcode: bytes, emulate: bytes | None = None, *, done: Done | None = None
+    ) -> None:
         """Replace one instruction by another while CPUs may run it.
 
         Args:
@@ -83,7 +85,7 @@ class TextPoke:
     def text_poke_queue(self, address: int, opcode: bytes, emulate: bytes | None = None) -> None:
         """Add an instruction to a batch, which goes through each stage as one.
 
-        A full batch is patched, as is one that does not end below this address: in Linux the look-up relies on the order.
+        A full batch is patched, as is one that does not end below this address: Linux's look-up relies on the order.
 
         Raises:
             ValueError: as `text_poke_bp`.

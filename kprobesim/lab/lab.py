@@ -64,7 +64,7 @@ class Lab(Look):
             cpus: number of vCPUs, 1 to 8.
             seed: of everything random; same seed, same run.
             boot: run until the kernel waits for something to do; otherwise stop before the first instruction.
-            optimization: probes may become jumps where the kernel is built for it: the sysctl debug.kprobes-optimization.
+            optimization: probes may become jumps, as the sysctl debug.kprobes-optimization has it.
 
         Raises:
             BadInput: no such kernel or profile, or a number of CPUs that cannot be.

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
-from kprobesim.image import DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
+from kprobesim.image import MAX_INSN_SIZE, DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
 from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task
+from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.narration import Narration, Narrator
@@ -174,8 +175,10 @@ class Look:
 
     def _slot_code(self, address: int) -> tuple[CodeLine, ...]:
         for probe in kprobe_view(self.manager.kprobes, self.cpu).probes:
-            if probe.slot <= address < probe.slot + 16:
+            if probe.slot <= address < probe.slot + MAX_INSN_SIZE:
                 return probe.slot_code
+            if probe.detour and probe.detour <= address < probe.detour + MAX_OPTINSN_SIZE:
+                return probe.detour_code
         return ()
 
     def stack(self, count: int = 32) -> tuple[StackWord, ...]:

@@ -125,12 +125,11 @@ class HandMadeKernel:
                 struct.pack("<iii", labels[label] - bugs - 12 * number, 0, 0) for number, label in enumerate(self._bugs)
             ),
         )
-        extable = DATA_BASE + len(data)
-        entries = [
-            struct.pack("<iii", labels[label] - extable - 12 * number, labels["fault_path"] - extable - 12 * number - 4, 0)
-            for number, label in enumerate(self._extable)
-        ]
-        section("__ex_table", b"".join(entries))
+        entries = b""
+        for label in self._extable:
+            here = DATA_BASE + len(data) + len(entries)
+            entries += struct.pack("<iii", labels[label] - here, labels["fault_path"] - here - 4, 0)
+        section("__ex_table", entries)
         for name, value in (("module_area_pages", MODULE_PAGES), ("current_kprobe", 0), ("counter", 0x1234)):
             place = section(f".data.{name}", struct.pack("<Q", value))
             symbols.append(WrittenSymbol(name, place, f".data.{name}", 8, OBJECT))

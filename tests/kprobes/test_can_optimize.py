@@ -133,7 +133,7 @@ def test_bytes_that_ftrace_patches_are_left_to_it() -> None:
 def test_whole_instructions_are_copied_and_the_jump_back_goes_behind_them() -> None:
     """OPT-03, OPT-09: 4 + 7 bytes are replaced for a jump of 5."""
     running = Running(
-        hand_made(lambda code: code.raw("4883ec10" "48c7c001000000").op("nop", "ret")),
+        hand_made(lambda code: code.raw("4883ec1048c7c001000000").op("nop", "ret")),
         ram_size=2 << 20,
         config=OPTPROBES,
     )

@@ -206,7 +206,7 @@ def test_what_a_handler_returns_and_does_to_ip_is_ignored() -> None:
 def test_a_register_that_a_handler_changes_is_changed_for_the_function() -> None:
     """INT-13 in the detour: nothing is written, as the count is made 0."""
     running = optimizing()
-    running.register(Kprobe(symbol_name="vfs_write", pre_handler=lambda _, regs: setattr(regs, "dx", 0) or 0))
+    running.register(Kprobe(symbol_name="vfs_write", pre_handler=Spy().pre(dx=0)))
     let_the_optimizer_come(running)
     read_something(running)
     running.run(running.machine.retired + 2_000_000)
@@ -522,5 +522,3 @@ def test_every_stage_of_the_life_can_be_gone_back_to(cpus: int) -> None:
     log = list(running.machine.log)
     running.timeline.seek_end()
     assert list(running.machine.log) == log
-
-
