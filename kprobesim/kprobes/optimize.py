@@ -149,6 +149,8 @@ class Optimizer:
             if op in self._unoptimizing:
                 self._unoptimizing.remove(op)
             return
+        if self.is_queued(op):
+            return
         # From here on a hit goes from the int3 straight to the copied instructions, and the list of probes says
         # [OPTIMIZED], though the jump is written only later.
         op.flags |= KprobeFlag.OPTIMIZED

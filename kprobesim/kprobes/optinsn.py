@@ -50,7 +50,7 @@ def can_optimize(kernel: RunningKernel, address: int, hidden: Hidden) -> None:
     for insn in decode_range(recover_code(kernel, symbol.address, size, hidden), symbol.address):
         inside = f"{symbol.name}+{insn.address - symbol.address:#x}"
         if insn.address in faulting:
-            raise CannotOptimize(f"{inside} has an entry in the exception table, whose fixup may jump anywhere")
+            raise CannotOptimize(f"{inside} has an entry in the exception table")
         if not isinstance(insn, Instruction):
             raise CannotOptimize(f"the bytes at {inside} are not an instruction")
         if insn.branch in _INDIRECT:
@@ -85,7 +85,7 @@ def copy_optimized_instructions(kernel: RunningKernel, address: int, detour: int
         except LinuxError as error:
             raise CannotOptimize(error.message) from error
         if not can_boost(insn, may_fault=at in faulting):
-            raise CannotOptimize(f"{insn.text} at {where} cannot run at another address")
+            raise CannotOptimize(f"{where}, {insn.text}, cannot run at another address")
         copied += copy
     for site in kernel.tables.mcount_loc:
         if site < address + len(copied) and address < site + JMP32_SIZE:

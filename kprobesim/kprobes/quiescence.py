@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
+from kprobesim.errors import ImageError
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.machine import PAGE_SIZE, MemoryFault
 
@@ -48,12 +50,19 @@ def _stacks(kernel: RunningKernel) -> Iterator[tuple[int, ...]]:
             yield (registers["rip"], *_words(kernel, registers["rsp"]))
         if kernel.has_symbol("current_task"):
             running.append(kernel.current(cpu.number).address)
-    for task in _tasks(kernel):
-        # One that sleeps has called schedule() itself.
-        if task not in running and kernel.read_member(task, "on_rq"):
-            thread = kernel.btf.struct_member("thread_struct", "sp")
-            assert thread is not None
-            yield _words(kernel, kernel.read_u64(task + kernel.task_offset("thread") + thread.offset))
+    # A task list that cannot be followed ends there: nothing that it does not show has been preempted.
+    with suppress(ImageError, MemoryFault):
+        for task in _tasks(kernel):
+            # One that sleeps has called schedule() itself.
+            if task not in running and kernel.read_member(task, "on_rq"):
+                yield _words(kernel, kernel.read_u64(task + kernel.task_offset("thread") + _saved_sp(kernel)))
+
+
+def _saved_sp(kernel: RunningKernel) -> int:
+    place = kernel.btf.struct_member("thread_struct", "sp")
+    if place is None:
+        raise ImageError(f"{kernel.image.name}: struct thread_struct has no member sp.")
+    return place.offset
 
 
 def _tasks(kernel: RunningKernel) -> Iterator[int]:
@@ -64,10 +73,7 @@ def _tasks(kernel: RunningKernel) -> Iterator[int]:
     task = first
     for _ in range(_MAX_TASKS):
         yield task
-        try:
-            task = kernel.read_u64(task + link) - link
-        except MemoryFault:
-            return
+        task = kernel.read_u64(task + link) - link
         if task == first:
             return
 

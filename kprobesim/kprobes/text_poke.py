@@ -38,7 +38,8 @@ class TextPoke:
     """All writes into the text of one kernel.
 
     Where other vCPUs run, a patch in stages takes time and they go on meanwhile; a vCPU whose hypercall asked for it is
-    held until it is done. `text_poke` and whoever asks by an input do not wait: what is under way is done at once.
+    held until it is done, so it must hold no spinlock meanwhile. `text_poke` and whoever asks by an input do not wait:
+    what is under way is done at once.
 
     Args:
         kernel: whose text.

@@ -55,7 +55,7 @@ def test_an_entry_of_the_exception_table_anywhere_in_the_function_forbids_it() -
     image = hand_made(
         lambda code: nops(code, 8).label("reads").op("mov (%rcx),%rax", "ret"), table=lambda k: k.may_fault("reads")
     )
-    assert refusal(image) == "probed+0x8 has an entry in the exception table, whose fixup may jump anywhere"
+    assert refusal(image) == "probed+0x8 has an entry in the exception table"
 
 
 def test_an_undecodable_byte_in_the_function_forbids_it() -> None:
@@ -109,7 +109,8 @@ def test_every_instruction_that_the_jump_replaces_must_be_able_to_run_elsewhere(
     if text is None:
         assert reason is None
     else:
-        assert reason is not None and reason.startswith(text) and reason.endswith("cannot run at another address")
+        assert reason is not None and reason.startswith(f"probed+0x2, {text}")
+        assert reason.endswith(", cannot run at another address")
 
 
 def test_entry_code_is_never_optimized() -> None:

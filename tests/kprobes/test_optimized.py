@@ -8,12 +8,14 @@ from kprobesim.image import open_image
 from kprobesim.kprobes import INT3, PT_REGS_FIELDS, Kprobe, KprobeConfig, Kretprobe
 from kprobesim.kprobes.kprobe import KprobeFlag
 from kprobesim.kprobes.optimize import JIFFY_NS, OPTIMIZE_DELAY, Optimizer
+from kprobesim.kprobes.quiescence import anybody_inside
 from kprobesim.machine import Moment
 from tests.guests.kernel import HIDDEN, HandMadeKernel
 from tests.kprobes.running import Running, Spy
 
 JMP = 0xE9
 IF = 1 << 9
+RESCHEDULE_VECTOR, TIF_NEED_RESCHED = 0xFD, 1 << 3
 LIFE = ("kprobe.opt_", "kprobe.unopt", "kprobe.optimi", "text.", "kprobe.detour", "kprobe.hit")
 
 
@@ -403,6 +405,50 @@ def test_a_buffer_that_a_cpu_is_inside_of_is_not_freed() -> None:
     running.run()
     assert running.events("kprobe.opt_free")
     assert "This is toyix" in running.console()
+
+
+def test_the_optimizer_takes_jumps_away_before_it_makes_new_ones_and_frees_last() -> None:
+    """OPT-07"""
+    running, probe = jumped()
+    running.unregister(probe)
+    running.register(Kprobe(symbol_name="vfs_write"))
+    let_the_optimizer_come(running)
+    kinds = running.kinds("kprobe.")
+    order = kinds[len(kinds) - 1 - kinds[::-1].index("kprobe.optimizer") :]
+    order = [
+        kind
+        for kind in order
+        if kind in ("kprobe.optimizer", "kprobe.unoptimize", "kprobe.optimize", "kprobe.opt_free")
+    ]
+    assert order == ["kprobe.optimizer", "kprobe.unoptimize", "kprobe.optimize", "kprobe.opt_free"]
+
+
+def test_a_preempted_task_in_the_replaced_bytes_is_waited_for() -> None:
+    """OPT-07 (2): its CPU runs something else, but it will come back."""
+    running = optimizing()
+    count = 3_000
+    command = f"dd if=/dev/zero of=/dev/null bs=1 count={count} status=none &\n".encode()
+    do(running, running.machine.devices.type, command * 2)
+    place, machine = running.symbol("vfs_read"), running.machine
+    running.timeline.run((machine.retired + 1_500_000) // 16 * 16)
+    for _ in range(5_000):  # interrupts are taken where the count of instructions is a multiple of 16
+        if place < machine.registers()["rip"] < place + 5:
+            break
+        running.timeline.run(machine.retired + 16)
+    assert place < machine.registers()["rip"] < place + 5
+    span = [(place + 1, place + 5)]
+    assert anybody_inside(running.kernel, span)
+    thread_info = running.kernel.current(0).address + running.kernel.task_offset("thread_info")
+    flags = running.kernel.read_u64(thread_info) | TIF_NEED_RESCHED
+    do(running, running.kernel.write, thread_info, flags.to_bytes(8, "little"))
+    do(running, machine.cpus[0].raise_interrupt, RESCHEDULE_VECTOR)
+    assert running.timeline.run(machine.retired + 5_000, stop_kinds=["sched.switch"]).name == "MOMENT"
+    preempted = running.events("sched.switch")[-1].fields["prev"]
+    running.timeline.seek(Moment(machine.moment.insn + 500))
+    assert running.kernel.current(0).address != preempted
+    assert anybody_inside(running.kernel, span)
+    running.run(80_000_000)
+    assert not anybody_inside(running.kernel, span)
 
 
 def test_nobody_is_in_the_replaced_bytes_when_they_change() -> None:
