@@ -6,14 +6,16 @@ Follows Linux 6.1 arch/x86/kernel/kprobes/opt.c:optimized_callback and kernel/kp
 from __future__ import annotations
 
 import struct
+from collections.abc import Generator, Iterable
+from itertools import chain
 from typing import Final
 
-from kprobesim.kprobes.core import Kprobes
+from kprobesim.kprobes.core import Kprobes, handlers_answers
 from kprobesim.kprobes.int3 import Int3Path
-from kprobesim.kprobes.kprobe import KprobeStatus
+from kprobesim.kprobes.kprobe import Kprobe, KprobeStatus
 from kprobesim.kprobes.optimize import Optimizer
 from kprobesim.kprobes.pt_regs import PtRegs
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, GuestCall, VCpu
 
 __all__ = ["OptimizedPath"]
 
@@ -39,7 +41,7 @@ class OptimizedPath:
         self._path = path
         self._machine = kprobes.kernel.machine
 
-    def optimized_callback(self, cpu: VCpu, detour: int, address: int, _: int) -> int:
+    def optimized_callback(self, cpu: VCpu, detour: int, address: int, _: int) -> Answer:
         """Run the pre_handlers; what they return, and what they do to ``ip`` and ``sp``, is ignored (OPT-11).
 
         Args:
@@ -63,13 +65,28 @@ class OptimizedPath:
         self._path.note(cpu.number, op.addr)
         place = self._kprobes.place(op.children[0])
         self._machine.record("kprobe.opt_hit", {**place})
-        answer = 0
-        for child in op.children:
-            if child.pre_handler is not None and not child.is_disabled:
-                answer = child.pre_handler(child, regs) or answer
+        told, answers = 0, handlers_answers(op, regs)
+        for answer in answers:
+            if not isinstance(answer, int):
+                return self._by_way_of_the_guest(op, cpu.number, answer, answers, told)
+            told = answer or told
+        return self._leave(op, cpu.number, told)
+
+    def _by_way_of_the_guest(
+        self, op: Kprobe, cpu: int, first: Answer, others: Iterable[Answer], told: int
+    ) -> Generator[GuestCall, int, int]:
+        # Unlike at an int3, interrupts are on here: while the guest runs a handler it must not be preempted.
+        with self._kprobes.kernel.preempt_disabled(cpu):
+            for answer in chain((first,), others):
+                told = (answer if isinstance(answer, int) else (yield from answer)) or told
+        return self._leave(op, cpu, told)
+
+    def _leave(self, op: Kprobe, cpu: int, told: int) -> int:
+        block = self._kprobes.ctlblk[cpu]
         block.current, block.status = None, KprobeStatus.NONE
-        self._path.note(cpu.number, 0)
-        self._machine.record("kprobe.opt_pre_handler", {**place, "ret": answer})
+        self._path.note(cpu, 0)
+        first = op.children[0] if op.children else op
+        self._machine.record("kprobe.opt_pre_handler", {**self._kprobes.place(first), "ret": told})
         return 0
 
     def _fill_in(self, regs: PtRegs, ip: int) -> None:

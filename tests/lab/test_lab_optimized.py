@@ -52,9 +52,9 @@ def test_every_instruction_of_the_detour_is_executed_and_can_be_taken_back() -> 
 def test_inside_the_buffer_the_phase_is_the_detour_and_the_code_is_the_buffers() -> None:
     lab = life()
     before_a_hit(lab)
-    assert lab.phase is Phase.RUN
+    phases = [lab.phase]
     lab.step(Grain.INSTRUCTION)
-    assert lab.phase is Phase.DETOUR
+    assert [*phases, lab.phase] == [Phase.RUN, Phase.DETOUR]
     code = lab.code()
     assert code[0].text == "push   $0x18"
     assert code[-1].text.endswith("<vfs_read+0x6>")
