@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -273,7 +274,7 @@ class LessonSession:
         Raises:
             KprobesimError: it cannot be worked out.
         """
-        with _Aside(self.lab):
+        with self.aside():
             if computed.begin == "start":
                 self.lab.timeline.live(self._begin)
             budget = Budget()
@@ -314,13 +315,17 @@ class LessonSession:
             self._note_input(action)
             self._save()
 
+    def aside(self) -> AbstractContextManager[None]:
+        """What is done to the machine inside is forgotten: it is where it was then, with the future that it had."""
+        return _aside(self.lab)
+
     def read_file(self, path: str) -> str | None:
         """What ``cat`` of a file of the machine shows now; the machine does not move. None if there is none.
 
         Args:
             path: absolute.
         """
-        with _Aside(self.lab):
+        with self.aside():
             budget = Budget()
             self.lab.run(interrupt=budget)
             before = len(self.lab.console)
@@ -463,14 +468,10 @@ class LessonSession:
         )
 
 
-class _Aside:
-    """What is done inside is forgotten: the machine is where it was, with the future that it had."""
-
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-
-    def __enter__(self) -> None:
-        self._life = self._lab.timeline.life()
-
-    def __exit__(self, *_: object) -> None:
-        self._lab.timeline.live(self._life)
+@contextmanager
+def _aside(lab: Lab) -> Iterator[None]:
+    life = lab.timeline.life()
+    try:
+        yield
+    finally:
+        lab.timeline.live(life)
