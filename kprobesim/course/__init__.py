@@ -6,6 +6,7 @@ Nothing here draws. A screen, the command line and a grader all use a session::
     session = LessonSession.open(lesson, default_store())     # at the start, or where the learner left it
     session.lab                        # the machine; step and seek in it as in any other
     session.pages("en")[session.page]  # what to read now: prose, and the places of tasks and predictions
+    session.visible("en")              # the pages so far: up to the prediction or task to be dealt with now
     session.task                       # what to do now; None at the end
     session.do("$ cat /etc/motd")      # does something to the machine, so that it can be done again on resuming
     session.answer("0x1f")             # to the task's question

@@ -149,6 +149,30 @@ class LessonSession:
             return len(pages) - 1
         return next(number for number, page in enumerate(pages) if task.id in page.tasks)
 
+    def visible(self, language: Language) -> tuple[Page, ...]:
+        """The text as far as the learner should see it: up to the prediction or the task to be dealt with now.
+
+        A prediction holds the text back until its answer was revealed, unless a later task is done already.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+        over = {*self.progress.done, *self.progress.skipped}
+        pages = self.pages(language)
+        parts = [(number, part) for number, page in enumerate(pages) for part in page.parts]
+        passed = max((i for i, (_, part) in enumerate(parts) if part.kind == "task" and part.text in over), default=-1)
+        last = len(parts) - 1
+        for i, (_, part) in enumerate(parts[passed + 1 :], passed + 1):
+            if part.kind == "task" or (part.kind == "predict" and part.text not in self.progress.revealed):
+                last = i
+                break
+        shown: list[Page] = []
+        for number, page in enumerate(pages):
+            kept = tuple(part for i, (of, part) in enumerate(parts) if of == number and i <= last)
+            if kept or (shown and last == len(parts) - 1):
+                shown.append(Page(page.title, kept))
+        return tuple(shown)
+
     # Tasks
 
     def report(self, task: Task, language: Language) -> TaskReport:
