@@ -5,11 +5,13 @@ functions' names. Knows nothing of who asks for a probe.
 """
 
 from kprobesim.kprobes.blacklist import Blacklist, BlacklistEntry
+from kprobesim.kprobes.config import KprobeConfig, Stepping
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.kernel import MODULES_VADDR, RunningKernel, Task
 from kprobesim.kprobes.kinds import KPROBE_KINDS
 from kprobesim.kprobes.kprobe import (
     INT3,
+    NOP5,
     ArchSpecificInsn,
     Kprobe,
     KprobeCtlblk,
@@ -27,6 +29,7 @@ __all__ = [
     "INT3",
     "KPROBE_KINDS",
     "MODULES_VADDR",
+    "NOP5",
     "PT_REGS_FIELDS",
     "PT_REGS_SIZE",
     "ArchSpecificInsn",
@@ -34,6 +37,7 @@ __all__ = [
     "BlacklistEntry",
     "InsnSlots",
     "Kprobe",
+    "KprobeConfig",
     "KprobeCtlblk",
     "KprobeFlag",
     "KprobeManager",
@@ -46,5 +50,6 @@ __all__ = [
     "RethookNode",
     "Rethooks",
     "RunningKernel",
+    "Stepping",
     "Task",
 ]

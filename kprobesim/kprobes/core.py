@@ -10,9 +10,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from kprobesim.errors import LinuxError
+from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.blacklist import Blacklist
-from kprobesim.kprobes.kernel import RunningKernel
-from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeCtlblk, KprobeFlag
+from kprobesim.kprobes.config import KprobeConfig
+from kprobesim.kprobes.ftrace import Ftrace
+from kprobesim.kprobes.kernel import RunningKernel, anybody_in
+from kprobesim.kprobes.kprobe import INT3, NOP5, Kprobe, KprobeCtlblk, KprobeFlag
+from kprobesim.kprobes.kprobe_ftrace import KprobeFtrace
 from kprobesim.kprobes.prepare import can_probe, copy_instruction
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.kprobes.slots import InsnSlots
@@ -28,19 +32,24 @@ class Kprobes:
 
     Args:
         kernel: the running kernel.
+        config: how it is taken to be built.
 
     Attributes:
         blacklist: where no probe is accepted.
         slots: the instruction slots.
         ctlblk: ``kprobe_ctlblk`` by CPU number.
+        ftrace: who has hooked which function's entry.
         all_disarmed: the global switch: probes are registered but none is armed.
     """
 
-    def __init__(self, kernel: RunningKernel) -> None:
+    def __init__(self, kernel: RunningKernel, config: KprobeConfig | None = None) -> None:
         self.kernel = kernel
+        self.config = config or KprobeConfig()
         self.blacklist = Blacklist(kernel)
-        self.slots = InsnSlots(kernel.modules)
+        self.slots = InsnSlots(kernel.modules, lambda slot: anybody_in(kernel, slot, MAX_INSN_SIZE))
         self.ctlblk = [KprobeCtlblk() for _ in kernel.machine.cpus]
+        self.ftrace = Ftrace(kernel)
+        self.on_ftrace = KprobeFtrace(self)
         self.all_disarmed = False
         self._table: dict[int, Kprobe] = {}
         self._ever: dict[int, Kprobe] = {}
@@ -68,7 +77,9 @@ class Kprobes:
         return None if probe is None else probe.opcode
 
     def is_armed(self, probe: Kprobe) -> bool:
-        """Whether the probe's int3 is in guest memory now."""
+        """Whether the probe's int3 is in guest memory now, or its function's entry calls ftrace on its behalf."""
+        if probe.flags & KprobeFlag.FTRACE:
+            return self.on_ftrace.is_armed(probe)
         return probe.addr is not None and self.kernel.read(probe.addr, 1)[0] == INT3
 
     def place(self, probe: Kprobe) -> dict[str, Any]:
@@ -96,6 +107,8 @@ class Kprobes:
             raise LinuxError(Errno.EINVAL, "This probe is registered already.")
         probe.flags = KprobeFlag.DISABLED if probe.disabled else KprobeFlag(0)
         probe.nmissed = 0
+        if self.ftrace.ftrace_location(address) == address:
+            probe.flags |= self._check_ftrace_location(address)
         self._check_address_safe(address)
         place = self.kernel.kallsyms.lookup_size_offset(address)
         if place is not None and place[1] == 0:
@@ -108,8 +121,18 @@ class Kprobes:
             self._prepare(probe, address)
             self._table[address] = probe
             if not self.all_disarmed and not probe.is_disabled:
-                self._arm(probe)
-        self.kernel.machine.emit("kprobe.register", **self.place(probe), armed=int(self.is_armed(probe)))
+                self._arm_or_unhash(probe, address)
+        by = "ftrace" if probe.flags & KprobeFlag.FTRACE else "int3"
+        self.kernel.machine.emit("kprobe.register", **self.place(probe), armed=int(self.is_armed(probe)), by=by)
+
+    def _arm_or_unhash(self, probe: Kprobe, address: int) -> None:
+        """Arm a new probe; one that cannot be armed is as if it had never been registered (REG-20)."""
+        try:
+            self._arm(probe)
+        except LinuxError:
+            del self._table[address]
+            probe.forget()
+            raise
 
     def register_kprobes(self, probes: Iterable[Kprobe]) -> None:
         """Register several; if one fails, those before it are removed again (REG-22).
@@ -145,6 +168,17 @@ class Kprobes:
             raise LinuxError(Errno.ENOENT, f"No symbol of the kernel contains {address:#x}.")
         return address
 
+    def _check_ftrace_location(self, address: int) -> KprobeFlag:
+        """``check_ftrace_location``: what becomes of a probe on a fentry site (REG-05)."""
+        if self.config.ftrace:
+            return KprobeFlag.FTRACE
+        where = self.kernel.kallsyms.symbolize(address)
+        raise LinuxError(
+            Errno.EINVAL,
+            f"{where} belongs to ftrace, and kprobes cannot use ftrace in this profile.",
+            hint="Use the profile distro, or an image without -mfentry.",
+        )
+
     def _check_address_safe(self, address: int) -> None:
         """``check_kprobe_address_safe``."""
         where = self.kernel.kallsyms.symbolize(address)
@@ -171,11 +205,17 @@ class Kprobes:
         }
 
     def _prepare(self, probe: Kprobe, address: int) -> None:
-        """``arch_prepare_kprobe``: boundary, slot, copy; nothing of the text is changed."""
+        """``arch_prepare_kprobe``: boundary, slot, copy; nothing of the text is changed. ftrace needs none of it."""
+        if probe.flags & KprobeFlag.FTRACE:
+            probe.addr, probe.ainsn, probe.opcode = address, None, NOP5[0]
+            return
         can_probe(self.kernel, address, self.hidden)
         slot = self.slots.get()
         try:
-            ainsn = copy_instruction(self.kernel, address, slot, self.hidden)
+            has_post_handler = probe.post_handler is not None
+            ainsn = copy_instruction(
+                self.kernel, address, slot, self.hidden, self.config, has_post_handler=has_post_handler
+            )
         except LinuxError:
             self.slots.free(slot)
             raise
@@ -210,13 +250,25 @@ class Kprobes:
             if not self.all_disarmed:
                 self._arm(old)
 
+    def inc_nmissed_count(self, site: Kprobe) -> None:
+        """``kprobes_inc_nmissed_count``: each probe of a site has missed a hit (AGG-05)."""
+        for missed in site.children if site.children is not None else (site,):
+            missed.nmissed += 1
+            self.kernel.machine.emit("kprobe.miss", **self.place(missed), nmissed=missed.nmissed)
+
     # Arming: one byte, then every CPU is made to see it
 
     def _arm(self, probe: Kprobe) -> None:
-        self._poke(probe, bytes([INT3]))
+        if probe.flags & KprobeFlag.FTRACE:
+            self.on_ftrace.arm(probe)
+        else:
+            self._poke(probe, bytes([INT3]))
 
     def _disarm(self, probe: Kprobe) -> None:
-        self._poke(probe, bytes([probe.opcode]))
+        if probe.flags & KprobeFlag.FTRACE:
+            self.on_ftrace.disarm(probe)
+        else:
+            self._poke(probe, bytes([probe.opcode]))
 
     def _poke(self, probe: Kprobe, data: bytes) -> None:
         assert probe.addr is not None
@@ -268,7 +320,7 @@ class Kprobes:
 
     def _unlink(self, site: Kprobe, probe: Kprobe) -> list[int]:
         """Take a probe out of the table; the slots that nobody needs any more."""
-        assert site.addr is not None and site.ainsn is not None
+        assert site.addr is not None
         if site.children is not None:
             site.children.remove(probe)
             if site.children:
@@ -279,6 +331,11 @@ class Kprobes:
         if not site.is_disabled and not self.all_disarmed:
             self._disarm(site)
         del self._table[site.addr]
+        if site.ainsn is None:
+            return []
+        if site.ainsn.boostable:
+            self.slots.free_boosted(site.ainsn.insn)
+            return []
         return [site.ainsn.insn]
 
     # Enabling and disabling
@@ -301,15 +358,20 @@ class Kprobes:
         """Undo `disable_kprobe`.
 
         Raises:
-            LinuxError: EINVAL, it is not registered, or gone with its module.
+            LinuxError: EINVAL, it is not registered, or gone with its module; EBUSY, ftrace will not hook its function.
         """
         site = self._site_of(probe)
         if probe.flags & KprobeFlag.GONE:
             raise LinuxError(Errno.EINVAL, "The probed code is gone.")
+        before = probe.flags, site.flags
         probe.flags &= ~KprobeFlag.DISABLED
         site.flags &= ~KprobeFlag.DISABLED
         if not self.all_disarmed:
-            self._arm(site)
+            try:
+                self._arm(site)
+            except LinuxError:
+                probe.flags, site.flags = before
+                raise
 
     def arm_all_kprobes(self, on: bool) -> None:
         """The global switch: arm or disarm every site without touching the probes' own flags (REG-25)."""
@@ -337,13 +399,15 @@ class Kprobes:
             ),
             self.all_disarmed,
             self._lingering,
+            self.ftrace.save(),
+            self.on_ftrace.save(),
             self.slots.save(),
             self.kernel.modules.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned; probes registered since are as before registration."""
-        table, probes, blocks, self.all_disarmed, self._lingering, slots, modules = state
+        table, probes, blocks, self.all_disarmed, self._lingering, ftrace, on_ftrace, slots, modules = state
         known = {id(probe) for probe, _ in probes}
         for number, probe in list(self._ever.items()):
             if number not in known:
@@ -355,6 +419,8 @@ class Kprobes:
         self._table = dict(table)
         for block, saved in zip(self.ctlblk, blocks, strict=True):
             block.current, block.status, block.old_flags, block.saved_flags, block.previous = saved
+        self.ftrace.restore(ftrace)
+        self.on_ftrace.restore(on_ftrace)
         self.slots.restore(slots)
         self.kernel.modules.restore(modules)
 

@@ -14,6 +14,8 @@ __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 MODULES_VADDR: Final = 0xFFFF_FFFF_A000_0000
 DIRECT_MAP: Final = 0xFFFF_8880_0000_0000
 _COMM_LEN: Final = 16
+_THREAD_SIZE: Final = 16384
+_PAGE_MODULES: Final = {"ftrace_trampoline": "__builtin__ftrace"}
 
 
 class Task:
@@ -179,6 +181,29 @@ class RunningKernel:
         return int.from_bytes(self.read(task + self.task_offset(member), 4), "little")
 
 
+def anybody_in(kernel: RunningKernel, start: int, size: int) -> bool:
+    """Whether a CPU runs in a stretch of code, or may come back to it: some word of its stack points there.
+
+    Args:
+        kernel: whose CPUs.
+        start: of the code.
+        size: in bytes.
+    """
+    for cpu in kernel.machine.cpus:
+        registers = kernel.machine.registers(cpu.number)
+        if cpu.online and start <= registers["rip"] < start + size:
+            return True
+        rsp = registers["rsp"] & ~7
+        for address in range(rsp, rsp + _THREAD_SIZE, 8):
+            try:
+                word = kernel.read_u64(address)
+            except MemoryFault:
+                break
+            if start <= word < start + size:
+                return True
+    return False
+
+
 class ModuleArea:
     """Pages for code that the host makes, within reach of a 32-bit displacement from the kernel's text.
 
@@ -188,6 +213,7 @@ class ModuleArea:
     def __init__(self, kernel: RunningKernel) -> None:
         self._kernel = kernel
         self._owners: list[str | None] = []
+        self._ever: dict[int, str] = {}
 
     @property
     def pages(self) -> int:
@@ -213,10 +239,14 @@ class ModuleArea:
                     raise LinuxError(
                         Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
                     )
-                self._owners[number] = owner
+                self._owners[number] = self._ever[number] = owner
                 self._name_pages()
                 return address
         raise LinuxError(Errno.ENOMEM, f"All {len(self._owners)} pages of the module area are in use.")
+
+    def owner_ever(self, address: int) -> str:
+        """Who has, or has had last, the page that an address is in: also for what tells of another time."""
+        return self._ever.get((address - MODULES_VADDR) // PAGE_SIZE, "kprobe_insn_page")
 
     def free_page(self, address: int) -> None:
         """Give a page back."""
@@ -229,7 +259,8 @@ class ModuleArea:
             overlay.remove(symbol)
         for number, owner in enumerate(self._owners):
             if owner is not None:
-                overlay.add(owner, MODULES_VADDR + number * PAGE_SIZE, PAGE_SIZE, module="__builtin__kprobes")
+                module = _PAGE_MODULES.get(owner, "__builtin__kprobes")
+                overlay.add(owner, MODULES_VADDR + number * PAGE_SIZE, PAGE_SIZE, module=module)
 
     def save(self) -> tuple[str | None, ...]:
         """Who owns which page."""

@@ -28,10 +28,18 @@ KPROBE_KINDS: Final = (
     EventKind(
         "kprobe.register",
         "A probe is in the table.",
-        (*_PLACE, Field("armed", "number", "1 if its int3 is in the text")),
+        (
+            *_PLACE,
+            Field("armed", "number", "1 if its int3, or its call of ftrace, is in the text"),
+            Field("by", "text", "what will bring the CPU to it: int3 or ftrace"),
+        ),
     ),
     EventKind("kprobe.unregister", "A probe left the table.", _PLACE),
-    EventKind("kprobe.hit", "kprobe_int3_handler found a probe at ip - 1 and makes it current.", _PLACE),
+    EventKind(
+        "kprobe.hit",
+        "A probe is hit: it was looked up and made current.",
+        (*_PLACE, Field("by", "text", "what brought the CPU here: int3 or ftrace")),
+    ),
     EventKind(
         "kprobe.miss",
         "A probe was hit while another one was being handled: its handlers are not run, its instruction is.",
@@ -46,6 +54,25 @@ KPROBE_KINDS: Final = (
         "kprobe.singlestep",
         "regs->ip points to the slot and IF is off in the saved flags: iretq will run the copy there.",
         (*_PLACE, Field("slot", "address", "the copy"), Field("saved_if", "number", "IF of the interrupted code")),
+    ),
+    EventKind(
+        "kprobe.boost",
+        "regs->ip points to the boosted copy: behind it a jump leads back, without a second trap and a post_handler.",
+        (*_PLACE, Field("slot", "address", "the copy")),
+    ),
+    EventKind(
+        "kprobe.step_tf",
+        "regs->ip points to the slot, TF is on and IF off in the saved flags: after one instruction there comes a #DB.",
+        (*_PLACE, Field("slot", "address", "the copy"), Field("saved_if", "number", "IF of the interrupted code")),
+    ),
+    EventKind(
+        "kprobe.debug",
+        "The copy has run and raised #DB: what it did as if it were in the text is put right.",
+        (
+            *_PLACE,
+            Field("ip", "address", "where the function goes on"),
+            Field("fixed", "text", "what was put right: ip, return address, flags on the stack, or nothing"),
+        ),
     ),
     EventKind(
         "kprobe.emulate",
@@ -67,6 +94,16 @@ KPROBE_KINDS: Final = (
         "kprobe.removed",
         "An int3 was hit whose probe is gone: ip is put back so that the real instruction runs.",
         (Field("addr", "address", "where the int3 was"),),
+    ),
+    EventKind(
+        "ftrace.trampoline",
+        "A user of ftrace has got a copy of ftrace_regs_caller of its own, which calls its function.",
+        (
+            Field("addr", "address", "the copy"),
+            Field("size", "number", "its length in bytes"),
+            Field("user", "text", "the ftrace_ops"),
+            Field("func", "address", "the function that it calls"),
+        ),
     ),
     EventKind(
         "rethook.prepare",

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from kprobesim.errors import ImageError
+from kprobesim.kprobes.config import KprobeConfig
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kernel import RunningKernel, Task
@@ -20,6 +21,7 @@ class KprobeManager:
 
     Args:
         kernel: the running kernel; its hypercall stubs are bound to this manager.
+        config: how it is taken to be built; by default without ftrace, and preemptible.
 
     Attributes:
         kprobes: the table: register, arm, remove.
@@ -27,9 +29,9 @@ class KprobeManager:
         rethooks: return probes.
     """
 
-    def __init__(self, kernel: RunningKernel) -> None:
+    def __init__(self, kernel: RunningKernel, config: KprobeConfig | None = None) -> None:
         self.kernel = kernel
-        self.kprobes = Kprobes(kernel)
+        self.kprobes = Kprobes(kernel, config)
         self.int3 = Int3Path(self.kprobes)
         self.rethooks = Rethooks(self.kprobes, self.int3)
         self._bind()
@@ -42,7 +44,10 @@ class KprobeManager:
         """
         functions: dict[str, Hypercall] = {
             "kprobe_int3_handler": self.int3.kprobe_int3_handler,
+            "kprobe_debug_handler": self.int3.kprobe_debug_handler,
             "kprobe_fault_handler": self.int3.kprobe_fault_handler,
+            "kprobe_ftrace_handler": self.kprobes.on_ftrace.kprobe_ftrace_handler,
+            "arch_ftrace_ops_list_func": self.kprobes.ftrace.ftrace_ops_list_func,
             "rethook_trampoline_handler": self.rethooks.rethook_trampoline_handler,
         }
         devices = self.kernel.machine.devices

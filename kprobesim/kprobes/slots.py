@@ -6,7 +6,8 @@ cut into slots of the longest instruction's size.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.kernel import ModuleArea
@@ -22,11 +23,14 @@ class InsnSlots:
 
     Args:
         modules: where pages come from.
+        anybody_in: whether a CPU, or what it has interrupted, is in a slot.
     """
 
-    def __init__(self, modules: ModuleArea) -> None:
+    def __init__(self, modules: ModuleArea, anybody_in: Callable[[int], bool]) -> None:
         self._modules = modules
+        self._anybody_in = anybody_in
         self._pages: dict[int, set[int]] = {}
+        self._dirty: tuple[int, ...] = ()
 
     def get(self) -> int:
         """Address of a free slot of 15 bytes.
@@ -34,6 +38,8 @@ class InsnSlots:
         Raises:
             LinuxError: ENOMEM, the module area is full.
         """
+        if self._dirty and all(len(used) == SLOTS_PER_PAGE for used in self._pages.values()):
+            self._collect_garbage_slots()
         for page, used in self._pages.items():
             if len(used) < SLOTS_PER_PAGE:
                 number = next(number for number in range(SLOTS_PER_PAGE) if number not in used)
@@ -48,15 +54,28 @@ class InsnSlots:
         page = slot & ~(PAGE_SIZE - 1)
         self._pages[page].discard((slot - page) // MAX_INSN_SIZE)
 
+    def free_boosted(self, slot: int) -> None:
+        """Give back the slot of a boosted probe: nobody notes who runs there, so it is collected only when all others
+        are in use (``collect_garbage_slots``)."""
+        self._dirty = (*self._dirty, slot)
+
+    def _collect_garbage_slots(self) -> None:
+        busy = tuple(slot for slot in self._dirty if self._anybody_in(slot))
+        for slot in self._dirty:
+            if slot not in busy:
+                self.free(slot)
+        self._dirty = busy
+
     @property
     def used(self) -> int:
-        """How many slots are taken."""
-        return sum(len(used) for used in self._pages.values())
+        """How many slots are taken by probes."""
+        return sum(len(used) for used in self._pages.values()) - len(self._dirty)
 
-    def save(self) -> tuple[tuple[int, frozenset[int]], ...]:
+    def save(self) -> object:
         """Which slots are taken."""
-        return tuple((page, frozenset(used)) for page, used in self._pages.items())
+        return tuple((page, frozenset(used)) for page, used in self._pages.items()), self._dirty
 
-    def restore(self, state: tuple[tuple[int, frozenset[int]], ...]) -> None:
+    def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        self._pages = {page: set(used) for page, used in state}
+        pages, self._dirty = state
+        self._pages = {page: set(used) for page, used in pages}

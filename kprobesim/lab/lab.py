@@ -36,7 +36,7 @@ class Lab(Look):
     """
 
     def __init__(self, image: KernelImage, machine: Machine, profile: Profile, sources: Path | None) -> None:
-        super().__init__(image, machine, sources)
+        super().__init__(image, machine, profile.config, sources)
         self.profile = profile
         self.timeline = Timeline(machine, [self.manager, self.bpf, self.tracing])
         self.start = 0
@@ -69,7 +69,7 @@ class Lab(Look):
         chosen = profile if isinstance(profile, Profile) else Profile.parse(profile)
         if not 1 <= cpus <= 8:
             raise BadInput(f"A machine has 1 to 8 CPUs, not {cpus}.")
-        image = open_image(kernel, variant=chosen.value)
+        image = open_image(kernel, variant=chosen.variant)
         info = _shipped(kernel)
         machine = Machine(cpus=cpus, seed=seed)
         machine.boot(image.entry, image.segments)

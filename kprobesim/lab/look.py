@@ -9,7 +9,7 @@ from typing import Any, Final
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
 from kprobesim.image import DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
-from kprobesim.kprobes import KprobeManager, RunningKernel, Task
+from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.narration import Narration, Narrator
@@ -29,6 +29,7 @@ class Look:
 
     Args:
         image, machine: the kernel and the computer it runs on.
+        config: how the kernel is taken to be built.
         sources: folder of the kernel's sources, if they came with the image.
 
     Attributes:
@@ -39,11 +40,11 @@ class Look:
         tracing: probe events, the trace, and the files under ``/sys/kernel/tracing``.
     """
 
-    def __init__(self, image: KernelImage, machine: Machine, sources: Path | None) -> None:
+    def __init__(self, image: KernelImage, machine: Machine, config: KprobeConfig, sources: Path | None) -> None:
         self.image = image
         self.machine = machine
         self.kernel = RunningKernel(machine, image)
-        self.manager = KprobeManager(self.kernel)
+        self.manager = KprobeManager(self.kernel, config)
         self.bpf = BpfPrograms(self.manager, machine.seed)
         self.tracing = Tracing(self.manager)
         self._sources = SourceFolder(sources) if sources is not None else None
@@ -156,6 +157,8 @@ class Look:
             return self._code_ahead(where)
         symbol, _, size = place
         start, length = symbol.address, size
+        if symbol.name == "ftrace_trampoline":
+            return code_lines(self.kernel, self.manager.kprobes, start, self.manager.kprobes.ftrace.trampoline_size, {})
         if symbol.module:
             return self._slot_code(where)
         rows: dict[int, SourceLine] = {}

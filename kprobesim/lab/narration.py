@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from kprobesim.i18n import Language, Texts
-from kprobesim.kprobes import MODULES_VADDR, RunningKernel
+from kprobesim.kprobes import MODULES_VADDR, NOP5, RunningKernel
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import PAGE_SIZE, Event
@@ -89,7 +89,7 @@ class Narrator:
     def _place(self, address: int) -> str:
         """An address as symbol and offset. Slots have their page's name also at a time when there is no such page."""
         if MODULES_VADDR <= address < _MODULES_END:
-            return f"kprobe_insn_page+{address % PAGE_SIZE:#x}"
+            return f"{self._kernel.modules.owner_ever(address)}+{address % PAGE_SIZE:#x}"
         return self._kernel.kallsyms.symbolize(address)
 
     def _extras(self, event: Event) -> dict[str, str]:
@@ -122,6 +122,8 @@ def _trap(fields: dict[str, Any]) -> tuple[str, ...]:
         return ("bp_user" if fields["user"] else "slot_bp" if fields["rip"] >= MODULES_VADDR else "bp",)
     if vector == 14:
         return _page_fault(fields)
+    if vector == 1:
+        return ("db" if fields["user"] else "db_step",)
     if vector in (TIMER_VECTOR, SERIAL_VECTOR):
         return ("timer" if vector == TIMER_VECTOR else "serial", "irq")
     return ("irq",) if vector >= 32 else (str(fields["name"]).removeprefix("#").lower(),)
@@ -144,11 +146,22 @@ def _gate(fields: dict[str, Any]) -> tuple[str, ...]:
     if vector == 3:
         rip, cs = (int.from_bytes(frame[at : at + 8], "little") for at in (0, 8))
         return ("bp_user" if cs & 3 else "slot_bp" if rip >= MODULES_VADDR else "bp",)
-    return ("pf",) if vector == 14 else ("irq",) if vector >= 32 else ()
+    return ("db",) if vector == 1 else ("pf",) if vector == 14 else ("irq",) if vector >= 32 else ()
 
 
 def _poke(fields: dict[str, Any]) -> tuple[str, ...]:
-    return ("arm",) if fields["new"] == b"\xcc" else ("disarm",) if fields["old"] == b"\xcc" else ()
+    old, new = fields["old"], fields["new"]
+    if len(new) == len(NOP5):
+        return ("fentry_nop",) if new == NOP5 else ("fentry_call",) if old == NOP5 else ()
+    return ("arm",) if new == b"\xcc" else ("disarm",) if old == b"\xcc" else ()
+
+
+def _prepare(fields: dict[str, Any]) -> tuple[str, ...]:
+    """By what stands behind the copy: an int3, the jump back of a boosted probe, or nothing."""
+    behind = fields["copy"][len(fields["original"]) :]
+    if fields["emulated"]:
+        return ("emulated",)
+    return ("copied" if behind[:1] == b"\xcc" else "boosted" if behind else "alone",)
 
 
 def _helper(fields: dict[str, Any]) -> tuple[str, ...]:
@@ -165,10 +178,14 @@ _VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "syscall": lambda fields: (_SYSCALLS.get(fields["nr"], "other"),),
     "text.poke": _poke,
     "console": lambda fields: () if fields["text"].strip() else ("empty",),
-    "kprobe.prepare": lambda fields: ("emulated" if fields["emulated"] else "copied",),
-    "kprobe.register": lambda fields: ("armed" if fields["armed"] else "disarmed",),
+    "kprobe.prepare": _prepare,
+    "kprobe.register": lambda fields: (
+        ("disarmed",) if not fields["armed"] else ("ftrace",) if fields["by"] == "ftrace" else ("armed",)
+    ),
+    "kprobe.hit": lambda fields: ("ftrace",) if fields["by"] == "ftrace" else (),
     "kprobe.pre_handler": lambda fields: ("changed" if fields["ret"] else "zero",),
     "kprobe.singlestep": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
+    "kprobe.step_tf": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "bpf.helper": _helper,
     "map.update": lambda fields: () if fields["old"] else ("new",),
 }

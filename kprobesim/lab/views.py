@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from kprobesim.bpf import Program
 from kprobesim.image import DecodeError, Instruction, SourceLine, decode_one, decode_range
-from kprobesim.kprobes import INT3, PT_REGS_FIELDS, PT_REGS_SIZE, Kprobe, KprobeCtlblk, Kprobes, RunningKernel
+from kprobesim.kprobes import PT_REGS_FIELDS, PT_REGS_SIZE, Kprobe, KprobeCtlblk, Kprobes, RunningKernel
 from kprobesim.kprobes.prepare import recover_code
 from kprobesim.machine import MemoryFault
 
@@ -81,6 +81,7 @@ class ProbeView:
         slot_code: the instructions in the slot, the int3 included.
         nmissed: hits without handlers.
         emulated: the copy is never run.
+        ftrace: ftrace serves it: the function's entry is a call, and there is no slot.
     """
 
     name: str
@@ -93,6 +94,7 @@ class ProbeView:
     slot_code: tuple[CodeLine, ...]
     nmissed: int
     emulated: bool
+    ftrace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,8 @@ def code_lines(
 
 
 def _slot_lines(kernel: RunningKernel, probe: Kprobe) -> tuple[CodeLine, ...]:
-    assert probe.ainsn is not None
+    if probe.ainsn is None:
+        return ()
     slot, size = probe.ainsn.insn, len(probe.ainsn.copy)
     code = kernel.read(slot, size)
     lines = []
@@ -189,7 +192,7 @@ def kprobe_view(kprobes: Kprobes, cpu: int) -> KprobeView:
     block: KprobeCtlblk = kprobes.ctlblk[cpu]
     probes = []
     for probe in kprobes:
-        assert probe.addr is not None and probe.ainsn is not None
+        assert probe.addr is not None
         place = kprobes.place(probe)
         probes.append(
             ProbeView(
@@ -197,12 +200,13 @@ def kprobe_view(kprobes: Kprobes, cpu: int) -> KprobeView:
                 symbol=place["symbol"],
                 offset=place["offset"],
                 address=probe.addr,
-                armed=kprobes.kernel.read(probe.addr, 1)[0] == INT3,
+                armed=kprobes.is_armed(probe),
                 hidden=probe.opcode,
-                slot=probe.ainsn.insn,
+                slot=probe.ainsn.insn if probe.ainsn is not None else 0,
                 slot_code=_slot_lines(kprobes.kernel, probe),
                 nmissed=probe.nmissed,
-                emulated=probe.ainsn.emulate_op is not None,
+                emulated=probe.ainsn is not None and probe.ainsn.emulate_op is not None,
+                ftrace=probe.ainsn is None,
             )
         )
 

@@ -135,6 +135,7 @@ class DynEvents:
     def _register(self, probe: TraceKprobe) -> None:
         """``__register_trace_kprobe``: disabled, unless the event is enabled already (TFS-02)."""
         try:
+            self._manager.kprobes.check_within_notrace_func(probe.kprobe)
             probe.update_args()
             probe.kprobe.disabled = not (probe.event and probe.event.enabled)
             if probe.kretprobe is not None:
@@ -260,7 +261,10 @@ class DynEvents:
         cpu = regs.cpu
         preempt_count = self.trace.preempt_count(cpu)
         if ret_ip is None:
-            context = int3_context(preempt_count)
+            if probe.kprobe.flags & KprobeFlag.FTRACE:
+                context = thread_context(regs, preempt_count)
+            else:
+                context = int3_context(preempt_count, preemption=self._manager.kprobes.config.preemption)
             place = _IP.pack(probe.kprobe.addr or 0)
         else:
             context = thread_context(regs, preempt_count)

@@ -87,10 +87,14 @@ def _place(probe: ProbeView) -> str:
 
 
 def _text(probe: ProbeView) -> str:
-    return f"● cc (was {probe.hidden:02x})" if probe.armed else f"○ {probe.hidden:02x}"
+    if not probe.armed:
+        return f"○ {probe.hidden:02x}"
+    return f"● {'e8' if probe.ftrace else 'cc'} (was {probe.hidden:02x})"
 
 
 def _slot(probe: ProbeView, view: View, width: int) -> list[Content]:
+    if probe.ftrace:
+        return [_line(width, "slot", say(view.language, "panel.kprobe.ftrace"), None)]
     if probe.emulated:
         return [_line(width, "slot", say(view.language, "panel.kprobe.emulated"), None)]
     rip = view.now.registers["rip"]
