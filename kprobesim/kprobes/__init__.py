@@ -7,6 +7,8 @@ functions' names. Knows nothing of who asks for a probe.
 from kprobesim.kprobes.blacklist import Blacklist, BlacklistEntry
 from kprobesim.kprobes.config import KprobeConfig, Stepping
 from kprobesim.kprobes.core import Kprobes
+from kprobesim.kprobes.fprobe import Fprobe, FprobeHandler, Fprobes
+from kprobesim.kprobes.ftrace import Ftrace, FtraceOps
 from kprobesim.kprobes.kernel import MODULES_VADDR, RunningKernel, Task
 from kprobesim.kprobes.kinds import KPROBE_KINDS
 from kprobesim.kprobes.kprobe import (
@@ -22,8 +24,10 @@ from kprobesim.kprobes.kprobe import (
 )
 from kprobesim.kprobes.manager import KprobeManager
 from kprobesim.kprobes.pt_regs import PT_REGS_FIELDS, PT_REGS_SIZE, PtRegs
-from kprobesim.kprobes.rethook import Kretprobe, RethookNode, Rethooks
+from kprobesim.kprobes.rethook import Kretprobe, Rethooks
+from kprobesim.kprobes.shadow_stack import RethookNode
 from kprobesim.kprobes.slots import InsnSlots
+from kprobesim.kprobes.stacktrace import arch_stack_walk
 
 __all__ = [
     "INT3",
@@ -35,6 +39,11 @@ __all__ = [
     "ArchSpecificInsn",
     "Blacklist",
     "BlacklistEntry",
+    "Fprobe",
+    "FprobeHandler",
+    "Fprobes",
+    "Ftrace",
+    "FtraceOps",
     "InsnSlots",
     "Kprobe",
     "KprobeConfig",
@@ -52,4 +61,5 @@ __all__ = [
     "RunningKernel",
     "Stepping",
     "Task",
+    "arch_stack_walk",
 ]

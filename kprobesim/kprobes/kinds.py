@@ -124,4 +124,36 @@ KPROBE_KINDS: Final = (
         "All of the return probe's nodes are in use: this call's return is not seen.",
         (*_PLACE, Field("nmissed", "number", "misses so far")),
     ),
+    EventKind(
+        "rethook.warn",
+        "WARN: the trampoline was reached through another place of the stack than that of the call awaited last.",
+        (
+            Field("frame", "address", "where it was reached"),
+            Field("expected", "address", "where the return was awaited"),
+            Field("ret_addr", "address", "where it goes on all the same"),
+        ),
+    ),
+    EventKind(
+        "fprobe.register",
+        "An fprobe has hooked the entries of its functions.",
+        (
+            Field("probe", "text", "the fprobe's name"),
+            Field("functions", "number", "how many"),
+            Field("nodes", "number", "calls whose return can be awaited at once; 0 without an exit_handler"),
+        ),
+    ),
+    EventKind(
+        "fprobe.unregister", "An fprobe has let go of its functions.", (Field("probe", "text", "the fprobe's name"),)
+    ),
+    EventKind("fprobe.entry", "A function of an fprobe was entered; its entry_handler, if any, ran.", _PLACE),
+    EventKind(
+        "fprobe.exit",
+        "The function returned to the trampoline; the fprobe's exit_handler ran.",
+        (*_PLACE, Field("ret_addr", "address", "where it will go on"), Field("retval", "number", "rax")),
+    ),
+    EventKind(
+        "fprobe.miss",
+        "Neither handler runs: no node is left, or another handler is under way on this CPU.",
+        (*_PLACE, Field("nmissed", "number", "misses so far")),
+    ),
 )

@@ -8,6 +8,7 @@ from typing import Any
 from kprobesim.errors import ImageError
 from kprobesim.kprobes.config import KprobeConfig
 from kprobesim.kprobes.core import Kprobes
+from kprobesim.kprobes.fprobe import Fprobes
 from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kernel import RunningKernel, Task
 from kprobesim.kprobes.rethook import Rethooks
@@ -27,6 +28,7 @@ class KprobeManager:
         kprobes: the table: register, arm, remove.
         int3: what happens at a hit.
         rethooks: return probes.
+        fprobes: probes on many functions at once.
     """
 
     def __init__(self, kernel: RunningKernel, config: KprobeConfig | None = None) -> None:
@@ -34,6 +36,7 @@ class KprobeManager:
         self.kprobes = Kprobes(kernel, config)
         self.int3 = Int3Path(self.kprobes)
         self.rethooks = Rethooks(self.kprobes, self.int3)
+        self.fprobes = Fprobes(self.kprobes, self.int3, self.rethooks)
         self._bind()
 
     def _bind(self) -> None:
@@ -48,6 +51,8 @@ class KprobeManager:
             "kprobe_fault_handler": self.int3.kprobe_fault_handler,
             "kprobe_ftrace_handler": self.kprobes.on_ftrace.kprobe_ftrace_handler,
             "arch_ftrace_ops_list_func": self.kprobes.ftrace.ftrace_ops_list_func,
+            "fprobe_handler": self.fprobes.fprobe_handler,
+            "rethook_find_ret_addr": self.rethooks.find_ret_addr_for_guest,
             "rethook_trampoline_handler": self.rethooks.rethook_trampoline_handler,
         }
         devices = self.kernel.machine.devices
@@ -77,10 +82,11 @@ class KprobeManager:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return self.kprobes.save(), self.rethooks.save()
+        return self.kprobes.save(), self.rethooks.save(), self.fprobes.save()
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        kprobes, rethooks = state
+        kprobes, rethooks, fprobes = state
         self.kprobes.restore(kprobes)
         self.rethooks.restore(rethooks)
+        self.fprobes.restore(fprobes)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
 from kprobesim.image import DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
-from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task
+from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task, arch_stack_walk
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.narration import Narration, Narrator
@@ -185,6 +185,23 @@ class Look:
         rsp = self.registers()["rsp"]
         frame_at, regs_at = trap_frame(self.machine.log, self.seq, self.cpu, rsp)
         return stack_words(self.kernel, rsp, count, frame_at, regs_at)
+
+    def backtrace(self, cpu: int | None = None) -> tuple[int, ...]:
+        """Where a vCPU is and where the kernel's functions under way will return to, the innermost first.
+
+        Return addresses that return probes have replaced are shown as they really are.
+
+        Raises:
+            BadInput: there is no such vCPU.
+        """
+        number = self._number(cpu)
+        registers = self.registers(number)
+        if registers["cs"] & 3:
+            return (registers["rip"],)
+        task = self.kernel.current(number).address
+        return arch_stack_walk(
+            self.kernel, self.manager.rethooks, task=task, ip=registers["rip"], bp=registers["rbp"]
+        )
 
     def kprobes(self, cpu: int | None = None) -> KprobeView:
         """The kprobe machinery of a vCPU, the current one by default.

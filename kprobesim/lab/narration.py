@@ -22,7 +22,7 @@ _SYSCALLS = {
     102: "getuid", 110: "getppid", 162: "sync", 169: "reboot", 186: "gettid", 217: "getdents64", 231: "exit_group",
     257: "openat", 258: "mkdirat", 263: "unlinkat", 292: "dup3", 293: "pipe2",
 }  # fmt: skip
-_FUNCTIONS: Final = ("handler", "entry", "prev", "next", "task")
+_FUNCTIONS: Final = ("handler", "func", "entry", "prev", "next", "task")
 _RESULTS: Final = ("ret", "retval", "r0")
 _LONGEST_TEXT: Final = 72
 _MODULES_END: Final = 0xFFFF_FFFF_FF00_0000

@@ -21,7 +21,7 @@ _FTRACE = ("ftrace_trampoline", "ftrace_regs_caller", "ftrace_regs_call", "ftrac
 _IN_BPF = ("bpf.enter", "bpf.helper", "map.update", "map.delete", "trace.printk")
 _IN_HANDLER = (
     "kprobe.hit", "kprobe.miss", "kprobe.pre_handler", "bpf.exit", "bpf.fault", "bpf.skip",
-    "rethook.prepare", "rethook.handler", "rethook.miss",
+    "rethook.prepare", "rethook.handler", "rethook.miss", "fprobe.entry", "fprobe.exit", "fprobe.miss",
 )  # fmt: skip
 _ELSEWHERE = ("trap", "gate", "syscall", "idle", "sched.switch", "input")
 

@@ -37,6 +37,7 @@ def test_a_return_is_seen_with_the_return_value_and_the_callers_address(toyix: R
     toyix.timeline.run(stop_kinds=["rethook.handler"])
     regs = spy.calls[-1][1]
     assert (regs["ip"], regs["ax"]) == (prepared["ret_addr"], len(COMMAND))
+    toyix.timeline.seek(Moment(toyix.machine.moment.insn + 1))
     assert toyix.manager.rethooks.nodes(task) == ()
     toyix.run()
     assert toyix.console().endswith("toyix\n")
@@ -240,6 +241,8 @@ def test_going_back_restores_the_awaited_calls(toyix: Running) -> None:
 
     state = awaited()
     toyix.timeline.run(stop_kinds=["rethook.handler"])
+    assert awaited() == state, "a handler can still ask for a stack trace"
+    toyix.timeline.seek(Moment(toyix.machine.moment.insn + 1))
     assert awaited() == []
     toyix.timeline.seek(place)
     assert awaited() == state

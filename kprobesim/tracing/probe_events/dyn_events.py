@@ -18,6 +18,7 @@ from kprobesim.tracing.probe_events.command import parse_probe_command
 from kprobesim.tracing.probe_events.errors import PROBE_ERRORS, ProbeCommandError
 from kprobesim.tracing.probe_events.event_format import print_event
 from kprobesim.tracing.probe_events.fetch import store_trace_args
+from kprobesim.tracing.probe_events.notrace import check_within_notrace_func
 from kprobesim.tracing.probe_events.trace_kprobe import COMMON_FIELDS, TraceKprobe, TraceProbeEvent
 from kprobesim.tracing.trace_array import TraceArray, int3_context, thread_context
 
@@ -135,7 +136,7 @@ class DynEvents:
     def _register(self, probe: TraceKprobe) -> None:
         """``__register_trace_kprobe``: disabled, unless the event is enabled already (TFS-02)."""
         try:
-            self._manager.kprobes.check_within_notrace_func(probe.kprobe)
+            check_within_notrace_func(self._manager.kprobes, probe.kprobe)
             probe.update_args()
             probe.kprobe.disabled = not (probe.event and probe.event.enabled)
             if probe.kretprobe is not None:
