@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from kprobesim.errors import ImageError
-from kprobesim.kprobes.config import KprobeConfig
+from kprobesim.kprobes.config import KprobeConfig, Stepping
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.fprobe import Fprobes
 from kprobesim.kprobes.int3 import Int3Path
@@ -43,7 +43,7 @@ class KprobeManager:
         """Connect the image's stubs to the functions of the same name.
 
         Raises:
-            ImageError: a stub's number is one of the board's own.
+            ImageError: a stub's number is one of the board's own, or the one that the configuration needs is missing.
         """
         functions: dict[str, Hypercall] = {
             "kprobe_int3_handler": self.int3.kprobe_int3_handler,
@@ -66,6 +66,12 @@ class KprobeManager:
                 )
             if name in functions:
                 devices.hypercalls[number] = functions[name]
+        steps_by_tf = self.kprobes.config.stepping is Stepping.TRAP_FLAG
+        if steps_by_tf and not self.kernel.has_symbol("kprobe_debug_handler"):
+            raise ImageError(
+                f"{self.kernel.image.name}: without a stub kprobe_debug_handler nobody would take the #DB after a step.",
+                hint="Use the profile bare for this image.",
+            )
 
     def _describe(self, cpu: VCpu, kind: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Names for the tasks that the guest's marks point to; a task that ends takes its awaited returns along."""

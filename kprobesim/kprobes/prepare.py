@@ -17,7 +17,7 @@ from kprobesim.kprobes.config import KprobeConfig, Stepping
 from kprobesim.kprobes.emulate import prepare_emulation
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.kprobe import INT3, NOP5, ArchSpecificInsn
-from kprobesim.kprobes.singlestep_tf import modifies_if
+from kprobesim.kprobes.singlestep_tf import behind_copy, modifies_if
 from kprobesim.linux_errno import Errno
 
 __all__ = ["can_probe", "copy_instruction", "recover_code"]
@@ -116,7 +116,7 @@ def copy_instruction(
         excepted = {entry.insn for entry in kernel.tables.exception_entries()}
         jump = jump_behind(insn, address, slot, excepted)
     if config.stepping is Stepping.TRAP_FLAG:
-        copy += jump or b""
+        copy += jump or behind_copy(insn)
         return ArchSpecificInsn(
             slot, insn.size, insn.raw, bytes(copy), insn.text, boostable=jump is not None, if_modifier=modifies_if(insn)
         )

@@ -17,7 +17,7 @@ from kprobesim.kprobes.pt_regs import PtRegs
 if TYPE_CHECKING:
     from kprobesim.kprobes.core import Kprobes
 
-__all__ = ["TrapFlagStep", "modifies_if"]
+__all__ = ["TrapFlagStep", "behind_copy", "modifies_if"]
 
 _TF: Final = 1 << 8
 _IF: Final = 1 << 9
@@ -27,12 +27,18 @@ _RETURNS: Final = frozenset({0xC2, 0xC3, 0xCA, 0xCB, _IRET, 0xEA})
 _CALL, _CALL_FAR, _GROUP_5 = 0xE8, 0x9A, 0xFF
 _PREFIXES: Final = frozenset(b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3")
 _REX: Final = range(0x40, 0x50)
+_PAUSE, _NOP = b"\xf3\x90", b"\x90"
 
 
 def modifies_if(insn: Instruction) -> bool:
     """``is_IF_modifier``: the interrupted code's IF must not be put back after it."""
     encoding = insn.encoding
     return encoding.map is OpcodeMap.ONE_BYTE and not encoding.is_vex and encoding.opcode in _IF_MODIFIERS
+
+
+def behind_copy(insn: Instruction) -> bytes:
+    """What must stand behind a copy. The emulated CPU raises no #DB after ``pause``, but after what follows it."""
+    return _NOP if insn.raw == _PAUSE else b""
 
 
 class TrapFlagStep:
@@ -65,6 +71,8 @@ class TrapFlagStep:
         assert probe.ainsn is not None and probe.addr is not None
         distance = probe.addr - probe.ainsn.insn
         opcode, modrm = _opcode(probe.ainsn.original)
+        if probe.ainsn.original == _PAUSE:
+            distance -= len(_NOP)
         fixed = "ip"
         regs.flags &= ~_TF
         if opcode == _PUSHF:
