@@ -1,6 +1,6 @@
-"""How many breakpoint hits a second: trap, handler, step in the slot, second trap.
+"""How many hits a second by each mechanism: stepped, emulated, boosted, by ftrace, at returns.
 
-``--profile`` prints where the time goes.
+``--profile`` prints where the time goes, for the cases named behind it.
 """
 
 from __future__ import annotations
@@ -9,34 +9,39 @@ import cProfile
 import pstats
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from common import Toyix, report
 
 from kprobesim.bpf import assemble
-from kprobesim.kprobes import Kprobe, Kretprobe
+from kprobesim.image import Instruction, decode_range
+from kprobesim.kprobes import Fprobe, Kprobe, Kretprobe
+from kprobesim.lab import Profile
 from kprobesim.tracing import Attachment, BpfPrograms
 
 CALLS = 10_000
 COMMAND = f"dd if=/dev/zero of=/dev/null bs=1 count={CALLS} status=none"
 LIMIT = 500_000_000
 
+Prepare = Callable[[Toyix], None]
 
-def run(prepare: Any = None, profile: bool = False) -> tuple[float, int]:
+
+def run(prepare: Prepare | None = None, profile: Profile = Profile.BARE, *, show: bool = False) -> tuple[float, int]:
     """Seconds and hits of one run of the command."""
-    toyix = Toyix(COMMAND)
+    toyix = Toyix(COMMAND, profile=profile)
     if prepare is not None:
         prepare(toyix)
     profiler = cProfile.Profile()
     start = time.perf_counter()
-    if profile:
+    if show:
         profiler.runcall(toyix.timeline.run, LIMIT)
     else:
         toyix.timeline.run(LIMIT)
     seconds = time.perf_counter() - start
-    if profile:
+    if show:
         pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
-    return seconds, sum(event.kind == "kprobe.hit" for event in toyix.machine.log)
+    return seconds, sum(event.kind in ("kprobe.hit", "fprobe.entry") for event in toyix.machine.log)
 
 
 def handler(toyix: Toyix) -> None:
@@ -63,19 +68,48 @@ def both_ends(toyix: Toyix) -> None:
     toyix.timeline.input("register", lambda: toyix.manager.rethooks.register_kretprobe(probe))
 
 
+def emulated(toyix: Toyix) -> None:
+    """The same handler on a call, which is emulated: one trap."""
+    kernel = toyix.kernel
+    address = kernel.symbol("ksys_read")
+    code = decode_range(kernel.read(address, 256), address)
+    call = next(item for item in code if isinstance(item, Instruction) and item.mnemonic == "call")
+    probe = Kprobe(address=call.address, pre_handler=lambda _, __: 0)
+    toyix.timeline.input("register", lambda: toyix.manager.kprobes.register_kprobe(probe))
+
+
+def fprobe(toyix: Toyix) -> None:
+    """Entry and return by an fprobe."""
+    probe = Fprobe(lambda *_: None, lambda *_: None)
+    toyix.timeline.input("register", lambda: toyix.manager.fprobes.register_fprobe(probe, "vfs_read"))
+
+
+CASES: Final[dict[str, tuple[Prepare, Profile]]] = {
+    "handler": (handler, Profile.BARE),
+    "bpf": (bpf, Profile.BARE),
+    "return": (both_ends, Profile.BARE),
+    "emulated": (emulated, Profile.BARE),
+    "boosted": (handler, Profile.SERVER),
+    "ftrace": (handler, Profile.DISTRO),
+    "ftrace_return": (both_ends, Profile.DISTRO),
+    "fprobe": (fprobe, Profile.DISTRO),
+    "trap_flag": (handler, Profile.HISTORY),
+}
+
+
 def main() -> None:
-    """Run with each kind of probe, report."""
+    """Run with each kind of probe, report; with ``--profile``, and names of cases, where the time goes."""
     if "--profile" in sys.argv:
-        run(handler, profile=True)
-        run(bpf, profile=True)
+        for name in sys.argv[2:] or ["handler", "bpf"]:
+            run(*CASES[name], show=True)
         return
-    plain = min(run()[0] for _ in range(3))
-    figures: dict[str, Any] = {"unprobed_seconds": round(plain, 4)}
-    for name, prepare in (("handler", handler), ("bpf", bpf), ("return", both_ends)):
-        seconds, hits = min(run(prepare) for _ in range(3))
+    plain = {profile: min(run(profile=profile)[0] for _ in range(3)) for profile in Profile}
+    figures: dict[str, Any] = {"unprobed_seconds": round(plain[Profile.BARE], 4)}
+    for name, (prepare, profile) in CASES.items():
+        seconds, hits = min(run(prepare, profile) for _ in range(3))
         figures[f"{name}_hits"] = hits
         figures[f"{name}_hits_per_second"] = round(hits / seconds)
-        figures[f"{name}_microseconds_per_hit"] = round((seconds - plain) / hits * 1e6, 1)
+        figures[f"{name}_microseconds_per_hit"] = round((seconds - plain[profile]) / hits * 1e6, 1)
     report("hits", figures)
 
 

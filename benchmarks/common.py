@@ -10,6 +10,7 @@ from typing import Any
 
 from kprobesim.image import open_image
 from kprobesim.kprobes import KprobeManager, RunningKernel
+from kprobesim.lab import Profile
 from kprobesim.machine import Machine, Timeline
 
 __all__ = ["Toyix", "report"]
@@ -20,14 +21,15 @@ class Toyix:
 
     Args:
         commands: typed at its console.
+        profile: how it is built, and so which mechanism serves a probe.
     """
 
-    def __init__(self, *commands: str) -> None:
-        image = open_image("toyix")
+    def __init__(self, *commands: str, profile: Profile = Profile.BARE) -> None:
+        image = open_image("toyix", variant=profile.variant)
         self.machine = Machine()
         self.machine.boot(image.entry, image.segments)
         self.kernel = RunningKernel(self.machine, image)
-        self.manager = KprobeManager(self.kernel)
+        self.manager = KprobeManager(self.kernel, profile.config)
         self.timeline = Timeline(self.machine, [self.manager])
         self.timeline.run(stop_kinds=["boot.done"])
         text = "".join(f"{command}\n" for command in commands).encode()

@@ -19,7 +19,8 @@ from kprobesim.lab import Event, Lab
 __all__ = ["command", "play_plain"]
 
 _TOLD: Final = (
-    "input", "text.poke", "kprobe.", "rethook.", "ftrace.", "fprobe.", "bpf.", "map.", "trace.printk", "console", "task.exec", "panic",
+    "input", "text.poke", "kprobe.", "rethook.", "ftrace.", "fprobe.", "bpf.", "map.", "trace.printk", "console",
+    "task.exec", "panic",
 )  # fmt: skip
 
 _OVER: Final = ("kprobe.resume", "kprobe.debug", "kprobe.boost")

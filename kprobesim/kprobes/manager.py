@@ -69,7 +69,7 @@ class KprobeManager:
         steps_by_tf = self.kprobes.config.stepping is Stepping.TRAP_FLAG
         if steps_by_tf and not self.kernel.has_symbol("kprobe_debug_handler"):
             raise ImageError(
-                f"{self.kernel.image.name}: without a stub kprobe_debug_handler nobody would take the #DB after a step.",
+                f"{self.kernel.image.name}: without a stub kprobe_debug_handler nobody takes the #DB after a step.",
                 hint="Use the profile bare for this image.",
             )
 

@@ -62,7 +62,9 @@ def test_two_byte_opcodes_that_are_boosted(code: str) -> None:
     assert boostable(f"67{code}")
 
 
-@pytest.mark.parametrize("code", ["0f05", "0f0b", "0fa2", "0f8400000000", "0fba6001", "0fc7c8", "0f01d0", "0f38f0c1", "0f3a0fc101"])
+@pytest.mark.parametrize(
+    "code", ["0f05", "0f0b", "0fa2", "0f8400000000", "0fba6001", "0fc7c8", "0f01d0", "0f38f0c1", "0f3a0fc101"]
+)
 def test_longer_opcodes_that_are_not(code: str) -> None:
     insn = decode_one(bytes.fromhex(code), ADDRESS)
     assert not isinstance(insn, Instruction) or not can_boost(insn, ADDRESS, ())
