@@ -42,6 +42,10 @@ class KprobeFlag(IntFlag):
     ON_FUNC_ENTRY = 16
 
 
+# A plain number: asked at hits, where making a flag of the answer would cost more than the question.
+_DISABLED_OR_GONE: Final = KprobeFlag.DISABLED.value | KprobeFlag.GONE.value
+
+
 class KprobeStatus(IntEnum):
     """``KPROBE_HIT_*`` and ``KPROBE_REENTER``: what the CPU is doing about a probe."""
 
@@ -126,7 +130,7 @@ class Kprobe:
     @property
     def is_disabled(self) -> bool:
         """``kprobe_disabled()``: disabled, or gone with its module."""
-        return bool(self.flags & (KprobeFlag.DISABLED | KprobeFlag.GONE))
+        return bool(self.flags._value_ & _DISABLED_OR_GONE)
 
     def save(self) -> _State:
         """A copy of what registration and hits change."""

@@ -18,6 +18,7 @@ _WINDOW = 64
 _ENDED = ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate", "kprobe.debug")
 _TO_SLOT = ("kprobe.singlestep", "kprobe.boost", "kprobe.step_tf")
 _FTRACE = ("ftrace_trampoline", "ftrace_regs_caller", "ftrace_regs_call", "ftrace_regs_caller_end")
+_FTRACE_HANDLERS = ("kprobe_ftrace_handler", "fprobe_handler", "arch_ftrace_ops_list_func")
 _IN_BPF = ("bpf.enter", "bpf.helper", "map.update", "map.delete", "trace.printk")
 _IN_HANDLER = (
     "kprobe.hit", "kprobe.miss", "kprobe.pre_handler", "bpf.exit", "bpf.fault", "bpf.skip",
@@ -49,7 +50,8 @@ def current_phase(look: Look) -> Phase:
     log, cpu = look.machine.log, look.cpu
     rip = look.registers()["rip"]
     place = look.kernel.kallsyms.lookup_size_offset(rip)
-    in_ftrace = place is not None and place[0].name in _FTRACE
+    function = place[0].name if place is not None else ""
+    in_ftrace = function in _FTRACE
     for seq in range(look.seq - 1, max(look.seq - _WINDOW, -1), -1):
         event = log[seq]
         if event.cpu != cpu:
@@ -76,7 +78,7 @@ def current_phase(look: Look) -> Phase:
             return Phase.GATE if event.moment == look.moment else Phase.PT_REGS
         if event.kind in _ELSEWHERE:
             break
-    return Phase.PT_REGS if in_ftrace else Phase.RUN
+    return Phase.PT_REGS if in_ftrace else Phase.HANDLER if function in _FTRACE_HANDLERS else Phase.RUN
 
 
 def _is_second(trap: Event) -> bool:
