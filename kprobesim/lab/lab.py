@@ -165,9 +165,7 @@ class Lab(Look):
 
     def unregister_fprobe(self, fprobe: Fprobe) -> None:
         """Remove an fprobe."""
-        self.timeline.input(
-            f"unregister_fprobe {fprobe.name}", lambda: self.manager.fprobes.unregister_fprobe(fprobe)
-        )
+        self.timeline.input(f"unregister_fprobe {fprobe.name}", lambda: self.manager.fprobes.unregister_fprobe(fprobe))
 
     def load_program(self, source: str | Assembly, name: str, *, verified: bool = True) -> Program:
         """Load a BPF program.

@@ -199,9 +199,7 @@ class Look:
         if registers["cs"] & 3:
             return (registers["rip"],)
         task = self.kernel.current(number).address
-        return arch_stack_walk(
-            self.kernel, self.manager.rethooks, task=task, ip=registers["rip"], bp=registers["rbp"]
-        )
+        return arch_stack_walk(self.kernel, self.manager.rethooks, task=task, ip=registers["rip"], bp=registers["rbp"])
 
     def kprobes(self, cpu: int | None = None) -> KprobeView:
         """The kprobe machinery of a vCPU, the current one by default.

@@ -258,4 +258,3 @@ def test_the_text_has_one_int3_and_nothing_else() -> None:
     """TXT-01 as ever."""
     running = with_and_without("4801d8", config=SERVER)[2]
     assert running.kernel.read(running.symbol("probed"), 3) == bytes([INT3]) + bytes.fromhex("01d8")
-

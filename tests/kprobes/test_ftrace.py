@@ -360,13 +360,12 @@ def test_a_function_of_several_users_calls_the_one_that_asks_them_all(distro: Ru
     distro.register(Kprobe(symbol_name="vfs_read", pre_handler=spy.pre("kprobe")))
     calls: list[int] = []
     ops = FtraceOps("other", "fprobe_handler", lambda cpu, ip, parent, regs: calls.append(ip))
-    distro.timeline.input(
-        "hook",
-        lambda: (
-            distro.kprobes.ftrace.ftrace_set_filter_ips(ops, [distro.symbol("vfs_read")]),
-            distro.kprobes.ftrace.register_ftrace_function(ops),
-        ),
-    )
+
+    def hook() -> None:
+        distro.kprobes.ftrace.ftrace_set_filter_ips(ops, [distro.symbol("vfs_read")])
+        distro.kprobes.ftrace.register_ftrace_function(ops)
+
+    distro.timeline.input("hook", hook)
     assert target(distro) == "ftrace_regs_caller+0x0"
     distro.run()
     assert calls == [distro.symbol("vfs_read")] * len(spy.calls)

@@ -49,7 +49,9 @@ def test_each_profile_serves_the_same_probe_by_its_own_mechanism(profile: Profil
 @pytest.mark.parametrize("profile", Profile)
 def test_hits_are_the_same_in_every_profile(profile: Profile) -> None:
     def hits(which: Profile) -> list[tuple[str, str]]:
-        return [(e.fields["symbol"], e.kind) for e in life(which).events() if e.kind in ("kprobe.hit", "rethook.handler")]
+        return [
+            (e.fields["symbol"], e.kind) for e in life(which).events() if e.kind in ("kprobe.hit", "rethook.handler")
+        ]
 
     assert hits(profile) == hits(Profile.BARE) != []
 
