@@ -178,5 +178,5 @@ def test_what_can_be_boosted_is_what_linux_has_in_its_table(code: str, boostable
     """Reference 2.5."""
     insn = decode_one(bytes.fromhex(code), 0x1000)
     assert isinstance(insn, Instruction)
-    assert can_boost(insn, may_fault=False) is boostable
-    assert not can_boost(insn, may_fault=True)
+    assert can_boost(insn, 0x1000, ()) is boostable
+    assert not can_boost(insn, 0x1000, {0x1000})
