@@ -166,7 +166,7 @@ def test_recursion_is_a_miss(distro: Running) -> None:
     site = distro.symbol("vfs_read")
 
     def enter(_: Fprobe, __: int, regs: PtRegs, ___: bytearray | None) -> None:
-        distro.manager.fprobes.fprobe_handler(cpu, site, 0, regs.address)
+        assert not list(distro.manager.fprobes.fprobe_handler(cpu, site, 0, regs.address))
 
     fprobe = on(distro, Fprobe(enter), "vfs_read")
     distro.timeline.run(stop_kinds=["fprobe.entry"])

@@ -4,6 +4,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -111,7 +112,8 @@ def test_no_mechanism_changes_what_a_workload_prints(
     boot_toyix: Callable[..., Running], undisturbed: str, profile: Profile, cpus: int, post_handlers: bool
 ) -> None:
     """Probes on a third of the instructions of many functions, whichever mechanism that makes each of them."""
-    running = boot_toyix(variant=profile.variant, config=profile.config, commands=COMMANDS, cpus=cpus)
+    config = replace(profile.config, optimization=False)
+    running = boot_toyix(variant=profile.variant, config=config, commands=COMMANDS, cpus=cpus)
     thirds = [address for address, start in boundaries(running) if start][cpus - 1 :: 3]
     hits = Counter[int]()
     accepted = []
