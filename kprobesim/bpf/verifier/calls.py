@@ -60,6 +60,8 @@ def _is_callback(callee: Frame) -> None:
 
 
 def _for_each(env: "Env", caller: Frame, callee: Frame, meta: CallMeta | None) -> None:
+    if env.aux_of(env.insn_idx).map_poisoned:
+        env.reject(Errno.EINVAL, "tail_call abusing map_ptr")
     bpf_map = meta.map if meta else None
     if bpf_map is None or not bpf_map.has_foreach:
         env.reject(Errno.ENOTSUPP, "callback function not allowed for map")

@@ -5,11 +5,12 @@ Follows ``struct bpf_verifier_env`` and, of Linux kernel/bpf/verifier.c, check_r
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from kprobesim.bpf.disasm import insn_text
 from kprobesim.bpf.isa import Insn, Level, Pseudo
 from kprobesim.bpf.verifier.bounds import coerce_reg_to_size
+from kprobesim.bpf.verifier.ctx_field import CtxUser
 from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.liveness import is_reg64, mark_reg_read
 from kprobesim.bpf.verifier.log import Log
@@ -55,6 +56,7 @@ class Setup:
             callbacks are refused.
         stop_after: how many instructions may be processed.
         sleepable: BPF_F_SLEEPABLE.
+        attach_type: where the program will be attached, as bpftool names it; empty for nothing special.
     """
 
     insns: Sequence[Insn]
@@ -68,6 +70,7 @@ class Setup:
     static_functions: bool = False
     stop_after: int = 1_000_000
     sleepable: bool = False
+    attach_type: str = ""
 
 
 @dataclass(slots=True)
@@ -143,6 +146,7 @@ class Env:
         self.insns: Sequence[Insn] = tuple(setup.insns)
         self.count = len(self.insns)
         self.prog_type = setup.prog_type
+        self.ctx_user = CtxUser(setup.attach_type, privileged)
         self.bpf_capable = self.allow_ptr_leaks = self.allow_uninit_stack = privileged
         self.bypass_spec_v1 = self.bypass_spec_v4 = privileged
         self.strict_alignment = setup.strict_alignment
@@ -272,6 +276,13 @@ class Env:
             frame.values[regno] = self.not_init
             current.live[regno] |= WRITTEN
         self.log.scratched_regs |= 0x3F
+
+    def pointer(self, reg_type: int, **fields: Any) -> Reg:
+        """A pointer of this type with offset 0 (Linux's mark_reg_known_zero).
+
+        Should it turn out to be NULL, the number that it becomes matters as all numbers do for this user.
+        """
+        return Reg(reg_type).with_(precise=not self.bpf_capable, **fields)
 
     def is_pointer_value(self, regno: int) -> bool:
         """Whether a register holds an address that this user must not see."""

@@ -6,7 +6,7 @@ those of Linux 6.1 on x86-64. Follows kernel/bpf/verifier.c:check_ptr_to_map_acc
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kprobesim.bpf.verifier.reg import Reg, known_zero_reg
+from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.reg_type import MEM_PERCPU, MEM_USER, PTR_TO_BTF_ID, PTR_UNTRUSTED
 from kprobesim.linux_errno import Errno
 
@@ -81,7 +81,7 @@ def _walk(env: "Env", struct: str, off: int, size: int) -> Reg:
         if off != member.off or size != 8:
             message = f"cannot access ptr member {member.name} with moff {member.off} in struct bpf_map"
             env.reject(Errno.EACCES, f"{message} with off {off} size {size}")
-        return env.unknown if member.target == "void" else known_zero_reg(PTR_TO_BTF_ID, btf=member.target)
+        return env.unknown if member.target == "void" else env.pointer(PTR_TO_BTF_ID, btf=member.target)
     return env.unknown
 
 

@@ -99,7 +99,9 @@ def check_ld_imm(env: "Env", insn: Insn) -> None:
         env.reject(Errno.EINVAL, "BPF_LD_IMM64 uses reserved fields")
     env.check_dst(insn.dst)
     if insn.src == Pseudo.VALUE:
-        env.set_reg(insn.dst, known_reg(lddw_value(env.insns, env.insn_idx)))
+        reg = known_reg(lddw_value(env.insns, env.insn_idx))
+        reg.precise = not env.bpf_capable
+        env.set_reg(insn.dst, reg)
         return
     if insn.src == Pseudo.FUNC:
         number = find_subprog(env, env.insn_idx + insn.imm + 1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from kprobesim.bpf.check import BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAXINSNS
 from kprobesim.bpf.isa import Insn
+from kprobesim.bpf.verifier.attach import attach_type_fits, check_attach, usual_attach_type
 from kprobesim.bpf.verifier.cfg import check_cfg
 from kprobesim.bpf.verifier.do_check import do_check
 from kprobesim.bpf.verifier.env import Env, Setup
@@ -28,8 +29,8 @@ __all__ = ["DEFAULT_LOG_SIZE", "Stats", "Verdict", "verify"]
 DEFAULT_LOG_SIZE = 1 << 24
 _LEVELS = LEVEL1 | LEVEL2 | STATS
 _UNPRIVILEGED_TYPES = ("socket_filter", "cgroup_skb")
-_MAY_SLEEP = ("tracing", "lsm", "kprobe")
 _TAIL_CALL = 12
+_LARGEST_LOG = (1 << 30) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def verify(
     jit: bool = True,
     static_functions: bool = False,
     sleepable: bool = False,
+    attach_type: str = "",
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -103,6 +105,7 @@ def verify(
         jit: whether programs get compiled.
         static_functions: whether types say that the program's functions are static, as callbacks must be.
         sleepable: BPF_F_SLEEPABLE.
+        attach_type: where the program will be attached, as bpftool names it: ``cgroup_inet4_bind``.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -130,15 +133,19 @@ def verify(
         static_functions,
         stop_after,
         sleepable,
+        usual_attach_type(prog_type, attach_type),
     )
     empty = Stats(0, 0, 0, 0, 0, ())
-    if log_level & ~_LEVELS or log_level < 0 or (log_level and log_size < 128):
+    if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
         return Verdict("", Rejected(Errno.EINVAL, "", hint="There is no such log level, or no room."), empty)
     if not 0 < len(insns) <= limit:
         hint = f"A program has 1 to {limit} instructions, this one has {len(insns)}."
         return Verdict("", Rejected(Errno.E2BIG, "", hint=hint), empty)
     if unpriv and prog_type not in _UNPRIVILEGED_TYPES:
         return Verdict("", Rejected(Errno.EPERM, "", hint="Such programs need CAP_BPF."), empty)
+    if not attach_type_fits(prog_type, setup.attach_type):
+        hint = f"Programs of type {prog_type} must say where they will be attached."
+        return Verdict("", Rejected(Errno.EINVAL, "", hint=hint), empty)
     return _run(Env(setup, log), Recorder(record) if record else None)
 
 
@@ -179,9 +186,7 @@ def _check(env: Env, recorder: Recorder | None) -> None:
     check_subprogs(env)
     if not env.setup.static_functions:
         _check_abnormal_return(env)
-    if env.setup.sleepable and env.prog_type not in _MAY_SLEEP:
-        said = "Only fentry/fexit/fmod_ret, lsm, and kprobe/uprobe programs can be sleepable"
-        env.reject(Errno.EINVAL, said)
+    check_attach(env)
     resolve_pseudo_ldimm64(env)
     check_cfg(env)
     frame = Frame(env.not_init, -1, 0, 0)
