@@ -90,7 +90,7 @@ def _record_map(env: "Env", meta: CallMeta) -> None:
     if not bpf_map.can_write and meta.func_id in _WRITERS:
         env.reject(Errno.EACCES, "write into map forbidden")
     aux = env.aux_of(env.insn_idx)
-    aux.map_unpriv |= not (bpf_map.bypass_spec_v1 and env.bypass_spec_v1)
+    aux.map_unpriv |= not bpf_map.bypass_spec_v1
     if aux.helper_map is None:
         aux.helper_map = bpf_map
     elif aux.helper_map is not bpf_map:
