@@ -170,6 +170,7 @@ class Env:
         self.narrow = {size: self._narrow(size) for size in (1, 2, 4)}
         self.seen = bytearray(self.count)
         self.paths = 0
+        self.pruned_by: State | None = None
         self._texts: dict[int, str] = {}
         self.state = State(Frame(self.not_init, -1, 0, 0))
 

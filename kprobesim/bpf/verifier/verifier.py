@@ -5,7 +5,7 @@ Follows Linux kernel/bpf/verifier.c: bpf_check, do_check_common, print_verificat
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kprobesim.bpf.check import BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAXINSNS
 from kprobesim.bpf.isa import Insn
@@ -21,7 +21,8 @@ from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.reg_type import PTR_TO_CTX
 from kprobesim.bpf.verifier.state import Frame, State
 from kprobesim.bpf.verifier.subprogs import add_subprogs, check_max_stack_depth, check_subprogs
-from kprobesim.bpf.verifier.visits import Recorder, Visit
+from kprobesim.bpf.verifier.visits import PathRecorder, Recorder, Visit
+from kprobesim.bpf.verifier.walk import Walk
 from kprobesim.linux_errno import Errno
 
 __all__ = ["DEFAULT_LOG_SIZE", "Stats", "Verdict", "verify"]
@@ -56,6 +57,7 @@ class Verdict:
         seen: by instruction, whether any path reached it.
         visits: the walk, if it was to be recorded.
         visits_dropped: visits beyond the limit of the record.
+        insns: the program.
     """
 
     log: str
@@ -64,6 +66,25 @@ class Verdict:
     seen: bytes = b""
     visits: list[Visit] = field(default_factory=list)
     visits_dropped: int = 0
+    insns: tuple[Insn, ...] = ()
+    _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
+
+    def walk(self, limit: int = 20_000) -> Walk:
+        """The walk of the first ``limit`` visits, as data.
+
+        Nothing is kept while a program is verified: it is verified again, with a record, when this is asked for.
+        """
+        if self._again is None:
+            return Walk([], 0, self.insns)
+        again = self._again(Recorder(limit))
+        return Walk(again.visits, again.visits_dropped, self.insns)
+
+    def last_path(self, limit: int = 4096) -> Walk:
+        """The path that was looked at last: for a rejected program the one that failed; its last ``limit`` visits."""
+        if self._again is None:
+            return Walk([], 0, self.insns)
+        again = self._again(PathRecorder(limit))
+        return Walk(again.visits, again.visits_dropped, self.insns)
 
     @property
     def errno(self) -> int:
@@ -146,7 +167,12 @@ def verify(
     if not attach_type_fits(prog_type, setup.attach_type):
         hint = f"Programs of type {prog_type} must say where they will be attached."
         return Verdict("", Rejected(Errno.EINVAL, "", hint=hint), empty)
-    return _run(Env(setup, log), Recorder(record) if record else None)
+
+    def again(recorder: Recorder) -> Verdict:
+        return _run(Env(setup, Log(0, 0)), recorder)
+
+    verdict = _run(Env(setup, log), Recorder(record) if record else None)
+    return replace(verdict, _again=again)
 
 
 def _line_finder(lines: Mapping[int, str] | None) -> Callable[[int], tuple[int, str] | None]:
@@ -177,8 +203,10 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
         rejected = Rejected(Errno.ENOSPC, "", hint="The log did not fit its buffer.")
     if rejected is not None:
         rejected.log = env.log.text
+    if isinstance(recorder, PathRecorder):
+        recorder.finish()
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
-    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped)
+    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped, tuple(env.insns))
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:
