@@ -89,6 +89,10 @@ class _Function:
             return self.rng.choice((limit, limit - size + 1, -1, -size, limit - 1))
         return self.rng.randrange(0, limit - size + 1)
 
+    def meet(self, before: list[str]) -> None:
+        """Two paths come together: what they disagree on is not known."""
+        self.kinds = [a if a == b else "" for a, b in zip(before, self.kinds, strict=True)]
+
     # Statements
 
     def number(self) -> int:
@@ -152,7 +156,7 @@ class _Function:
         before = self.kinds[:]
         self.block(self.rng.randrange(1, 4), depth + 1)
         self.place(label)
-        self.kinds = [a if a == b else "" for a, b in zip(before, self.kinds, strict=True)]
+        self.meet(before)
         self.kinds[6] = "c" if self.main else self.kinds[6]
 
     def loop(self, depth: int) -> None:
@@ -168,7 +172,10 @@ class _Function:
         self.block(rng.randrange(1, 3), depth + 1, keep=counter)
         self.put(0x07, counter, imm=rng.choice((1, 1, 2, 3)))
         self.jump(rng.choice((0xA5, 0xB5, 0xC5, 0xA6)), counter, 0, rng.randrange(1, 9), top)
-        self.kinds = ["s" if i == counter else k if k == b else "" for i, (k, b) in enumerate(zip(self.kinds, before))]
+        self.kinds = [
+            "s" if i == counter else k if k == b else ""
+            for i, (k, b) in enumerate(zip(self.kinds, before, strict=False))
+        ]
 
     def bounded(self, limit: int, label: str) -> int:
         """A number that was compared with ``limit`` in some way, or masked."""
@@ -196,7 +203,7 @@ class _Function:
 
     def squeeze(self, reg: int) -> None:
         rng = self.rng
-        op = rng.choice(_ALU[:-2] + (0xC0,))
+        op = rng.choice((*_ALU[:-2], 192))
         imm = rng.randrange(32) if op in _SHIFTS else rng.choice(_MASKS if op == 0x50 else _IMMS)
         if op in (0x30, 0x90):
             imm = imm or 3
@@ -266,7 +273,7 @@ class _Function:
             self.access(base, rng.choice((0, 0, 0, 1, 8)), size)
         self.kinds[base] = ""
         self.place(label)
-        self.kinds = [a if a == b else "" for a, b in zip(before, self.kinds, strict=True)]
+        self.meet(before)
         self.kinds[base] = ""
 
     def stack_access(self) -> None:
@@ -292,7 +299,7 @@ class _Function:
         self.kinds[base] = ""
         self.access(base, 0, size)
         self.place(label)
-        self.kinds = [a if a == b else "" for a, b in zip(before, self.kinds, strict=True)]
+        self.meet(before)
         self.kinds[base] = ""
 
     def spill(self) -> None:
@@ -321,7 +328,9 @@ class _Function:
         self.put(0xB7, 3, imm=rng.choice((0, 8)))
         self.helper(113)
         self.place(label)
-        self.kinds = ["" if i < 6 else k if k == b else "" for i, (k, b) in enumerate(zip(self.kinds, before))]
+        self.kinds = [
+            "" if i < 6 else k if k == b else "" for i, (k, b) in enumerate(zip(self.kinds, before, strict=False))
+        ]
 
     def update(self) -> None:
         self.put(0x7A, 10, off=-8, imm=self.rng.randrange(4))
