@@ -7,6 +7,7 @@ without ``BPF_``; no name is attach type 0.
 
 from typing import TYPE_CHECKING
 
+from kprobesim.bpf.verifier.kernel_btf import find_traced_function
 from kprobesim.linux_errno import Errno
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ _USUAL = {
     "cgroup_sock": "cgroup_inet_sock_create",
     "sk_reuseport": "sk_reuseport_select",
     "sk_lookup": "sk_lookup",
+    "tracing": "trace_fentry",
+    "lsm": "lsm_mac",
 }
+_TRACERS = frozenset({"tracing", "lsm"})
 _SLEEPERS = frozenset({"tracing", "lsm", "kprobe"})
 
 
@@ -66,3 +70,16 @@ def check_attach(env: "Env") -> None:
         env.reject(Errno.EINVAL, said)
     if sleepable and env.setup.attach_type == "lsm_cgroup":
         env.reject(Errno.EINVAL, "BPF_LSM_CGROUP programs cannot be sleepable")
+    if env.prog_type in _TRACERS:
+        _find_target(env)
+
+
+def _find_target(env: "Env") -> None:
+    """The function that the program names must be one (the beginning of bpf_check_attach_target)."""
+    name, btf = env.setup.attach_func, env.setup.btf
+    if not name or btf is None:
+        env.reject(Errno.EINVAL, "Tracing programs must provide btf_id")
+    env.traced = find_traced_function(btf, name, env.setup.attach_type)
+    if env.traced is None:
+        what = "typedef" if env.setup.attach_type == "trace_raw_tp" else "function"
+        env.reject(Errno.EINVAL, f"attach_btf_id 0 is not a {what}")

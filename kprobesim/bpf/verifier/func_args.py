@@ -11,6 +11,7 @@ from kprobesim.bpf.verifier.call_meta import CallMeta
 from kprobesim.bpf.verifier.ctx_access import REWRITTEN_CTX
 from kprobesim.bpf.verifier.dynptrs import check_dynptr_arg, dynptr_slot
 from kprobesim.bpf.verifier.env import BPF_MAX_VAR_SIZ
+from kprobesim.bpf.verifier.jumps import mark_ptr_not_null
 from kprobesim.bpf.verifier.mem_access import check_mem_access, check_ptr_alignment, may_access_direct_pkt_data
 from kprobesim.bpf.verifier.precision import mark_chain_precision
 from kprobesim.bpf.verifier.reg import Reg
@@ -56,7 +57,7 @@ from kprobesim.linux_errno import Errno
 if TYPE_CHECKING:
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["check_func_arg", "check_helper_mem_access"]
+__all__ = ["check_func_arg", "check_helper_mem_access", "check_memory_argument"]
 
 _KEY_VALUE = (PTR_TO_STACK, PTR_TO_PACKET, PTR_TO_PACKET_META, PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE)
 _SOCKS = (PTR_TO_SOCK_COMMON, PTR_TO_SOCKET, PTR_TO_TCP_SOCK, PTR_TO_XDP_SOCK)
@@ -165,6 +166,19 @@ def check_helper_mem_access(
     elif not (zero_ok and size == 0 and reg.is_null):
         kinds = f"type={reg_type_str(reg.type)} expected={reg_type_str(PTR_TO_STACK)}"
         env.reject(Errno.EACCES, f"R{regno} {kinds}")
+
+
+def check_memory_argument(env: "Env", regno: int, size: int) -> None:
+    """A function of the program's own may read and write that much through the register (check_mem_reg)."""
+    frame = env.frame
+    reg = frame.values[regno]
+    if reg.is_null:
+        return
+    if reg.type & PTR_MAYBE_NULL:
+        mark_ptr_not_null(frame.own(regno))
+    check_helper_mem_access(env, regno, size, False, True, None)
+    check_helper_mem_access(env, regno, size, True, True, None)
+    frame.values[regno] = reg
 
 
 def _check_mem_size(env: "Env", regno: int, write: bool, zero_ok: bool, meta: CallMeta) -> None:

@@ -6,8 +6,10 @@ those of Linux 6.1 on x86-64. Follows kernel/bpf/verifier.c:check_ptr_to_map_acc
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kprobesim.bpf.verifier.kernel_btf import struct_access
 from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.reg_type import MEM_PERCPU, MEM_USER, PTR_TO_BTF_ID, PTR_UNTRUSTED
+from kprobesim.image.btf import COMPOSITE
 from kprobesim.linux_errno import Errno
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ _HEADS = frozenset(
 
 def _walk(env: "Env", struct: str, off: int, size: int) -> Reg:
     """What a load of ``size`` bytes at ``off`` gives (btf_struct_walk); a number, for structs not known here."""
+    btf = env.setup.btf
+    found = btf.find(struct, *COMPOSITE) if btf is not None else None
+    if btf is not None and found is not None:
+        return struct_access(env, btf, found, off, size)
     if struct not in _HEADS:
         return env.unknown
     for member in _BPF_MAP:

@@ -9,6 +9,7 @@ from kprobesim.bpf.isa import ATOMIC_OPS, BPF_FETCH, Insn
 from kprobesim.bpf.verifier.bounds import coerce_reg_to_size
 from kprobesim.bpf.verifier.ctx_access import ctx_field
 from kprobesim.bpf.verifier.ctx_sock import FLOW_KEYS_SIZE, sock_access_ok
+from kprobesim.bpf.verifier.kernel_btf import traced_argument
 from kprobesim.bpf.verifier.kernel_types import check_map_struct_access, check_struct_access
 from kprobesim.bpf.verifier.reg import Reg, known_reg, s64
 from kprobesim.bpf.verifier.reg_type import (
@@ -150,14 +151,21 @@ def _memory(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, 
 def _context(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, value_regno: int) -> None:
     _no_leak(env, write, value_regno, "ctx")
     check_ptr_off_reg(env, reg, regno)
-    kind = ctx_field(env.prog_type, off, size, write, env.ctx_user)
+    traced = None
+    if env.traced is not None:
+        traced = traced_argument(env, off, size, write)
+        kind = None if traced is None else traced.type
+    else:
+        kind = ctx_field(env.prog_type, off, size, write, env.ctx_user)
     if kind is None:
         env.log.write(f"invalid bpf_context access off={off} size={size}\n")
         env.log.source_line(env.insn_idx, "; ")
         env.reject_logged(Errno.EACCES, f"invalid bpf_context access off={off} size={size}")
     if write or value_regno < 0:
         return
-    if kind == SCALAR_VALUE:
+    if traced is not None:
+        _load(env, value_regno, traced)
+    elif kind == SCALAR_VALUE:
         _load(env, value_regno, env.unknown)
     else:
         _load(env, value_regno, env.pointer(kind, id=env.new_id() if kind & PTR_MAYBE_NULL else 0))

@@ -14,6 +14,7 @@ from kprobesim.bpf.verifier.cfg import check_cfg
 from kprobesim.bpf.verifier.do_check import do_check
 from kprobesim.bpf.verifier.env import Env, Setup
 from kprobesim.bpf.verifier.errors import Rejected
+from kprobesim.bpf.verifier.functions import FunctionType, prepare_arguments
 from kprobesim.bpf.verifier.ldimm64 import resolve_pseudo_ldimm64
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS, Log
 from kprobesim.bpf.verifier.map_meta import MapMeta
@@ -23,6 +24,7 @@ from kprobesim.bpf.verifier.state import Frame, State
 from kprobesim.bpf.verifier.subprogs import add_subprogs, check_max_stack_depth, check_subprogs
 from kprobesim.bpf.verifier.visits import PathRecorder, Recorder, Visit
 from kprobesim.bpf.verifier.walk import Walk
+from kprobesim.image.btf import Btf
 from kprobesim.linux_errno import Errno
 
 __all__ = ["DEFAULT_LOG_SIZE", "Stats", "Verdict", "verify"]
@@ -107,6 +109,9 @@ def verify(
     static_functions: bool = False,
     sleepable: bool = False,
     attach_type: str = "",
+    attach_func: str = "",
+    btf: Btf | None = None,
+    functions: Sequence[FunctionType] | None = None,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -127,6 +132,9 @@ def verify(
         static_functions: whether types say that the program's functions are static, as callbacks must be.
         sleepable: BPF_F_SLEEPABLE.
         attach_type: where the program will be attached, as bpftool names it: ``cgroup_inet4_bind``.
+        attach_func: the kernel function, or for ``trace_raw_tp`` the tracepoint, that a tracing program is for.
+        btf: the kernel's types, without which structs of the kernel are closed books.
+        functions: what the program's own types say of its functions, the first one too; None without types.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -155,6 +163,9 @@ def verify(
         stop_after,
         sleepable,
         usual_attach_type(prog_type, attach_type),
+        attach_func,
+        btf,
+        functions,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
@@ -212,22 +223,39 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
 def _check(env: Env, recorder: Recorder | None) -> None:
     add_subprogs(env)
     check_subprogs(env)
-    if not env.setup.static_functions:
+    functions = env.setup.functions
+    if functions is not None and len(functions) != len(env.subprogs):
+        env.reject(Errno.EINVAL, "number of funcs in func_info doesn't match number of subprogs")
+    if not env.setup.has_func_info:
         _check_abnormal_return(env)
     check_attach(env)
     resolve_pseudo_ldimm64(env)
     check_cfg(env)
-    frame = Frame(env.not_init, -1, 0, 0)
-    ctx = Reg(PTR_TO_CTX)
-    ctx.precise = env.not_init.precise
-    frame.values[1] = ctx
+    for number, function in enumerate(functions or ()):
+        if number and function.is_global:
+            _check_function(env, number, prepare_arguments(env, number), recorder)
+            if env.log.per_insn:
+                env.log.write(f"Func#{number} is safe for any args that match its prototype\n")
+    _check_function(env, 0, [env.pointer(PTR_TO_CTX)], recorder)
+    check_max_stack_depth(env)
+    _check_leftovers(env)
+
+
+def _check_function(env: Env, number: int, arguments: list[Reg], recorder: Recorder | None) -> None:
+    """Walk one function on its own (do_check_common)."""
+    frame = Frame(env.not_init, -1, 0, number)
+    frame.values[1 : 1 + len(arguments)] = arguments
     env.state = State(frame)
+    env.state.path = env.paths
+    env.paths += 1
+    env.state.first_insn_idx = env.insn_idx = env.subprogs[number].start
+    env.prev_insn_idx = -1
+    env.explored = {}
+    env.log.forget_line()
     env.log.all_scratched()
     do_check(env, recorder)
     if not env.log.deep:
         env.log.cut(0)
-    check_max_stack_depth(env)
-    _check_leftovers(env)
 
 
 def _check_abnormal_return(env: Env) -> None:

@@ -144,7 +144,7 @@ class Recorder:
         self._count += 1
         if env.state.path != self._path:
             self._path = env.state.path
-            parent = self._pushed.pop()
+            parent = self._pushed.pop() if self._pushed else None
             self._branch_off(parent)
         self._waiting = len(env.stack)
         remembered = env.state.parent is not None and env.state.parent.visit < 0
