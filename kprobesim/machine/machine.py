@@ -32,6 +32,7 @@ class Stop(Enum):
 
     LIMIT = "the instruction count asked for is reached"
     MOMENT = "the moment or event asked for is reached; the machine is frozen there"
+    ADDRESS = "the address asked for is reached, and about to be executed"
     IDLE = "all vCPUs wait and no timer is set: only input can wake them"
     OFF = "the guest switched the machine off"
 
@@ -214,6 +215,20 @@ class Machine:
 
     # Running
 
+    @contextmanager
+    def watching(self, address: int | None) -> Iterator[None]:
+        """While code runs: end runs before the instruction at a virtual address, on whichever vCPU."""
+        if address is None:
+            yield
+            return
+        for cpu in self.cpus:
+            cpu.engine.watch(address)
+        try:
+            yield
+        finally:
+            for cpu in self.cpus:
+                cpu.engine.watch(None)
+
     def run(self, limit: int, *, stop_at: Moment | None = None, stop_kinds: frozenset[str] = frozenset()) -> Stop:
         """Run until ``limit`` instructions are retired in all, or something else stops the machine.
 
@@ -278,6 +293,8 @@ class Machine:
                     cpu.take_pending()
                 budget = min(budget, _INTERRUPT_POLL - self.retired % _INTERRUPT_POLL)
             self._run_turn(cpu, budget)
+            if cpu.engine.reached:
+                return Stop.ADDRESS
         return Stop.OFF
 
     def _run_turn(self, cpu: VCpu, budget: int) -> None:
@@ -369,12 +386,16 @@ class Machine:
         """
         assert self._running is None, "code is changed between runs, never inside one"
         if root is None:
-            root = self.current_cpu.registers()["cr3"]
+            root = self.root
         old = self.ram.read_virtual(root, virtual, len(data))
         self.ram.write_virtual(root, virtual, data)
+        self.flush_code()
+        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data))
+
+    def flush_code(self) -> None:
+        """Make every vCPU forget the code that it has translated: memory that may hold code has changed."""
         for cpu in self.cpus:
             cpu.engine.flush_code()
-        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data))
 
     # Seeing and keeping
 
@@ -385,6 +406,11 @@ class Machine:
             return dict(self.frozen)
         return cpu.registers()
 
+    @property
+    def root(self) -> int:
+        """CR3 of the current vCPU, at the present moment."""
+        return self.frozen["cr3"] if self.frozen is not None else self.current_cpu.cr3()
+
     def report(self, cpu: VCpu) -> str:
         """The last state of a vCPU, for error reports."""
         registers = cpu.registers()
@@ -394,8 +420,14 @@ class Machine:
         ]
         return "\n".join([f"vCPU {cpu.number} after {self.insn:,} instructions, {self.ns:,} ns", *rows])
 
+    @property
+    def suspended(self) -> bool:
+        """Somewhere a function of the host waits for the guest. Such a state cannot be saved."""
+        return any(cpu.suspended for cpu in self.cpus)
+
     def save(self) -> MachineState:
-        """Everything but RAM that `restore` needs; only between runs."""
+        """Everything but RAM that `restore` needs; only between runs, and not while `suspended`."""
+        assert not self.suspended, "a host function in the middle of its work cannot be saved"
         event = self._event if self._event_insn == self.retired else 0
         return MachineState(
             self.retired,
