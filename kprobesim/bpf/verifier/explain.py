@@ -19,6 +19,7 @@ from kprobesim.bpf.verifier.reg_type import NOT_INIT, PTR_TO_STACK
 from kprobesim.bpf.verifier.state import BPF_REG_FP, SLOT0
 from kprobesim.bpf.verifier.verifier import Verdict
 from kprobesim.bpf.verifier.walk import Origin, Walk, place_name, read_places
+from kprobesim.linux_errno import Errno
 
 __all__ = ["Decision", "Diagnostic", "Fact", "Spot", "explain", "match_message"]
 
@@ -79,7 +80,8 @@ class Diagnostic:
     Attributes:
         errno: what bpf(2) returns.
         message: the kernel's last sentence, empty where it says none.
-        template: name of the message in ``texts/messages.toml``; ``other`` if it has none, ``silent`` if there is none.
+        template: name of the message in ``texts/messages.toml``; ``other`` if it has none, ``silent`` or
+            ``log_full`` if there is none.
         fields: what stands in the message, by the template's names.
         insn: the instruction, or None for the program as a whole.
         statement: the instruction as the log prints it.
@@ -137,7 +139,8 @@ def explain(verdict: Verdict, source: str = "", lines: Mapping[int, int] | None 
         return None
     errno = int(rejected.errno)
     if not rejected.message:
-        return Diagnostic(errno, "", "silent", {"hint": rejected.hint or rejected.errno.text}, None, "", None)
+        template = "log_full" if rejected.errno is Errno.ENOSPC else "silent"
+        return Diagnostic(errno, "", template, {"hint": rejected.hint or rejected.errno.text}, None, "", None)
     template, fields = match_message(rejected.message)
     insn = rejected.insn
     if insn is None or not 0 <= insn < len(verdict.insns):

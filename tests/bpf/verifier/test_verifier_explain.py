@@ -89,6 +89,12 @@ def test_refusals_without_a_word_are_explained_too() -> None:
     assert "CAP_BPF" in diagnostic_text(found, "en")
 
 
+def test_a_full_log_buffer_is_explained() -> None:
+    found = explain(check(END, log_size=128))
+    assert found is not None
+    assert (found.errno, found.template) == (28, "log_full")
+
+
 def test_accepted_programs_need_no_explanation() -> None:
     assert explain(check(END)) is None
 
@@ -133,14 +139,14 @@ def test_every_message_is_explained_in_both_languages() -> None:
     """And with nothing that the message does not have."""
     for language in LANGUAGES:
         keys = TEXTS.keys(language)
-        for name, pattern in {**MESSAGES, "other": "", "silent": "{hint}"}.items():
+        for name, pattern in {**MESSAGES, "other": "", "silent": "{hint}", "log_full": ""}.items():
             fields = set(re.findall(r"\{(\w+)\}", pattern))
             for part in ("what", "why", "fix"):
                 text = keys[f"message.{name}.{part}"]
                 assert set(re.findall(r"\{(\w+)\}", text)) <= fields, (language, name, part)
     assert TEXTS.keys("en").keys() == TEXTS.keys("zh").keys()
     explained = {key.split(".")[1] for key in TEXTS.keys("en") if key.startswith("message.")}
-    assert explained == {*MESSAGES, "other", "silent"}
+    assert explained == {*MESSAGES, "other", "silent", "log_full"}
 
 
 def test_every_template_fits_the_message_it_is_made_of() -> None:

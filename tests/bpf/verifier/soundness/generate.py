@@ -16,6 +16,7 @@ CTX_SIZE = 168
 ARRAY, HASH = 0, 1
 """Indexes of the program's maps: an array of one value of ARRAY_SIZE bytes, a hash of u64 to 16 bytes."""
 ARRAY_SIZE = 48
+_HASH_VALUE = 16
 
 _MAP, _MAP_VALUE = 5, 6
 _ALU = (0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x90, 0xA0, 0xB0, 0xC0)
@@ -180,25 +181,28 @@ class _Function:
     def bounded(self, limit: int, label: str) -> int:
         """A number that was compared with ``limit`` in some way, or masked."""
         rng = self.rng
-        reg = self.number() if rng.random() < 0.5 else self.scalar()
-        for _ in range(rng.randrange(3)):
+        plainly = rng.random() < 0.35
+        reg = self.number() if plainly or rng.random() < 0.5 else self.scalar()
+        for _ in range(0 if plainly else rng.randrange(3)):
             if self.kinds[reg] == "s":
                 self.squeeze(reg)
-        if rng.random() < 0.45:
+        if not plainly and rng.random() < 0.45:
             self.put(rng.choice((0x57, 0x54)), reg, imm=rng.choice(_MASKS))
-        if rng.random() < 0.75:
+        if plainly or rng.random() < 0.75:
             op = rng.choice(_ORDERS)
             good_below = op in (0x20, 0x30, 0x60, 0x70)
             cls = rng.choice((5, 5, 5, 6))
+            # The last number that is fine, or one beside it.
+            line = limit + (op in (0x30, 0x70, 0xA0, 0xC0)) + rng.choice((0, 0, 0, 0, -1, -3, 1))
             if good_below:
-                self.jump(op | cls, reg, 0, limit + rng.choice((0, 0, 1, -1)), label)
+                self.jump(op | cls, reg, 0, line, label)
             else:
                 fine = self.new_label()
-                self.jump(op | cls, reg, 0, limit + rng.choice((0, 0, 1, -1)), fine)
+                self.jump(op | cls, reg, 0, line, fine)
                 self.jump(0x05, 0, 0, 0, label)
                 self.place(fine)
-            if op in (0x60, 0x70, 0xC0, 0xD0) and rng.random() < 0.85:
-                self.jump(0xC5 if cls == 5 else 0xC6, reg, 0, rng.choice((0, 0, 1, -1)), label)
+            if op in (0x60, 0x70, 0xC0, 0xD0) and rng.random() < 0.9:
+                self.jump(0xC5 if cls == 5 else 0xC6, reg, 0, rng.choice((0, 0, 0, 1, -1)), label)
         return reg
 
     def squeeze(self, reg: int) -> None:
@@ -209,23 +213,26 @@ class _Function:
             imm = imm or 3
         self.put(op | rng.choice((7, 4)), reg, imm=imm)
 
-    def value(self) -> int:
-        """A register that points to a map's value, and its size."""
+    def value(self) -> tuple[int, int]:
+        """A register that points to a map's value, and how many bytes of it lie behind."""
         rng = self.rng
         dst = rng.choice((7, 8, 9))
         if rng.random() < 0.6:
-            self.load64(dst, ARRAY | (rng.choice((0, 0, 8)) << 32), _MAP_VALUE)
+            start = rng.choice((0, 0, 8))
+            size = ARRAY_SIZE - start
+            self.load64(dst, ARRAY | start << 32, _MAP_VALUE)
         else:
             self.put(0x7A, 10, off=-8, imm=rng.randrange(3))
             self.put(0xBF, 2, 10)
             self.put(0x07, 2, imm=-8)
-            self.load64(1, HASH if rng.random() < 0.3 else ARRAY, _MAP)
+            size = rng.choice((_HASH_VALUE, ARRAY_SIZE, ARRAY_SIZE))
+            self.load64(1, HASH if size == _HASH_VALUE else ARRAY, _MAP)
             self.helper(1)
             self.jump(0x15, 0, 0, 0, "out")
             self.put(0xBF, dst, 0)
             self.kinds[0] = ""
         self.kinds[dst] = "v"
-        return dst
+        return dst, size
 
     def access(self, base: int, off: int, size: int) -> None:
         rng = self.rng
@@ -249,7 +256,7 @@ class _Function:
     def map_access(self) -> None:
         base = self.pick("v")
         if base is None or self.rng.random() < 0.3:
-            base = self.value()
+            base, _ = self.value()
         size = self.rng.choice((1, 2, 4, 8))
         self.access(base, self.off(size, 16 if self.rng.random() < 0.6 else ARRAY_SIZE), size)
 
@@ -257,11 +264,11 @@ class _Function:
         """``value + number``: the heart of the matter."""
         rng = self.rng
         label = self.new_label()
-        base = self.value()
+        base, room = self.value()
         before = self.kinds[:]
         size = rng.choice((1, 2, 4, 8))
-        limit = rng.choice((8, 16, ARRAY_SIZE, ARRAY_SIZE)) - size
-        reg = self.bounded(limit, label)
+        off = rng.choice((0, 0, 0, 1, 8))
+        reg = self.bounded(max(room - off - size, 1), label)
         if self.kinds[base] == "v" and reg != base:
             if rng.random() < 0.8:
                 self.put(0x0F, base, reg)
@@ -270,7 +277,7 @@ class _Function:
             else:
                 self.put(0x0F, reg, base)
                 self.kinds[reg], base = "", reg
-            self.access(base, rng.choice((0, 0, 0, 1, 8)), size)
+            self.access(base, off, size)
         self.kinds[base] = ""
         self.place(label)
         self.meet(before)

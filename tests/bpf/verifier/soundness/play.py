@@ -46,6 +46,7 @@ _FRAMES = 8
 _PATTERN = bytes(n * 37 + 11 & 0xFF for n in range(_SIZE))
 _BUDGET = 200_000
 _LIMIT = 30_000
+_JUMPS = (5, 6)
 _INTERESTING = (0, 1, 7, 8, 47, 48, 63, 64, 255, 1 << 31, (1 << 31) - 1, (1 << 32) - 1, 1 << 32, 1 << 63, (1 << 64) - 1)
 
 
@@ -188,18 +189,31 @@ class Player:
         return self._outcome(result, maps, env)
 
 
-def random_context(rng: Random) -> bytes:
-    """Registers that are random, or just where bounds often are."""
-    words = (rng.choice(_INTERESTING) if rng.random() < 0.6 else rng.getrandbits(64) for _ in range(CTX_SIZE // 8))
-    return b"".join(word.to_bytes(8, "little") for word in words)
+def telling_context(rng: Random, insns: tuple[Insn, ...]) -> bytes:
+    """Registers that are random, or just where bounds often are, or where this program draws a line."""
+    lines = [insn.imm for insn in insns if insn.code & 7 in _JUMPS and not insn.code & 8] or [0]
+    chosen = rng.choice(lines) if rng.random() < 0.6 else None
+
+    def word() -> int:
+        kind = rng.random()
+        if kind < 0.2:
+            return rng.getrandbits(64)
+        near = rng.choice(lines) if chosen is None else chosen
+        near = rng.choice(_INTERESTING) if kind < 0.35 else near + rng.choice((0, 0, 0, 1, -1))
+        # Wherever a narrow load looks, it finds the number.
+        width = rng.choice((8, 8, 16, 32, 64, 64))
+        return sum((near & (1 << width) - 1) << at for at in range(0, 64, width))
+
+    return b"".join(word().to_bytes(8, "little") for _ in range(CTX_SIZE // 8))
 
 
-def play_many(count: int, seed: int, contexts: int = 2) -> Counter[str]:
+def play_many(count: int, seed: int, contexts: int = 3) -> Counter[str]:
     """Play ``count`` random programs; what became of them. Raises Trouble."""
     player = Player()
     for number in range(count):
         rng = Random(seed * 1_000_003 + number)
-        player.play(random_program(rng), [random_context(rng) for _ in range(contexts)])
+        insns = random_program(rng)
+        player.play(insns, [telling_context(rng, insns) for _ in range(contexts)])
         if number and number % 5000 == 0:
             print(number, dict(player.tally), file=sys.stderr, flush=True)
     return player.tally
