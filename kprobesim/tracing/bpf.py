@@ -230,7 +230,7 @@ def _verify(program: Program) -> int:
         Rejected: it refuses the program.
     """
     maps = {slot: map_meta_of(use.map) for slot, use in program.map_uses.items()}
-    verdict = verify(program.insns, program.type, maps, gpl_compatible=program.gpl_compatible)
+    verdict = verify(program.insns, program.type, maps, gpl_compatible=program.gpl_compatible, static_functions=True)
     if verdict.rejected is not None:
         raise verdict.rejected
     return verdict.stats.insn_processed
