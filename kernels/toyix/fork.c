@@ -249,6 +249,7 @@ static noinline struct task_struct *copy_process(struct kernel_clone_args *args)
 		init_pid1 = p;
 	this_cpu_write(process_counts, this_cpu_read(process_counts) + !args->idle);
 	spin_unlock_irq(&tasklist_lock);
+	trace_task_newtask(p, args->flags);
 	return p;
 
 bad_fork_cleanup_fs:

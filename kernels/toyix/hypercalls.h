@@ -38,7 +38,7 @@
 #define HC_HOSTFS_RELEASE		69
 
 /* The tracepoints, in the order of trace.S. */
-#define HC_FIRST_TRACEPOINT		32
+#define HC_FIRST_TRACEPOINT		128
 
 #ifndef __ASSEMBLER__
 #include "compiler.h"

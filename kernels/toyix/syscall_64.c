@@ -5,7 +5,7 @@
 
 #define __NR_syscall_max	450
 
-SYSCALL_DEFINE0(ni_syscall)
+__SYSCALL_DEFINE0(ni_syscall)
 {
 	return -ENOSYS;
 }

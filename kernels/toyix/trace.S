@@ -1,5 +1,6 @@
-/* trace.S: each tracepoint's switch and the call that reports it. A tracepoint is one line here and one in trace.h. */
+/* trace.S: each tracepoint's key and the call that reports it. A tracepoint is one line here and one in trace.h. */
 #include "hypercall_stub.h"
+#include "jump_label.h"
 
 	.set	next_number, HC_FIRST_TRACEPOINT
 
@@ -16,8 +17,9 @@
 	.type	__tracepoint_\name, @object
 __tracepoint_\name:
 	.quad	9b
-	.quad	0
-	.size	__tracepoint_\name, 16
+	STATIC_KEY_INIT_FALSE
+	.quad	__traceiter_\name
+	.size	__tracepoint_\name, 32
 .endm
 
 	DEFINE_TRACE sys_enter
@@ -33,6 +35,8 @@ __tracepoint_\name:
 	DEFINE_TRACE sched_process_exit
 	DEFINE_TRACE sched_process_wait
 	DEFINE_TRACE sched_process_free
+	DEFINE_TRACE task_newtask
+	DEFINE_TRACE task_rename
 	DEFINE_TRACE signal_generate
 	DEFINE_TRACE signal_deliver
 	DEFINE_TRACE kmalloc
@@ -45,6 +49,9 @@ __tracepoint_\name:
 	DEFINE_TRACE local_timer_exit
 	DEFINE_TRACE reschedule_entry
 	DEFINE_TRACE reschedule_exit
+	DEFINE_TRACE irq_work_entry
+	DEFINE_TRACE irq_work_exit
+	DEFINE_TRACE hrtimer_init
 	DEFINE_TRACE hrtimer_start
 	DEFINE_TRACE hrtimer_cancel
 	DEFINE_TRACE hrtimer_expire_entry
