@@ -82,6 +82,10 @@ class EventFilter:
     text: str
     keep: Predicate | None
 
+    def matches(self, record: bytes, cpu: int, comm: str) -> bool:
+        """``filter_match_preds``: an expression that was wrong keeps everything."""
+        return self.keep is None or self.keep(record, cpu, comm)
+
 
 class FilterError(LinuxError):
     """An expression that makes no sense.

@@ -7,6 +7,7 @@ from typing import Any, Final
 from kprobesim.kprobes import KprobeManager
 from kprobesim.tracing.hostfs import HostFs
 from kprobesim.tracing.probe_events import DynEvents
+from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs import TracingDirectory, debugfs_directory, proc_directory
 
 __all__ = ["Tracing"]
@@ -22,14 +23,16 @@ class Tracing:
         manager: the kprobe manager; the kernel's hostfs stubs are bound here.
 
     Attributes:
-        events: the probe events, the trace and the error log.
+        events: all events, the trace and the error log.
+        dyn_events: the probe events.
         directory: the tree of tracefs.
         hostfs: the files as the guest uses them.
     """
 
     def __init__(self, manager: KprobeManager) -> None:
-        self.events: Final = DynEvents(manager)
-        self.directory: Final = TracingDirectory(self.events)
+        self.events: Final = TraceEvents(manager.kernel)
+        self.dyn_events: Final = DynEvents(manager, self.events)
+        self.directory: Final = TracingDirectory(self.events, self.dyn_events)
         roots = {
             _TRACEFS: self.directory.root,
             _DEBUGFS: debugfs_directory(manager, self.directory.root),
@@ -40,11 +43,12 @@ class Tracing:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return self.events.save(), self.directory.save(), self.hostfs.save()
+        return self.events.save(), self.dyn_events.save(), self.directory.save(), self.hostfs.save()
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        events, directory, hostfs = state
+        events, dyn_events, directory, hostfs = state
         self.events.restore(events)
+        self.dyn_events.restore(dyn_events)
         self.directory.restore(directory)
         self.hostfs.restore(hostfs)

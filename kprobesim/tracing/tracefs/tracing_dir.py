@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.probe_events import DynEvents, TraceProbeEvent, format_file
+from kprobesim.tracing.event_format import format_file
+from kprobesim.tracing.probe_events import DynEvents
+from kprobesim.tracing.trace_event import TraceEvent
+from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node, number_from_user, run_commands
 from kprobesim.tracing.tracefs.readme import README
 
@@ -24,11 +27,13 @@ class TracingDirectory:
     """The tree of tracefs.
 
     Args:
-        events: the probe events.
+        events: all events, and the trace.
+        dyn_events: the probe events.
     """
 
-    def __init__(self, events: DynEvents) -> None:
+    def __init__(self, events: TraceEvents, dyn_events: DynEvents) -> None:
         self._events = events
+        self._dyn_events = dyn_events
         self._trace = events.trace
         self._pipe_rest = b""
         self.root = Directory(self._root, 0o700)
@@ -43,10 +48,10 @@ class TracingDirectory:
             "buffer_size_kb": File(0o640, lambda: kilobytes(1), self._resize),
             "buffer_total_size_kb": File(0o440, lambda: kilobytes(len(trace.buffers))),
             "current_tracer": File(0o640, lambda: "nop\n", _set_tracer),
-            "dynamic_events": File(0o640, self._list, lambda data: self._run(data, "-!"), events.release_all),
+            "dynamic_events": File(0o640, self._list, lambda data: self._run(data, "-!"), self._dyn_events.release_all),
             "error_log": File(0o640, lambda: events.errors.text(), lambda data: None, events.errors.clear),
             "events": Directory(self._groups),
-            "kprobe_events": File(0o640, self._list, lambda data: self._run(data, "-"), events.release_all),
+            "kprobe_events": File(0o640, self._list, lambda data: self._run(data, "-"), self._dyn_events.release_all),
             "kprobe_profile": File(0o440, self._profile),
             "set_event": File(0o640, self._enabled_events, self._set_event, self._disable_all),
             "trace": File(0o640, trace.text, lambda data: None, trace.reset),
@@ -58,14 +63,14 @@ class TracingDirectory:
     # Probe events
 
     def _list(self) -> str:
-        return "".join(probe.show() for probe in self._events.probes)
+        return "".join(probe.show() for probe in self._dyn_events.probes)
 
     def _run(self, data: bytes, delete: str) -> None:
-        run_commands(data, lambda line: self._events.run_command(line, delete=delete))
+        run_commands(data, lambda line: self._dyn_events.run_command(line, delete=delete))
 
     def _profile(self) -> str:
         """``probes_profile_seq_show`` (TFS-13)."""
-        probes = self._events.probes
+        probes = self._dyn_events.probes
         return "".join(f"  {p.definition.event:<44} {p.nhit:15} {p.nmissed:15}\n" for p in probes)
 
     # The buffer
@@ -106,7 +111,7 @@ class TracingDirectory:
         return tree
 
     def _group(self, group: str) -> Mapping[str, Node]:
-        def members() -> list[TraceProbeEvent]:
+        def members() -> list[TraceEvent]:
             return [event for event in self._events.events.values() if event.group == group]
 
         def set_filter(data: bytes) -> None:
@@ -118,7 +123,7 @@ class TracingDirectory:
         tree["filter"] = File(0o640, lambda: "none\n", set_filter)
         return tree
 
-    def _event(self, event: TraceProbeEvent) -> Mapping[str, Node]:
+    def _event(self, event: TraceEvent) -> Mapping[str, Node]:
         def show_filter() -> str:
             return f"{event.filter.text}\n" if event.filter else "none\n"
 
@@ -130,7 +135,7 @@ class TracingDirectory:
             "trigger": File(0o640, lambda: _NO_TRIGGERS, _set_trigger),
         }
 
-    def _switch(self, members: Callable[[], Iterable[TraceProbeEvent]]) -> File:
+    def _switch(self, members: Callable[[], Iterable[TraceEvent]]) -> File:
         """An ``enable`` file: 0, 1, or X where some are and some are not (TFS-08)."""
 
         def show() -> str:
@@ -176,7 +181,7 @@ class TracingDirectory:
         self._pipe_rest = state
 
 
-def _fits(event: TraceProbeEvent, group: str, name: str | None) -> bool:
+def _fits(event: TraceEvent, group: str, name: str | None) -> bool:
     """``GROUP:EVENT``, ``GROUP:*``, ``GROUP:`` or a bare name, which may be of either."""
     if name is None:
         return group in (event.group, event.name, "*")

@@ -15,7 +15,7 @@ def lab() -> Lab:
 
 
 def listed(lab: Lab) -> list[str]:
-    return [probe.show().rstrip("\n") for probe in lab.tracing.events.probes]
+    return [probe.show().rstrip("\n") for probe in lab.tracing.dyn_events.probes]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_lists_of_debugfs_and_proc() -> None:
     listed = console.run("cat /sys/kernel/debug/kprobes/list").splitlines()
     assert [line.split()[1] for line in listed] == ["r", "k", "k"]
     assert all(line.endswith("  vfs_read+0x0    [DISABLED]") for line in listed)
-    events = console.lab.tracing.events.probes
+    events = console.lab.tracing.dyn_events.probes
     console.run("echo 1 > events/kprobes/b/enable")
     assert console.run("cat /sys/kernel/debug/kprobes/list").splitlines()[1].endswith("vfs_read+0x0    ")
     assert [probe.definition.event for probe in events] == ["a", "b", "c"]

@@ -229,11 +229,11 @@ def test_back_over_a_definition(lived: Console) -> None:
     lab = lived.lab
     defined = events_of(lab, "event.define")[0]
     lab.seek(Moment(defined.insn))
-    assert not lab.tracing.events.probes and not list(lab.manager.kprobes)
+    assert not lab.tracing.dyn_events.probes and not list(lab.manager.kprobes)
     lab.seek(Moment(defined.insn + 1))
-    assert [probe.show() for probe in lab.tracing.events.probes] == ["p:kprobes/a vfs_open x=%di\n"]
+    assert [probe.show() for probe in lab.tracing.dyn_events.probes] == ["p:kprobes/a vfs_open x=%di\n"]
     lab.seek_end()
-    assert len(lab.tracing.events.probes) == 1
+    assert len(lab.tracing.dyn_events.probes) == 1
 
 
 def test_back_over_trace_output(lived: Console) -> None:
