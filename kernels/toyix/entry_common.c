@@ -4,6 +4,7 @@
  */
 #include "processor.h"
 #include "sched.h"
+#include "trace.h"
 
 static void exit_to_user_mode_loop(struct pt_regs *regs, unsigned long ti_work)
 {
@@ -27,8 +28,10 @@ static noinline void exit_to_user_mode_prepare(struct pt_regs *regs)
 		exit_to_user_mode_loop(regs, ti_work);
 }
 
+/* Also where a new task comes from, which has never called anything: its fork returns 0. */
 noinstr void syscall_exit_to_user_mode(struct pt_regs *regs)
 {
+	trace_sys_exit(regs, regs->ax);
 	local_irq_disable();
 	exit_to_user_mode_prepare(regs);
 }

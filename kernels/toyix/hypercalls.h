@@ -37,7 +37,7 @@
 #define HC_HOSTFS_WRITE			68
 #define HC_HOSTFS_RELEASE		69
 
-/* The tracepoints, in the order of trace.S. */
+/* The tracepoints, in the order of tracepoints.h. */
 #define HC_FIRST_TRACEPOINT		128
 
 #ifndef __ASSEMBLER__

@@ -39,6 +39,5 @@ noinstr void do_syscall_64(struct pt_regs *regs, int nr)
 	trace_sys_enter(regs, nr);
 	if (!do_syscall_x64(regs, nr) && nr != -1)
 		regs->ax = __x64_sys_ni_syscall(regs);
-	trace_sys_exit(regs, regs->ax);
 	syscall_exit_to_user_mode(regs);
 }

@@ -6,6 +6,7 @@ functions' names. Knows nothing of who asks for a probe.
 
 from kprobesim.kprobes.blacklist import Blacklist, BlacklistEntry
 from kprobesim.kprobes.core import Kprobes
+from kprobesim.kprobes.jump_label import JumpLabels
 from kprobesim.kprobes.kernel import MODULES_VADDR, RunningKernel, Task
 from kprobesim.kprobes.kinds import KPROBE_KINDS
 from kprobesim.kprobes.kprobe import (
@@ -33,6 +34,7 @@ __all__ = [
     "Blacklist",
     "BlacklistEntry",
     "InsnSlots",
+    "JumpLabels",
     "Kprobe",
     "KprobeCtlblk",
     "KprobeFlag",

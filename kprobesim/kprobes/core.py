@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes.blacklist import Blacklist
+from kprobesim.kprobes.jump_label import JumpLabels
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeCtlblk, KprobeFlag
 from kprobesim.kprobes.prepare import can_probe, copy_instruction
@@ -31,6 +32,7 @@ class Kprobes:
 
     Attributes:
         blacklist: where no probe is accepted.
+        jump_labels: the kernel's static branches, where none is accepted either.
         slots: the instruction slots.
         ctlblk: ``kprobe_ctlblk`` by CPU number.
         all_disarmed: the global switch: probes are registered but none is armed.
@@ -39,6 +41,7 @@ class Kprobes:
     def __init__(self, kernel: RunningKernel) -> None:
         self.kernel = kernel
         self.blacklist = Blacklist(kernel)
+        self.jump_labels = JumpLabels(kernel)
         self.slots = InsnSlots(kernel.modules)
         self.ctlblk = [KprobeCtlblk() for _ in kernel.machine.cpus]
         self.all_disarmed = False
@@ -158,6 +161,12 @@ class Kprobes:
                 Errno.EINVAL,
                 f"{where} cannot be probed: {reason}.",
                 hint="What runs while a probe is handled is on the blacklist.",
+            )
+        if self.jump_labels.jump_label_text_reserved(address, address):
+            raise LinuxError(
+                Errno.EINVAL,
+                f"{where} is in a static branch, whose code is changed while the kernel runs.",
+                hint="Probe the instruction before it or behind it.",
             )
         if address in self._bug_addresses():
             raise LinuxError(Errno.EINVAL, f"{where} is the ud2 of a BUG or WARN.")

@@ -69,6 +69,24 @@ KPROBE_KINDS: Final = (
         (Field("addr", "address", "where the int3 was"),),
     ),
     EventKind(
+        "static_key.enable",
+        "A static key was turned on: each branch that asks it is a jump now.",
+        (
+            Field("key", "address", "the `struct static_key`"),
+            Field("name", "text", "the variable it is in"),
+            Field("sites", "number", "how many places in the code were patched"),
+        ),
+    ),
+    EventKind(
+        "static_key.disable",
+        "A static key was turned off: each branch that asks it is a nop again.",
+        (
+            Field("key", "address", "the `struct static_key`"),
+            Field("name", "text", "the variable it is in"),
+            Field("sites", "number", "how many places in the code were patched back"),
+        ),
+    ),
+    EventKind(
         "rethook.prepare",
         "The return address on the stack was replaced by the trampoline's.",
         (

@@ -24,6 +24,7 @@ _SYSCALLS = {
 }  # fmt: skip
 _FUNCTIONS: Final = ("handler", "entry", "prev", "next", "task")
 _RESULTS: Final = ("ret", "retval", "r0")
+_NOPS: Final = (bytes.fromhex("6690"), bytes.fromhex("0f1f440000"))
 _LONGEST_TEXT: Final = 72
 _MODULES_END: Final = 0xFFFF_FFFF_FF00_0000
 _USER_END: Final = 1 << 47
@@ -148,7 +149,11 @@ def _gate(fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _poke(fields: dict[str, Any]) -> tuple[str, ...]:
-    return ("arm",) if fields["new"] == b"\xcc" else ("disarm",) if fields["old"] == b"\xcc" else ()
+    """Nops that became jumps and the reverse are static branches."""
+    old, new = fields["old"], fields["new"]
+    if (old in _NOPS) is not (new in _NOPS):
+        return ("branch_on" if old in _NOPS else "branch_off",)
+    return ("arm",) if new == b"\xcc" else ("disarm",) if old == b"\xcc" else ()
 
 
 def _helper(fields: dict[str, Any]) -> tuple[str, ...]:

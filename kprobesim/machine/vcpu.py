@@ -89,6 +89,7 @@ class VCpu:
         self._all = RegisterSet(handle, (*GENERAL, *SYSTEM, "efer", "star", "lstar", "fmask", "kernel_gs_base"))
         self._syscall = RegisterSet(handle, _SYSCALL_SET)
         self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3"))
+        self._more = RegisterSet(handle, ("rcx", "r8", "r9"))
         self._answer = RegisterSet(handle, ("rax", "r10"))
 
     # Starting
@@ -151,6 +152,12 @@ class VCpu:
         """RDI, RSI and RDX of a hypercall under way."""
         words = self._call.words
         self._call.read()
+        return words[0], words[1], words[2]
+
+    def more_arguments(self) -> tuple[int, int, int]:
+        """RCX, R8 and R9 of a hypercall under way, for stubs of functions with more than three arguments."""
+        words = self._more.words
+        self._more.read()
         return words[0], words[1], words[2]
 
     @property

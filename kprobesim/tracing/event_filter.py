@@ -49,7 +49,7 @@ class FilterField(NamedTuple):
         name, type: as the format file has them.
         offset, size: in bytes, in the record.
         is_signed: how numbers compare.
-        is_text: the field holds the location of a text.
+        is_text: the field holds the location of a text, or is an array of ``char`` that holds it itself.
         length: elements of an array, or 0.
     """
 
@@ -289,6 +289,8 @@ def _comparison(field: FilterField, op: str, value: int) -> Predicate:
 def _text_of(field: FilterField, record: bytes, comm: str) -> str:
     if field in _GENERIC:
         return comm
+    if not field.type.startswith("__data_loc"):
+        return record[field.offset : field.offset + field.size].split(b"\0")[0].decode("latin-1")
     (location,) = _LOC.unpack_from(record, field.offset)
     text = record[location & 0xFFFF :][: location >> 16]
     return text.split(b"\0")[0].decode("latin-1")

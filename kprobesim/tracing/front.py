@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from kprobesim.kprobes import KprobeManager
 from kprobesim.tracing.hostfs import HostFs
+from kprobesim.tracing.kernel_events import KernelEvents
 from kprobesim.tracing.probe_events import DynEvents
 from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs import TracingDirectory, debugfs_directory, proc_directory
@@ -24,6 +25,7 @@ class Tracing:
 
     Attributes:
         events: all events, the trace and the error log.
+        kernel_events: the tracepoints and the events that come with the kernel.
         dyn_events: the probe events.
         directory: the tree of tracefs.
         hostfs: the files as the guest uses them.
@@ -31,6 +33,7 @@ class Tracing:
 
     def __init__(self, manager: KprobeManager) -> None:
         self.events: Final = TraceEvents(manager.kernel)
+        self.kernel_events: Final = KernelEvents(manager, self.events)
         self.dyn_events: Final = DynEvents(manager, self.events)
         self.directory: Final = TracingDirectory(self.events, self.dyn_events)
         roots = {
@@ -43,12 +46,19 @@ class Tracing:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return self.events.save(), self.dyn_events.save(), self.directory.save(), self.hostfs.save()
+        return (
+            self.events.save(),
+            self.kernel_events.save(),
+            self.dyn_events.save(),
+            self.directory.save(),
+            self.hostfs.save(),
+        )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        events, dyn_events, directory, hostfs = state
+        events, kernel_events, dyn_events, directory, hostfs = state
         self.events.restore(events)
+        self.kernel_events.restore(kernel_events)
         self.dyn_events.restore(dyn_events)
         self.directory.restore(directory)
         self.hostfs.restore(hostfs)

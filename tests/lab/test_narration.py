@@ -137,6 +137,8 @@ def every_sort() -> list[Event]:
     events += [
         made("text.poke", old=b"\x0f", new=b"\xcc"),
         made("text.poke", old=b"\xcc", new=b"\x0f"),
+        made("text.poke", old=bytes.fromhex("0f1f440000"), new=bytes.fromhex("e910000000")),
+        made("text.poke", old=bytes.fromhex("eb10"), new=bytes.fromhex("6690")),
         made("console", text="\n"),
         made("kprobe.prepare", emulated=0, original=bytes(7), copy=bytes(8)),
         made("kprobe.register", armed=0),

@@ -16,10 +16,10 @@ def console() -> Console:
 
 def fetched(console: Console, command: str, doing: str = "cat /etc/motd", task: str = "cat") -> str:
     """The arguments that the first record of an event shows while something is done."""
-    console.run("echo 0 > events/enable", "echo > kprobe_events", "echo > trace")
+    console.run("echo 0 > events/kprobes/enable", "echo > kprobe_events", "echo > trace")
     quote = '"' if "'" in command else "'"
     assert console.run(f"echo {quote}{command}{quote} > kprobe_events") == ""
-    console.run("echo 1 > events/enable", doing, "echo 0 > events/enable")
+    console.run("echo 1 > events/kprobes/enable", doing, "echo 0 > events/kprobes/enable")
     for line in console.trace():
         if f" {task}-" in line:
             return line.split(") ", 1)[1] if ") " in line else ""
