@@ -7,6 +7,7 @@ bounded by a budget and by guest memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,6 +102,10 @@ class BpfPrograms:
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
         self.running: RunningProgram | None = None
+
+    def on_printk(self, print_line: Callable[[int, str], None]) -> None:
+        """Where lines of ``bpf_trace_printk`` go: a function of the CPU and the text."""
+        self._env.on_printk = print_line
 
     # Loading and attaching
 

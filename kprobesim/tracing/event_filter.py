@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul
 
 __all__ = ["FILTER_ERRORS", "EventFilter", "FilterError", "FilterField", "parse_filter"]
 
@@ -28,6 +28,7 @@ FILTER_ERRORS: Final = {
     "ILLEGAL_FIELD_OP": "Illegal operation for field type",
     "FIELD_NOT_FOUND": "Field not found",
     "ILLEGAL_INTVAL": "Illegal integer value",
+    "BAD_SUBSYS_FILTER": "Couldn't find or set field in one of a subsystem's events",
     "TOO_MANY_PREDS": "Too many terms in predicate expression",
     "INVALID_FILTER": "Meaningless filter expression",
     "INVALID_VALUE": "Invalid value (did you forget quotes)?",

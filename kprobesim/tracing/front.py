@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kprobesim.kprobes import KprobeManager
+from kprobesim.tracing.bpf_trace import BpfTracePrintk
 from kprobesim.tracing.hostfs import HostFs
 from kprobesim.tracing.kernel_events import KernelEvents
 from kprobesim.tracing.probe_events import DynEvents
+from kprobesim.tracing.stack_trace import stack_trace_save
 from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs import TracingDirectory, debugfs_directory, proc_directory
 
@@ -33,9 +35,12 @@ class Tracing:
 
     def __init__(self, manager: KprobeManager) -> None:
         self.events: Final = TraceEvents(manager.kernel)
+        self._kernel = manager.kernel
         self.kernel_events: Final = KernelEvents(manager, self.events)
+        self._printk = BpfTracePrintk()
+        self.events.add(self._printk)
         self.dyn_events: Final = DynEvents(manager, self.events)
-        self.directory: Final = TracingDirectory(self.events, self.dyn_events)
+        self.directory: Final = TracingDirectory(manager.kernel, self.events, self.dyn_events)
         roots = {
             _TRACEFS: self.directory.root,
             _DEBUGFS: debugfs_directory(manager, self.directory.root),
@@ -43,6 +48,18 @@ class Tracing:
         }
         self.hostfs: Final = HostFs(manager.kernel, roots)
         self.events.trace.on_write = self.hostfs.wake_up
+        self.events.trace.stack_trace = lambda cpu, regs: stack_trace_save(manager, cpu, regs)
+
+    def bpf_trace_printk(self, cpu: int, text: str) -> None:
+        """A line of a BPF program for the trace.
+
+        Args:
+            cpu: where it runs.
+            text: formatted.
+        """
+        place = self._kernel.kallsyms.lookup_size_offset(self._kernel.machine.registers(cpu)["rip"])
+        in_int3 = place is not None and place[0].name == "kprobe_int3_handler"
+        self._printk.printk(self.events, cpu, text, in_int3=in_int3)
 
     def save(self) -> object:
         """All state that is not in guest memory."""

@@ -83,6 +83,7 @@ BPF_KINDS: Final = (
 )
 
 _EVENT = Field("event", "text", "`group:name`")
+_TRIGGER = Field("trigger", "text", "the line of the event's `trigger` file")
 _COMMAND = Field("command", "text", "the line of `kprobe_events`")
 
 TRACING_KINDS: Final = (
@@ -102,6 +103,9 @@ TRACING_KINDS: Final = (
     EventKind("event.remove", "A probe event, or one of the probes of an event, was removed.", (_EVENT, _COMMAND)),
     EventKind("event.enable", "An event was switched on: its probes are armed, or its tracepoint is.", (_EVENT,)),
     EventKind("event.disable", "An event was switched off; its source too, unless somebody else uses it.", (_EVENT,)),
+    EventKind("trigger.set", "A trigger was put on an event: its source is on from now.", (_EVENT, _TRIGGER)),
+    EventKind("trigger.remove", "A trigger was taken off an event.", (_EVENT, _TRIGGER)),
+    EventKind("trigger.fire", "A hit set a trigger off, and it changed something.", (_EVENT, _TRIGGER)),
     EventKind(
         "trace.entry",
         "An event wrote a record into the trace buffer.",

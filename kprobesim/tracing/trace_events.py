@@ -13,6 +13,7 @@ from kprobesim.tracing.error_log import ErrorLog, LoggedError
 from kprobesim.tracing.event_filter import FILTER_ERRORS, EventFilter, FilterError, parse_filter
 from kprobesim.tracing.trace_array import TraceArray
 from kprobesim.tracing.trace_event import COMMON_FIELDS, TraceEvent
+from kprobesim.tracing.trace_output import TraceOutput
 from kprobesim.tracing.triggers import Trigger
 
 __all__ = ["TraceEvents", "readable"]
@@ -32,6 +33,7 @@ class TraceEvents:
     Attributes:
         events: by group and name, in the order in which they were made.
         trace: where records go.
+        output: the trace as text.
         errors: what ``error_log`` reads.
     """
 
@@ -40,7 +42,8 @@ class TraceEvents:
         self._machine = kernel.machine
         self.events: dict[tuple[str, str], TraceEvent] = {}
         self.errors: Final = ErrorLog()
-        self.trace: Final = TraceArray(kernel, self._print_record)
+        self.trace: Final = TraceArray(kernel)
+        self.output: Final = TraceOutput(self.trace, kernel, self._print_record)
         self._by_id: dict[int, TraceEvent] = {}
         self._next_id = _FIRST_ID
         self._next_dynamic_id = _FIRST_DYNAMIC_ID
@@ -88,9 +91,10 @@ class TraceEvents:
     def _enable_disable(self, event: TraceEvent, on: bool, *, soft: bool) -> None:
         """``__ftrace_event_enable_disable``."""
         if on:
-            if not soft:
+            if not soft and event.soft_disabled:
                 event.soft_disabled = False
-            else:
+                self._machine.emit("event.enable", event=event.full_name)
+            elif soft:
                 event.soft_mode += 1
                 if event.soft_mode > 1:
                     return
@@ -113,6 +117,8 @@ class TraceEvents:
             switch_off = not event.soft_mode
         if switch_off and event.enabled:
             self._switch(event, False)
+        elif not soft and event.enabled and not event.soft_disabled:
+            self._machine.emit("event.disable", event=event.full_name)
         event.soft_disabled = event.soft_mode > 0
 
     def _switch(self, event: TraceEvent, on: bool) -> None:
@@ -155,12 +161,30 @@ class TraceEvents:
         try:
             event.filter = self.parse_filter(event, text)
         except FilterError as error:
-            event.filter = EventFilter(error.shown(text), None)
-            code, column = (error.code, error.position) if error.code else ("ERRNO", 0)
-            self.errors.add(
-                LoggedError(self._machine.ns, "event filter parse error", FILTER_ERRORS[code], text, column)
-            )
+            self._set_wrong_filter(event, text, error)
             raise
+
+    def set_system_filter(self, group: str, text: str) -> None:
+        """Write to a group's ``filter`` file (``process_system_preds``).
+
+        Each event takes what it can; one that has not these fields shows that, and its records are all kept. The write
+        succeeds.
+        """
+        text = text.rstrip()
+        for event in [event for event in self.events.values() if event.group == group]:
+            if text.lstrip() == "0":
+                event.filter = None
+                continue
+            try:
+                event.filter = self.parse_filter(event, text)
+            except FilterError as error:
+                self._set_wrong_filter(event, text, FilterError("BAD_SUBSYS_FILTER", 0, error.errno))
+
+    def _set_wrong_filter(self, event: TraceEvent, text: str, error: FilterError) -> None:
+        """``append_filter_err``."""
+        event.filter = EventFilter(error.shown(text), None)
+        code, column = (error.code, error.position) if error.code else ("ERRNO", 0)
+        self.errors.add(LoggedError(self._machine.ns, "event filter parse error", FILTER_ERRORS[code], text, column))
 
     def parse_filter(self, event: TraceEvent, text: str) -> EventFilter:
         """Make a filter for an event's records.
@@ -184,7 +208,7 @@ class TraceEvents:
                 return True
             for trigger in event.triggers:
                 if not trigger.paused:
-                    trigger.fire(cpu, None)
+                    self._fire(event, trigger, cpu, None, None)
             if event.soft_disabled:
                 return False
         return self.trace.tracing_on
@@ -201,26 +225,30 @@ class TraceEvents:
         Returns:
             Whether it is in the trace.
         """
-        after = [t for t in event.triggers if self._goes_off(t, cpu, record)] if event.trigger_cond else ()
+        after = [t for t in event.triggers if self._waits(event, t, cpu, record, regs)] if event.trigger_cond else ()
         written = self._write(event, cpu, record, regs)
         for trigger in after:
-            trigger.fire(cpu, regs)
+            self._fire(event, trigger, cpu, regs, record)
         return written
 
-    def _goes_off(self, trigger: Trigger, cpu: int, record: bytes) -> bool:
-        """``event_triggers_call`` for one trigger; whether it goes off only after the record is written."""
+    def _waits(self, event: TraceEvent, trigger: Trigger, cpu: int, record: bytes, regs: PtRegs | None) -> bool:
+        """``event_triggers_call`` for one trigger: it goes off, unless it waits until the record is written."""
         if trigger.paused:
             return False
-        if (
-            trigger.filter is not None
-            and trigger.filter.keep is not None
-            and not trigger.filter.keep(record, cpu, self._kernel.current(cpu).name)
-        ):
+        if trigger.filter is not None and not trigger.filter.matches(record, cpu, self._kernel.current(cpu).name):
             return False
         if trigger.is_post:
             return True
-        trigger.fire(cpu, None, record)
+        self._fire(event, trigger, cpu, regs, record)
         return False
+
+    def _fire(self, event: TraceEvent, trigger: Trigger, cpu: int, regs: PtRegs | None, record: bytes | None) -> None:
+        if trigger.fire(cpu, regs, record):
+            self.tell("trigger.fire", event, trigger)
+
+    def tell(self, kind: str, event: TraceEvent, trigger: Trigger) -> None:
+        """Emit an event of the machine about a trigger."""
+        self._machine.emit(kind, event=event.full_name, trigger=readable(trigger.show()))
 
     def _write(self, event: TraceEvent, cpu: int, record: bytes, regs: PtRegs | None) -> bool:
         if event.soft_disabled or not self.trace.tracing_on:
@@ -229,6 +257,8 @@ class TraceEvents:
             return False
         if not self.trace.write(cpu, record):
             return False
+        if "stacktrace" in self.trace.options:
+            self.trace.write_stack(cpu, (record[2], record[3]), regs)
         text = event.print_record(record)
         self._machine.emit("trace.entry", event=event.full_name, text=readable(text))
         return True

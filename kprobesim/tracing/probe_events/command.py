@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul
 from kprobesim.tracing.probe_events.errors import ProbeCommandError
 from kprobesim.tracing.probe_events.fetch_parse import (
     MAX_TRACE_ARGS,
@@ -19,7 +20,6 @@ from kprobesim.tracing.probe_events.fetch_parse import (
     is_good_name,
     parse_probe_arg,
 )
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul
 from kprobesim.tracing.symbols import hashed_pointer
 
 __all__ = ["ProbeDefinition", "parse_probe_command"]

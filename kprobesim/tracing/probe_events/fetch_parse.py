@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes.pt_regs import PT_REGS_FIELDS
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul, simple_strtoul
 from kprobesim.tracing.probe_events.errors import ProbeCommandError
 from kprobesim.tracing.probe_events.fetch_types import FetchType, find_fetch_type
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul, simple_strtoul
 
 __all__ = ["MAX_TRACE_ARGS", "FetchInsn", "Op", "ParseFlag", "ProbeArg", "is_good_name", "parse_probe_arg"]
 

@@ -13,11 +13,11 @@ from kprobesim.errors import LinuxError
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode, RunningKernel
 from kprobesim.linux_errno import Errno
 from kprobesim.tracing.event_filter import FilterField
+from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.probe_events.command import ProbeDefinition
 from kprobesim.tracing.probe_events.event_text import print_fmt, print_record
 from kprobesim.tracing.probe_events.fetch import ArgFetcher
 from kprobesim.tracing.probe_events.fetch_parse import FetchInsn, Op, ProbeArg
-from kprobesim.tracing.probe_events.kstrto import kstrtol
 from kprobesim.tracing.symbols import hashed_pointer
 from kprobesim.tracing.trace_event import TraceEvent
 

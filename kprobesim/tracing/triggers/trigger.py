@@ -6,10 +6,13 @@ Follows Linux 6.1 kernel/trace/trace_events_trigger.c: struct event_command, str
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kprobesim.kprobes import PtRegs
 from kprobesim.tracing.event_filter import EventFilter
+
+if TYPE_CHECKING:
+    from kprobesim.tracing.trace_event import TraceEvent
 
 __all__ = ["Trigger"]
 
@@ -24,10 +27,12 @@ class Trigger(abc.ABC):
     Attributes:
         count, filter: as given; the first goes down as it goes off.
         paused: it does not go off.
+        kind: of one kind an event has one trigger only (``trigger_type``).
         is_post: it goes off once the record is written (``EVENT_CMD_FL_POST_TRIGGER``).
         needs_record: it looks at the record (``EVENT_CMD_FL_NEEDS_REC``).
     """
 
+    kind = ""
     is_post = False
     needs_record = False
 
@@ -37,21 +42,35 @@ class Trigger(abc.ABC):
         self.paused = False
 
     @abc.abstractmethod
-    def fire(self, cpu: int, regs: PtRegs | None, record: bytes | None = None) -> None:
+    def fire(self, cpu: int, regs: PtRegs | None, record: bytes | None = None) -> bool:
         """Do it.
 
         Args:
             cpu: where the hit was.
             regs: what was interrupted, if that is known.
-            record: the event's record, if there is one and it is not written yet.
+            record: the event's record, if one was made.
+
+        Returns:
+            Whether anything came of it: the count may be used up, or things be so already.
         """
 
     @abc.abstractmethod
-    def show(self) -> str:
-        """Its line of the ``trigger`` file."""
+    def head(self) -> str:
+        """The name, and what it is about: how its line of the ``trigger`` file begins."""
 
-    def unregister(self) -> None:  # noqa: B027 - most hold nothing
-        """Give back what it holds, as it is taken off its event."""
+    def show(self) -> str:
+        """Its line of the ``trigger`` file (``event_trigger_print``)."""
+        count = ":unlimited" if self.count is None else f":count={self.count}"
+        return self.head() + count + (f" if {self.filter.text}\n" if self.filter is not None else "\n")
+
+    def same_place(self, other: Trigger) -> bool:
+        """Whether an event has room for only one of the two."""
+        return self.kind == other.kind
+
+    @property
+    def target(self) -> TraceEvent | None:
+        """The other event that it switches, if it does that."""
+        return None
 
     @property
     def is_conditional(self) -> bool:
@@ -65,11 +84,6 @@ class Trigger(abc.ABC):
         if self.count is not None:
             self.count -= 1
         return True
-
-    def tail(self) -> str:
-        """How lines end: the count, and the filter if there is one (``event_trigger_print``)."""
-        count = ":unlimited" if self.count is None else f":count={self.count}"
-        return count + (f" if {self.filter.text}\n" if self.filter is not None else "\n")
 
     def save(self) -> Any:
         """Its changeable state."""

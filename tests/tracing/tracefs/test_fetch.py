@@ -5,7 +5,7 @@ import re
 import pytest
 
 from kprobesim.lab import Lab
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul, simple_strtoul
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul, simple_strtoul
 from tests.tracing.tracefs.console import Console, define
 
 
