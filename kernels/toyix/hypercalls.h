@@ -37,6 +37,15 @@
 #define HC_HOSTFS_WRITE			68
 #define HC_HOSTFS_RELEASE		69
 
+/* Breakpoints in programs (uprobes.c). */
+#define HC_FIND_UPROBE			80
+#define HC_VMA_HAS_UPROBES		81
+#define HC_INSTALL_BREAKPOINTS		82
+#define HC_CONSUMERS_HANDLER		83
+#define HC_CONSUMERS_RET_HANDLER	84
+#define HC_EMULATE_INSN			85
+#define HC_COPY_INSN_TO_XOL		86
+
 /* The tracepoints, in the order of tracepoints.h. */
 #define HC_FIRST_TRACEPOINT		128
 

@@ -10,6 +10,7 @@ from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kernel import RunningKernel, Task
 from kprobesim.kprobes.rethook import Rethooks
+from kprobesim.kprobes.uprobes import Uprobes
 from kprobesim.machine import Hypercall, MemoryFault, VCpu
 
 __all__ = ["KprobeManager"]
@@ -25,6 +26,7 @@ class KprobeManager:
         kprobes: the table: register, arm, remove.
         int3: what happens at a hit.
         rethooks: return probes.
+        uprobes: breakpoints in programs.
     """
 
     def __init__(self, kernel: RunningKernel) -> None:
@@ -32,6 +34,7 @@ class KprobeManager:
         self.kprobes = Kprobes(kernel)
         self.int3 = Int3Path(self.kprobes)
         self.rethooks = Rethooks(self.kprobes, self.int3)
+        self.uprobes = Uprobes(kernel, self.kprobes.jump_labels)
         self._bind()
 
     def _bind(self) -> None:
@@ -72,10 +75,11 @@ class KprobeManager:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return self.kprobes.save(), self.rethooks.save()
+        return self.kprobes.save(), self.rethooks.save(), self.uprobes.save()
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        kprobes, rethooks = state
+        kprobes, rethooks, uprobes = state
         self.kprobes.restore(kprobes)
         self.rethooks.restore(rethooks)
+        self.uprobes.restore(uprobes)
