@@ -44,7 +44,7 @@
 #define HC_CONSUMERS_HANDLER		83
 #define HC_CONSUMERS_RET_HANDLER	84
 #define HC_EMULATE_INSN			85
-#define HC_COPY_INSN_TO_XOL		86
+#define HC_ARCH_UPROBE_COPY_IXOL	86
 
 /* The tracepoints, in the order of tracepoints.h. */
 #define HC_FIRST_TRACEPOINT		128

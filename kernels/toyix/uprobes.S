@@ -9,6 +9,6 @@
 	HYPERCALL_STUB consumers_handler		HC_CONSUMERS_HANDLER
 	HYPERCALL_STUB consumers_ret_handler		HC_CONSUMERS_RET_HANDLER
 	HYPERCALL_STUB emulate_insn			HC_EMULATE_INSN
-	HYPERCALL_STUB copy_insn_to_xol			HC_COPY_INSN_TO_XOL
+	HYPERCALL_STUB arch_uprobe_copy_ixol		HC_ARCH_UPROBE_COPY_IXOL
 
 	.section .note.GNU-stack, "", @progbits

@@ -25,7 +25,7 @@ void install_breakpoints(void *kaddr, struct inode *inode, loff_t offset);
 bool consumers_handler(unsigned long uprobe, struct pt_regs *regs);
 void consumers_ret_handler(struct return_instance *ri, struct pt_regs *regs);
 bool emulate_insn(unsigned long uprobe, struct pt_regs *regs, unsigned long *push);
-unsigned long copy_insn_to_xol(unsigned long uprobe, void *kaddr);
+unsigned long arch_uprobe_copy_ixol(unsigned long uprobe, void *kaddr, unsigned long vaddr);
 
 /* On while there are uprobes; turned by the host. */
 struct static_key uprobes_enabled_key = { .enabled = ATOMIC_INIT(0) };
@@ -88,7 +88,7 @@ static struct xol_area *__create_xol_area(struct mm_struct *mm, unsigned long va
 	mm->rss++;
 	*pte = page_to_phys(area->page) | _PAGE_PRESENT | _PAGE_USER | _PAGE_ACCESSED;
 	area->bitmap = 1;
-	copy_insn_to_xol(0, page_address(area->page));
+	arch_uprobe_copy_ixol(0, page_address(area->page), area->vaddr);
 	return mm->uprobes_state.xol_area = area;
 
 free_page:
@@ -120,14 +120,15 @@ void uprobe_clear_state(struct mm_struct *mm)
 static unsigned long xol_get_insn_slot(unsigned long uprobe)
 {
 	struct xol_area *area = get_xol_area();
-	unsigned long nr;
+	unsigned long nr, vaddr;
 
 	if (!area || area->bitmap == ~0UL >> (64 - UINSNS_PER_PAGE))
 		return 0;
 	nr = __builtin_ctzl(~area->bitmap);
 	area->bitmap |= BIT(nr);
-	current->utask.fixups = copy_insn_to_xol(uprobe, xol_kaddr(area, area->vaddr + nr * UPROBE_XOL_SLOT_BYTES));
-	return area->vaddr + nr * UPROBE_XOL_SLOT_BYTES;
+	vaddr = area->vaddr + nr * UPROBE_XOL_SLOT_BYTES;
+	current->utask.fixups = arch_uprobe_copy_ixol(uprobe, xol_kaddr(area, vaddr), vaddr);
+	return vaddr;
 }
 
 static void xol_free_insn_slot(struct task_struct *tsk)

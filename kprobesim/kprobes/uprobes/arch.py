@@ -19,11 +19,11 @@ __all__ = ["ArchUprobe", "Fixup", "analyze_insn"]
 
 _INT3: Final = 0xCC
 _BAD_PREFIXES: Final = frozenset(b"\x26\x2e\x36\x3e\xf0")
-# What user space may not do, or what single-stepping with TF cannot bear. Linux means to refuse some two-byte opcodes as
-# well, but its look-up stops at the 0f, which is in order.
+# What user space may not do, or what single-stepping with TF cannot bear.
 _BAD_OPCODES: Final = frozenset(
     bytes.fromhex("06070e16171e1f272f373f6061626c6d6e6f829acccdcecfd4d5d6e4e5e6e7eaecedeeeff1f4fafb")
 )
+_BAD_TWO_BYTE_OPCODES: Final = frozenset(bytes.fromhex("000105060708090b303435377879ae"))
 _CF, _PF, _ZF, _SF, _OF = 1 << 0, 1 << 2, 1 << 6, 1 << 7, 1 << 11
 _MASK64: Final = (1 << 64) - 1
 _RAX, _RBX, _RSI, _RDI = 0, 3, 6, 7
@@ -74,13 +74,14 @@ def analyze_insn(code: bytes, offset: int) -> ArchUprobe:
     """
     if code[:1] == bytes([_INT3]):
         raise _refused("an int3", offset)
-    insn = decode_one(code, 0)
+    insn = decode_one(code, offset)
     if isinstance(insn, DecodeError):
         raise LinuxError(Errno.ENOEXEC, f"At offset {offset:#x} of the file there is no instruction.")
     encoding = insn.encoding
     if _BAD_PREFIXES & set(encoding.prefixes) or _masks_exceptions(insn):
         raise _refused(insn.text, offset)
-    if encoding.map is OpcodeMap.ONE_BYTE and not encoding.is_vex and encoding.opcode in _BAD_OPCODES:
+    tables = {OpcodeMap.ONE_BYTE: _BAD_OPCODES, OpcodeMap.TWO_BYTE: _BAD_TWO_BYTE_OPCODES}
+    if not encoding.is_vex and encoding.opcode in tables.get(encoding.map, ()):
         raise _refused(insn.text, offset)
     return _branch(insn, offset) or _push(insn) or _default(insn)
 

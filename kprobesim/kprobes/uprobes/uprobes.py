@@ -95,7 +95,7 @@ class Uprobes:
         # Both write code.
         deferred: dict[str, Hypercall] = {
             "install_breakpoints": self._install_breakpoints,
-            "copy_insn_to_xol": self._copy_insn_to_xol,
+            "arch_uprobe_copy_ixol": self._copy_ixol,
         }
         devices = self._machine.devices
         for address, number in self._kernel.tables.hypercalls:
@@ -322,19 +322,24 @@ class Uprobes:
         self._machine.emit("uprobe.emulate", **self._fields(uprobe), insn=uprobe.arch.text, ip=regs.ip)
         return 1
 
-    def _copy_insn_to_xol(self, cpu: VCpu, number: int, kaddr: int, _: int) -> int:
-        """``arch_uprobe_copy_ixol``; number 0 is the trampoline's int3.
+    def _copy_ixol(self, cpu: VCpu, number: int, kaddr: int, vaddr: int) -> int:
+        """``arch_uprobe_copy_ixol``: fill a slot with the changed instruction, or for number 0 the trampoline's int3.
 
         Returns:
             The fix-ups, and in the second byte the length of the original.
         """
+        ram = self._machine.ram
         uprobe = self._by_number(number) if number else None
         arch = uprobe.arch if uprobe is not None else None
         code = arch.ixol if arch is not None else _INT3
-        physical = self._machine.ram.translate(cpu.root, kaddr)
-        if self._machine.ram.read(physical, len(code)) != code:
-            self._machine.ram.write(physical, code)
-            self._flush()
+        physical = ram.translate(cpu.root, kaddr)
+        if ram.read(physical, len(code)) != code:
+            ram.write(physical, code)
+            for other in self._machine.cpus:
+                if other is cpu:
+                    other.engine.forget_code(vaddr, _MAX_UINSN_BYTES)
+                else:
+                    other.engine.flush_code()
         if uprobe is None or arch is None:
             return 0
         self._machine.emit("uprobe.singlestep", **self._fields(uprobe), page=physical & _ADDRESS, copy=code)
