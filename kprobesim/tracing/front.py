@@ -12,6 +12,7 @@ from kprobesim.tracing.probe_events import DynEvents
 from kprobesim.tracing.stack_trace import stack_trace_save
 from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs import TracingDirectory, debugfs_directory, proc_directory
+from kprobesim.tracing.uprobe_events import UprobeEvents
 
 __all__ = ["Tracing"]
 
@@ -28,7 +29,8 @@ class Tracing:
     Attributes:
         events: all events, the trace and the error log.
         kernel_events: the tracepoints and the events that come with the kernel.
-        dyn_events: the probe events.
+        dyn_events: the probe events of the kernel's code.
+        uprobe_events: the probe events of programs.
         directory: the tree of tracefs.
         hostfs: the files as the guest uses them.
     """
@@ -40,7 +42,8 @@ class Tracing:
         self._printk = BpfTracePrintk()
         self.events.add(self._printk)
         self.dyn_events: Final = DynEvents(manager, self.events)
-        self.directory: Final = TracingDirectory(manager.kernel, self.events, self.dyn_events)
+        self.uprobe_events: Final = UprobeEvents(manager, self.events)
+        self.directory: Final = TracingDirectory(manager.kernel, self.events, self.dyn_events, self.uprobe_events)
         roots = {
             _TRACEFS: self.directory.root,
             _DEBUGFS: debugfs_directory(manager, self.directory.root),
@@ -67,15 +70,17 @@ class Tracing:
             self.events.save(),
             self.kernel_events.save(),
             self.dyn_events.save(),
+            self.uprobe_events.save(),
             self.directory.save(),
             self.hostfs.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        events, kernel_events, dyn_events, directory, hostfs = state
+        events, kernel_events, dyn_events, uprobe_events, directory, hostfs = state
         self.events.restore(events)
         self.kernel_events.restore(kernel_events)
         self.dyn_events.restore(dyn_events)
+        self.uprobe_events.restore(uprobe_events)
         self.directory.restore(directory)
         self.hostfs.restore(hostfs)

@@ -81,6 +81,7 @@ class Uprobes:
         self._jump_labels = jump_labels
         self.files = GuestFiles(kernel)
         self._table: dict[tuple[int, int], Uprobe] = {}
+        self._numbers: dict[int, Uprobe] = {}
         self._next = 1
         self._bind()
 
@@ -142,7 +143,7 @@ class Uprobes:
             self._next += 1
             if not self._table:
                 self._jump_labels.static_key_slow_inc(self._kernel.symbol(_KEY))
-            self._table[key] = uprobe
+            self._table[key] = self._numbers[uprobe.number] = uprobe
         uprobe.consumers = (consumer, *uprobe.consumers)
         self._machine.emit("uprobe.register", **self._fields(uprobe))
         return uprobe
@@ -152,7 +153,7 @@ class Uprobes:
         uprobe.consumers = tuple(other for other in uprobe.consumers if other is not consumer)
         if uprobe.consumers:
             return
-        del self._table[uprobe.file.inode, uprobe.offset]
+        del self._table[uprobe.file.inode, uprobe.offset], self._numbers[uprobe.number]
         self._apply(uprobe, install=False)
         if not self._table:
             self._jump_labels.static_key_slow_dec(self._kernel.symbol(_KEY))
@@ -276,7 +277,7 @@ class Uprobes:
         return 0
 
     def _by_number(self, number: int) -> Uprobe | None:
-        return next((uprobe for uprobe in self._table.values() if uprobe.number == number), None)
+        return self._numbers.get(number)
 
     def _handler_chain(self, cpu: VCpu, number: int, regs_at: int, _: int) -> int:
         """``handler_chain``.
@@ -354,6 +355,6 @@ class Uprobes:
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
         table, self._next = state
-        self._table = {}
+        self._table, self._numbers = {}, {}
         for uprobe, uprobe.consumers, uprobe.arch in table:
-            self._table[uprobe.file.inode, uprobe.offset] = uprobe
+            self._table[uprobe.file.inode, uprobe.offset] = self._numbers[uprobe.number] = uprobe

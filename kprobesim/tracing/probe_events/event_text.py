@@ -13,7 +13,7 @@ from typing import Final
 from kprobesim.kprobes import RunningKernel
 from kprobesim.tracing.probe_events.fetch_parse import ProbeArg
 
-__all__ = ["print_fmt", "print_record"]
+__all__ = ["print_args", "print_fmt", "print_record"]
 
 _LOC: Final = struct.Struct("<I")
 
@@ -53,12 +53,24 @@ def print_record(name: str, is_return: bool, args: Sequence[ProbeArg], record: b
         where = f"{symbols.sprint_symbol(ret_ip)} <- {place[0].name if place else f'0x{func:x}'}"
     else:
         where = symbols.sprint_symbol(struct.unpack_from("<Q", record, 8)[0])
-    words = [f"{name}: ({where})"]
+    return " ".join([f"{name}: ({where})", *print_args(args, record, 24 if is_return else 16, kernel)])
+
+
+def print_args(args: Sequence[ProbeArg], record: bytes, start: int, kernel: RunningKernel) -> list[str]:
+    """``print_probe_args``: each argument as ``NAME=VALUE``.
+
+    Args:
+        args: of the event.
+        record: its bytes.
+        start: where the arguments begin in it.
+        kernel: for symbols.
+    """
+    words = []
     for arg in args:
-        at = (24 if is_return else 16) + arg.offset
+        at = start + arg.offset
         texts = [_print_value(arg, record, at + n * arg.type.size, kernel) for n in range(arg.count or 1)]
         words.append(f"{arg.name}=" + ("{" + ",".join(texts) + "}" if arg.count else texts[0]))
-    return " ".join(words)
+    return words
 
 
 def _print_value(arg: ProbeArg, record: bytes, at: int, kernel: RunningKernel) -> str:

@@ -15,6 +15,7 @@ from kprobesim.tracing.tracefs.event_files import EventFiles
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node, run_commands, text_from_user
 from kprobesim.tracing.tracefs.readme import README
 from kprobesim.tracing.triggers import TriggerFiles
+from kprobesim.tracing.uprobe_events import UprobeEvents
 
 __all__ = ["TracingDirectory"]
 
@@ -25,12 +26,16 @@ class TracingDirectory:
     Args:
         kernel: the running kernel.
         events: all events, and the trace.
-        dyn_events: the probe events.
+        dyn_events: the probe events of the kernel's code.
+        uprobe_events: those of programs.
     """
 
-    def __init__(self, kernel: RunningKernel, events: TraceEvents, dyn_events: DynEvents) -> None:
+    def __init__(
+        self, kernel: RunningKernel, events: TraceEvents, dyn_events: DynEvents, uprobe_events: UprobeEvents
+    ) -> None:
         self._events = events
         self._dyn_events = dyn_events
+        self._uprobe_events = uprobe_events
         self._buffer_files = BufferFiles(events.trace, events.output, kernel)
         self._event_files = EventFiles(events, TriggerFiles(events, kernel))
         self.root = Directory(self._root, 0o700)
@@ -48,6 +53,8 @@ class TracingDirectory:
             "events": self._event_files.directory,
             "kprobe_events": File(0o640, self._list, lambda data: self._run(data, "-"), dyn_events.release_all),
             "kprobe_profile": File(0o440, self._profile),
+            "uprobe_events": File(0o640, self._list_uprobes, self._run_uprobes, self._uprobe_events.release_all),
+            "uprobe_profile": File(0o440, self._uprobe_profile),
         }
 
     def _list(self) -> str:
@@ -55,6 +62,17 @@ class TracingDirectory:
 
     def _run(self, data: bytes, delete: str) -> None:
         run_commands(data, lambda line: self._dyn_events.run_command(line, delete=delete))
+
+    def _list_uprobes(self) -> str:
+        return "".join(probe.show() for probe in self._uprobe_events.probes)
+
+    def _run_uprobes(self, data: bytes) -> None:
+        run_commands(data, self._uprobe_events.run_command)
+
+    def _uprobe_profile(self) -> str:
+        """``probes_profile_seq_show`` of trace_uprobe.c."""
+        probes = self._uprobe_events.probes
+        return "".join(f"  {p.definition.filename} {p.definition.event:<44} {p.nhit:15}\n" for p in probes)
 
     def _profile(self) -> str:
         """``probes_profile_seq_show`` (TFS-13)."""
