@@ -334,7 +334,7 @@ def test_going_back_over_switching_on_and_hits_finds_the_same_states() -> None:
         states: list[object] = []
         for moment in picked:
             lab.seek(moment)
-            trace = lab.tracing.events.trace.text()
+            trace = [buffer.entries() for buffer in lab.tracing.events.trace.buffers]
             on = [event.full_name for event in lab.tracing.events.events.values() if event.enabled]
             states.append((state_of(lab), trace, on))
         return states
