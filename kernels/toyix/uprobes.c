@@ -23,7 +23,6 @@ unsigned long find_uprobe(struct inode *inode, loff_t offset);
 bool vma_has_uprobes(struct inode *inode, loff_t start, loff_t end);
 void install_breakpoints(void *kaddr, struct inode *inode, loff_t offset);
 bool consumers_handler(unsigned long uprobe, struct pt_regs *regs);
-void consumers_ret_handler(struct return_instance *ri, struct pt_regs *regs);
 bool emulate_insn(unsigned long uprobe, struct pt_regs *regs, unsigned long *push);
 unsigned long arch_uprobe_copy_ixol(unsigned long uprobe, void *kaddr, unsigned long vaddr);
 
@@ -98,7 +97,7 @@ free_area:
 	return NULL;
 }
 
-static struct xol_area *get_xol_area(void)
+struct xol_area *get_xol_area(void)
 {
 	struct mm_struct *mm = current->mm;
 
@@ -141,7 +140,7 @@ static void xol_free_insn_slot(struct task_struct *tsk)
 }
 
 /* Where hijacked returns go, -1 while there is no such place. */
-static unsigned long get_trampoline_vaddr(void)
+unsigned long get_trampoline_vaddr(void)
 {
 	struct xol_area *area = current->mm->uprobes_state.xol_area;
 
@@ -214,108 +213,6 @@ static void handle_singlestep(struct uprobe_task *utask, struct pt_regs *regs)
 	utask->active_uprobe = 0;
 	utask->state = UTASK_RUNNING;
 	xol_free_insn_slot(current);
-}
-
-/* Returns */
-
-static struct return_instance *free_ret_instance(struct uprobe_task *utask, struct return_instance *ri)
-{
-	struct return_instance *next = ri->next;
-
-	kfree(ri);
-	utask->depth--;
-	return next;
-}
-
-/* A call is over without a return when the stack pointer has gone above its return address: longjmp, say. */
-static bool arch_uretprobe_is_alive(struct return_instance *ret, struct pt_regs *regs, bool entering_chained)
-{
-	return entering_chained ? regs->sp <= ret->stack : regs->sp < ret->stack;
-}
-
-static unsigned long arch_uretprobe_hijack_return_addr(unsigned long trampoline_vaddr, struct pt_regs *regs)
-{
-	unsigned long orig_ret_vaddr;
-
-	if (get_user(orig_ret_vaddr, (unsigned long __user *)regs->sp))
-		return -1UL;
-	if (orig_ret_vaddr != trampoline_vaddr && put_user(trampoline_vaddr, (unsigned long __user *)regs->sp))
-		return -1UL;
-	return orig_ret_vaddr;
-}
-
-static void prepare_uretprobe(unsigned long uprobe, struct pt_regs *regs)
-{
-	struct uprobe_task *utask = &current->utask;
-	struct return_instance *ri;
-	unsigned long orig_ret_vaddr;
-	bool chained;
-
-	if (!get_xol_area())
-		return;
-	if (utask->depth >= MAX_URETPROBE_DEPTH) {
-		pr_info("uprobe: omit uretprobe due to nestedness limit pid/tgid=%d/%d\n", current->pid, current->tgid);
-		return;
-	}
-	ri = kmalloc(sizeof(*ri), GFP_KERNEL);
-	if (!ri)
-		return;
-	orig_ret_vaddr = arch_uretprobe_hijack_return_addr(get_trampoline_vaddr(), regs);
-	if (orig_ret_vaddr == -1UL)
-		goto fail;
-	chained = orig_ret_vaddr == get_trampoline_vaddr();
-	while (utask->return_instances && !arch_uretprobe_is_alive(utask->return_instances, regs, chained))
-		utask->return_instances = free_ret_instance(utask, utask->return_instances);
-	if (chained) {
-		if (!utask->return_instances)
-			goto fail;
-		orig_ret_vaddr = utask->return_instances->orig_ret_vaddr;
-	}
-	*ri = (struct return_instance){
-		.uprobe = uprobe, .func = regs->ip, .stack = regs->sp, .orig_ret_vaddr = orig_ret_vaddr,
-		.chained = chained, .next = utask->return_instances,
-	};
-	utask->depth++;
-	utask->return_instances = ri;
-	return;
-fail:
-	kfree(ri);
-}
-
-static struct return_instance *find_next_ret_chain(struct return_instance *ri)
-{
-	bool chained;
-
-	do {
-		chained = ri->chained;
-		ri = ri->next;
-	} while (chained);
-	return ri;
-}
-
-/* The program has returned to the trampoline. */
-static void handle_trampoline(struct pt_regs *regs)
-{
-	struct uprobe_task *utask = &current->utask;
-	struct return_instance *ri = utask->return_instances, *next;
-	bool valid;
-
-	if (!ri) {
-		force_sig(SIGILL);
-		return;
-	}
-	do {
-		next = find_next_ret_chain(ri);
-		/* ret has popped one word: a call further out that is still to return lies above. */
-		valid = !next || regs->sp <= next->stack;
-		regs->ip = ri->orig_ret_vaddr;
-		do {
-			if (valid)
-				consumers_ret_handler(ri, regs);
-			ri = free_ret_instance(utask, ri);
-		} while (ri != next);
-	} while (!valid);
-	utask->return_instances = ri;
 }
 
 /* The hit */
@@ -412,24 +309,6 @@ int uprobe_post_sstep_notifier(struct pt_regs *regs)
 
 /* Tasks that come and go */
 
-/* The child returns through the same trampoline as often as its parent would: it needs the page at the same address. */
-static void dup_utask(struct task_struct *t, struct return_instance *ri)
-{
-	struct return_instance **tail = &t->utask.return_instances;
-
-	for (; ri; ri = ri->next) {
-		struct return_instance *copy = kmalloc(sizeof(*copy), GFP_KERNEL);
-
-		if (!copy)
-			return;
-		*copy = *ri;
-		copy->next = NULL;
-		*tail = copy;
-		tail = &copy->next;
-		t->utask.depth++;
-	}
-}
-
 void uprobe_copy_process(struct task_struct *t, unsigned long flags)
 {
 	struct xol_area *area;
@@ -446,10 +325,7 @@ void uprobe_copy_process(struct task_struct *t, unsigned long flags)
 /* The task leaves its address space. */
 void uprobe_free_utask(struct task_struct *t)
 {
-	struct return_instance *ri = t->utask.return_instances;
-
-	while (ri)
-		ri = free_ret_instance(&t->utask, ri);
+	free_ret_instances(&t->utask);
 	xol_free_insn_slot(t);
 	t->utask = (struct uprobe_task){};
 }

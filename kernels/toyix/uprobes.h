@@ -65,5 +65,13 @@ struct page *uprobe_text_page(struct vm_area_struct *vma, unsigned long index, s
 void uprobe_copy_process(struct task_struct *t, unsigned long flags);
 void uprobe_free_utask(struct task_struct *t);
 void uprobe_clear_state(struct mm_struct *mm);
+struct xol_area *get_xol_area(void);
+unsigned long get_trampoline_vaddr(void);
+
+/* uretprobes.c */
+void prepare_uretprobe(unsigned long uprobe, struct pt_regs *regs);
+void handle_trampoline(struct pt_regs *regs);
+void free_ret_instances(struct uprobe_task *utask);
+void dup_utask(struct task_struct *t, struct return_instance *ri);
 
 #endif

@@ -25,7 +25,7 @@ class Program:
         elf: Any = ELFFile(io.BytesIO(self.bytes))
         text = next(segment for segment in elf.iter_segments() if segment["p_flags"] & 1)
         self.distance: int = text["p_vaddr"] - text["p_offset"]
-        self._functions = {
+        self._functions: dict[str, tuple[int, int]] = {
             symbol.name: (symbol["st_value"] - self.distance, symbol["st_size"])
             for symbol in elf.get_section_by_name(".symtab").iter_symbols()
             if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_size"]

@@ -6,6 +6,7 @@ import pytest
 
 from kprobesim.lab import Lab
 from kprobesim.tracing.kstrto import kstrtol, kstrtoul, simple_strtoul
+from kprobesim.tracing.probe_events import TraceProbeEvent
 from tests.tracing.tracefs.console import Console, define
 
 
@@ -129,6 +130,7 @@ def test_limits(lab: Lab) -> None:
     """GRM-09: unnamed arguments are arg1 and so on, words from the 129th on are ignored."""
     assert define(lab, "p:many vfs_read " + " ".join(["%di"] * 130)) is None
     event = lab.tracing.events.events["kprobes", "many"]
+    assert isinstance(event, TraceProbeEvent)
     assert [arg.name for arg in event.args] == [f"arg{n}" for n in range(1, 129)]
     assert define(lab, "-:many") is None
     assert define(lab, f"p:long vfs_read {'n' * 32}=@{'1' * 15}:u8") is None
