@@ -211,7 +211,7 @@ class BpfRuns:
                 )
             args = (rdi, rsi, rdx)[:count]
             if count > _REGISTER_ARGUMENTS:
-                args += cpu.further_arguments()[: count - _REGISTER_ARGUMENTS]
+                args += cpu.more_arguments()[: count - _REGISTER_ARGUMENTS]
             self._is_asked_by(running.call)
             try:
                 return self.around(helper, running.call.bound.helpers, args)

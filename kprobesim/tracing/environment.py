@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kprobesim.bpf import MemoryFault
 from kprobesim.errors import ImageError
 from kprobesim.kprobes import RunningKernel
@@ -58,6 +60,7 @@ class KernelEnvironment:
         cpu: number of the vCPU that the program runs on; set before each run.
         ip: address of the probed function, or 0; set before each run.
         cookie: set before each run.
+        on_printk: takes the CPU and the text of a line for the trace.
     """
 
     def __init__(self, kernel: RunningKernel, seed: int) -> None:
@@ -66,6 +69,7 @@ class KernelEnvironment:
         self.cpu = 0
         self.ip = 0
         self.cookie = 0
+        self.on_printk: Callable[[int, str], None] = lambda cpu, text: None
 
     def ktime_get_ns(self) -> int:
         """Virtual nanoseconds since power-on."""
@@ -123,6 +127,7 @@ class KernelEnvironment:
     def trace_printk(self, text: str) -> None:
         """A line for trace_pipe."""
         self._kernel.machine.emit("trace.printk", text=text.rstrip("\n"))
+        self.on_printk(self.cpu, text)
 
     def read_kernel(self, addr: int, size: int) -> bytes:
         """Kernel memory; MemoryFault where nothing is mapped."""
