@@ -220,8 +220,7 @@ class Fprobes:
         if fprobe.entry_handler is not None:
             answer = fprobe.entry_handler(fprobe, ip, regs, data)
             if not isinstance(answer, int | None):
-                with self._kernel.preempt_disabled(regs.cpu):
-                    yield from answer
+                yield from answer
         self._machine.record("fprobe.entry", {**place})
         if node is not None:
             self._stacks.rethook_hook(node, regs, place)

@@ -146,7 +146,9 @@ class BpfRuns:
         fp = self._machine.cpus[call.cpu].stack_pointer - _PROLOGUE_PUSHES
         running = self._running[call.cpu] = RunningProgram(call, fp)
         self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": fp, "jited": jited.code.entry})
-        r0 = yield GuestCall(jited.code.entry, (call.ctx,))
+        # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
+        with self._kernel.preempt_disabled(call.cpu):
+            r0 = yield GuestCall(jited.code.entry, (call.ctx,))
         self._end(running, r0)
         del self._running[call.cpu]
         return r0
