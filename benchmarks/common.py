@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -22,14 +23,15 @@ class Toyix:
     Args:
         commands: typed at its console.
         profile: how it is built, and so which mechanism serves a probe.
+        optprobes: probes may become jumps, where the profile has that.
     """
 
-    def __init__(self, *commands: str, profile: Profile = Profile.BARE) -> None:
+    def __init__(self, *commands: str, profile: Profile = Profile.BARE, optprobes: bool = False) -> None:
         image = open_image("toyix", variant=profile.variant)
         self.machine = Machine()
         self.machine.boot(image.entry, image.segments)
         self.kernel = RunningKernel(self.machine, image)
-        self.manager = KprobeManager(self.kernel, profile.config)
+        self.manager = KprobeManager(self.kernel, replace(profile.config, optimization=optprobes))
         self.timeline = Timeline(self.machine, [self.manager])
         self.timeline.run(stop_kinds=["boot.done"])
         text = "".join(f"{command}\n" for command in commands).encode()

@@ -21,7 +21,6 @@
 	HYPERCALL_STUB fprobe_handler			HC_FPROBE_HANDLER
 	HYPERCALL_STUB arch_ftrace_ops_list_func	HC_FTRACE_OPS_LIST_FUNC
 	HYPERCALL_STUB rethook_find_ret_addr		HC_RETHOOK_FIND_RET_ADDR
-	HYPERCALL_STUB bpf_helper_call			HC_BPF_HELPER_CALL
 
 /*
  * Where a function whose return is probed returns to: its return address on the stack was replaced by this one. It is

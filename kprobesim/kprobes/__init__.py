@@ -7,6 +7,7 @@ functions' names. Knows nothing of who asks for a probe.
 from kprobesim.kprobes.blacklist import Blacklist, BlacklistEntry
 from kprobesim.kprobes.config import KprobeConfig, Stepping
 from kprobesim.kprobes.core import Kprobes
+from kprobesim.kprobes.detour import OptInsn, disassemble_detour
 from kprobesim.kprobes.fprobe import Fprobe, FprobeHandler, Fprobes
 from kprobesim.kprobes.ftrace import Ftrace, FtraceOps
 from kprobesim.kprobes.kernel import MODULES_VADDR, RunningKernel, Task
@@ -23,11 +24,13 @@ from kprobesim.kprobes.kprobe import (
     PreHandler,
 )
 from kprobesim.kprobes.manager import KprobeManager
+from kprobesim.kprobes.optimize import Optimizer
 from kprobesim.kprobes.pt_regs import PT_REGS_FIELDS, PT_REGS_SIZE, PtRegs
 from kprobesim.kprobes.rethook import Kretprobe, Rethooks
 from kprobesim.kprobes.shadow_stack import RethookNode
 from kprobesim.kprobes.slots import InsnSlots
 from kprobesim.kprobes.stacktrace import arch_stack_walk
+from kprobesim.kprobes.text_poke import TextPoke
 
 __all__ = [
     "INT3",
@@ -53,6 +56,8 @@ __all__ = [
     "KprobeStatus",
     "Kprobes",
     "Kretprobe",
+    "OptInsn",
+    "Optimizer",
     "PostHandler",
     "PreHandler",
     "PtRegs",
@@ -61,5 +66,7 @@ __all__ = [
     "RunningKernel",
     "Stepping",
     "Task",
+    "TextPoke",
     "arch_stack_walk",
+    "disassemble_detour",
 ]

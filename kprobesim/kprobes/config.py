@@ -1,4 +1,4 @@
-"""How the kernel is taken to be built, as far as it decides which mechanism serves a probe."""
+"""How a kernel was built, as far as the kprobe core asks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ class Stepping(Enum):
     TRAP_FLAG = "TF"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KprobeConfig:
-    """The switches that the kprobe core looks at; all of them are the build's, none can change while a kernel runs.
+    """The switches of one kernel's build and command line.
 
     Attributes:
+        optprobes: ``CONFIG_OPTPROBES``: probes may become jumps. It is on for every x86-64 kernel with kprobes.
+        optimization: the sysctl debug.kprobes-optimization at boot; there is a boot parameter of that name.
         preemption: ``CONFIG_PREEMPTION``: a task in the kernel can be made to give way. Without it kprobes are boosted.
         ftrace: ``CONFIG_KPROBES_ON_FTRACE``: a probe on a function's fentry site is served by ftrace. Without it such a
             site, where the image has any, cannot be probed at all.
         stepping: ``TRAP_FLAG`` as up to Linux 5.12: no instruction is emulated, the trap flag ends each step.
     """
 
+    optprobes: bool = False
+    optimization: bool = True
     preemption: bool = True
     ftrace: bool = False
     stepping: Stepping = Stepping.INT3

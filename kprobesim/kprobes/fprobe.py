@@ -18,7 +18,7 @@ from kprobesim.kprobes.kprobe import Kprobe
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.kprobes.shadow_stack import Rethook, RethookNode, ShadowStacks
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, VCpu
 
 __all__ = ["Fprobe", "FprobeHandler", "Fprobes"]
 
@@ -149,8 +149,9 @@ class Fprobes:
         if not sites:
             raise LinuxError(Errno.EINVAL, "An fprobe needs at least one function.")
 
-        def func(cpu: VCpu, ip: int, parent_ip: int, address: int) -> None:
+        def func(cpu: VCpu, ip: int, parent_ip: int, address: int) -> int:
             self._hit(fprobe, cpu, ip, address)
+            return 0
 
         ops = FtraceOps(fprobe.name, _STUB, func)
         self._ftrace.ftrace_set_filter_ips(ops, sites)
@@ -169,7 +170,7 @@ class Fprobes:
 
     # At a hit
 
-    def fprobe_handler(self, cpu: VCpu, ip: int, parent_ip: int, address: int) -> int:
+    def fprobe_handler(self, cpu: VCpu, ip: int, parent_ip: int, address: int) -> Answer:
         """Run the handlers of the fprobe whose trampoline was called.
 
         Args:
@@ -178,10 +179,8 @@ class Fprobes:
             parent_ip: where the function will return to.
             address: of the guest's ``struct pt_regs``.
         """
-        for ops in self._ftrace.users(ip):
-            if ops.stub == _STUB:
-                ops.func(cpu, ip, parent_ip, address)
-        return 0
+        users = (ops for ops in self._ftrace.users(ip) if ops.stub == _STUB)
+        return self._ftrace.call(users, cpu, ip, parent_ip, address)
 
     def _hit(self, fprobe: Fprobe, cpu: VCpu, ip: int, address: int) -> None:
         """``fprobe_kprobe_handler`` where kprobes share its lock, else ``fprobe_handler``."""

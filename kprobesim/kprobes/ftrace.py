@@ -8,15 +8,16 @@ own, a copy of the image's ``ftrace_regs_caller``; functions that several users 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.kprobe import NOP5
+from kprobesim.kprobes.text_poke import TextPoke
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, GuestCall, VCpu
 
 __all__ = ["MCOUNT_INSN_SIZE", "Ftrace", "FtraceFunc", "FtraceOps"]
 
@@ -24,7 +25,7 @@ MCOUNT_INSN_SIZE: Final = len(NOP5)
 _CALL: Final = 0xE8
 _RET_INT3: Final = b"\xc3\xcc"
 
-FtraceFunc = Callable[[VCpu, int, int, int], None]
+FtraceFunc = Callable[[VCpu, int, int, int], Answer]
 
 
 @dataclass(eq=False)
@@ -53,14 +54,17 @@ class Ftrace:
 
     Args:
         kernel: the running kernel.
+        text: writes into its code.
     """
 
-    def __init__(self, kernel: RunningKernel) -> None:
+    def __init__(self, kernel: RunningKernel, text: TextPoke) -> None:
         self._kernel = kernel
+        self._text = text
         self._machine = kernel.machine
         self._sites = frozenset(kernel.tables.mcount_loc)
         self._registered: list[FtraceOps] = []
         self._ever: list[FtraceOps] = []
+        self._calls: dict[int, bytes] = {}
         self._spare: dict[str, tuple[int, ...]] = {}
         self._recursion = [False for _ in kernel.machine.cpus]
 
@@ -173,13 +177,11 @@ class Ftrace:
             else:
                 target = users[0].trampoline if len(users) == 1 else 0
                 code = _call(site, target or self._kernel.symbol("ftrace_regs_caller"))
-            self._text_poke_bp(site, code)
-
-    def _text_poke_bp(self, address: int, code: bytes) -> None:
-        """The one place where an entry is written."""
-        if self._kernel.read(address, len(code)) != code:
-            name = self._kernel.kallsyms.lookup_size_offset(address)
-            self._machine.text_poke(address, code, symbol=name[0].name if name else "", offset=name[1] if name else 0)
+            # Not by what is in memory: a patch may be under way.
+            if self._calls.get(site, NOP5) != code:
+                self._calls[site] = code
+                self._text.text_poke_queue(site, code)
+        self._text.text_poke_finish()
 
     def _create_trampoline(self, ops: FtraceOps) -> int:
         """``create_trampoline``: a page with a copy of ``ftrace_regs_caller`` that calls the user's own function.
@@ -201,7 +203,7 @@ class Ftrace:
         code = bytearray(kernel.read(start, end - start))
         code[at : at + MCOUNT_INSN_SIZE] = _call(page + at, kernel.symbol(ops.stub))
         code += _RET_INT3
-        kernel.write(page, bytes(code))
+        self._machine.write_code(page, bytes(code))
         self._machine.emit("ftrace.trampoline", addr=page, size=len(code), user=ops.name, func=kernel.symbol(ops.stub))
         return page
 
@@ -218,7 +220,7 @@ class Ftrace:
         """``ftrace_test_recursion_unlock``."""
         self._recursion[cpu] = False
 
-    def ftrace_ops_list_func(self, cpu: VCpu, ip: int, parent_ip: int, regs: int) -> int:
+    def ftrace_ops_list_func(self, cpu: VCpu, ip: int, parent_ip: int, regs: int) -> Answer:
         """For a function that several users have hooked: call them all, the latest registered first.
 
         Args:
@@ -227,9 +229,23 @@ class Ftrace:
             parent_ip: where the function will return to.
             regs: address of the guest's ``struct pt_regs``.
         """
-        for ops in self.users(ip):
-            ops.func(cpu, ip, parent_ip, regs)
+        return self.call(self.users(ip), cpu, ip, parent_ip, regs)
+
+    def call(self, users: Iterable[FtraceOps], cpu: VCpu, ip: int, parent_ip: int, regs: int) -> Answer:
+        """Call some users one after the other; each may have the guest run something first."""
+        rest = iter(users)
+        for ops in rest:
+            answer = ops.func(cpu, ip, parent_ip, regs)
+            if not isinstance(answer, int):
+                return self._by_way_of_the_guest(answer, rest, (cpu, ip, parent_ip, regs))
         return 0
+
+    def _by_way_of_the_guest(
+        self, first: Generator[GuestCall, int, int], others: Iterable[FtraceOps], hit: tuple[VCpu, int, int, int]
+    ) -> Generator[GuestCall, int, int]:
+        yield from first
+        rest = self.call(others, *hit)
+        return rest if isinstance(rest, int) else (yield from rest)
 
     # Going back and forth in time
 
@@ -238,17 +254,19 @@ class Ftrace:
         return (
             tuple(self._registered),
             tuple((ops, tuple(ops.sites), ops.trampoline) for ops in self._ever),
+            tuple(self._calls.items()),
             tuple(self._spare.items()),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        registered, ever, spare = state
+        registered, ever, calls, spare = state
         for ops in self._ever:
             ops.sites, ops.trampoline = {}, 0
         for ops, sites, ops.trampoline in ever:
             ops.sites = dict.fromkeys(sites)
-        self._registered, self._ever, self._spare = list(registered), [ops for ops, *_ in ever], dict(spare)
+        self._registered, self._ever = list(registered), [ops for ops, *_ in ever]
+        self._calls, self._spare = dict(calls), dict(spare)
         self._recursion = [False for _ in self._recursion]
 
 

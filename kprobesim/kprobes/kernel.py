@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 from kprobesim.errors import ImageError, LinuxError
-from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, SymbolOverlay, read_tables
+from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, Symbol, SymbolOverlay, read_tables
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import PAGE_SIZE, Machine, MemoryFault
 
@@ -14,7 +16,6 @@ __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 MODULES_VADDR: Final = 0xFFFF_FFFF_A000_0000
 DIRECT_MAP: Final = 0xFFFF_8880_0000_0000
 _COMM_LEN: Final = 16
-_THREAD_SIZE: Final = 16384
 _PAGE_MODULES: Final = {"ftrace_trampoline": "__builtin__ftrace"}
 
 
@@ -103,7 +104,7 @@ class RunningKernel:
     @property
     def root(self) -> int:
         """CR3 of the vCPU whose turn it is; the kernel's half is the same in all address spaces."""
-        return self.machine.registers()["cr3"]
+        return self.machine.root
 
     def read(self, address: int, size: int) -> bytes:
         """Kernel memory.
@@ -159,6 +160,23 @@ class RunningKernel:
             self._percpu[key] = physical
         return self._percpu[key]
 
+    @contextmanager
+    def preempt_disabled(self, cpu: int) -> Iterator[None]:
+        """``preempt_disable()`` and ``preempt_enable_no_resched()`` around what the host has the guest do."""
+        if not self.has_symbol("__preempt_count"):
+            yield
+            return
+        self._preempt_count_add(cpu, 1)
+        try:
+            yield
+        finally:
+            self._preempt_count_add(cpu, -1)
+
+    def _preempt_count_add(self, cpu: int, value: int) -> None:
+        place = self.percpu_physical("__preempt_count", cpu)
+        count = int.from_bytes(self.machine.ram.read(place, 4), "little")
+        self.machine.ram.write(place, (count + value & 0xFFFF_FFFF).to_bytes(4, "little"))
+
     def current(self, cpu: int) -> Task:
         """The task that runs on a CPU."""
         return Task(self, self.machine.ram.read_u64(self.percpu_physical("current_task", cpu)))
@@ -181,39 +199,25 @@ class RunningKernel:
         return int.from_bytes(self.read(task + self.task_offset(member), 4), "little")
 
 
-def anybody_in(kernel: RunningKernel, start: int, size: int) -> bool:
-    """Whether a CPU runs in a stretch of code, or may come back to it: some word of its stack points there.
-
-    Args:
-        kernel: whose CPUs.
-        start: of the code.
-        size: in bytes.
-    """
-    for cpu in kernel.machine.cpus:
-        registers = kernel.machine.registers(cpu.number)
-        if cpu.online and start <= registers["rip"] < start + size:
-            return True
-        rsp = registers["rsp"] & ~7
-        for address in range(rsp, rsp + _THREAD_SIZE, 8):
-            try:
-                word = kernel.read_u64(address)
-            except MemoryFault:
-                break
-            if start <= word < start + size:
-                return True
-    return False
-
-
 class ModuleArea:
     """Pages for code that the host makes, within reach of a 32-bit displacement from the kernel's text.
 
     The kernel maps them read-only and executable at boot and says where they are.
     """
 
+    base: Final = MODULES_VADDR
+
     def __init__(self, kernel: RunningKernel) -> None:
         self._kernel = kernel
         self._owners: list[str | None] = []
-        self._ever: dict[int, str] = {}
+        self._named: tuple[Symbol, ...] = ()
+        self._last_owners: dict[int, str] = {}  # never taken back: events of another time name their pages too
+
+    def name(self, address: int) -> str:
+        """What the page at an address is called, or was, or will be."""
+        number = (address - MODULES_VADDR) // PAGE_SIZE
+        owner = self._owners[number] if 0 <= number < len(self._owners) else None
+        return owner or self._last_owners.get(number, "kprobe_insn_page")
 
     @property
     def pages(self) -> int:
@@ -230,23 +234,36 @@ class ModuleArea:
         Raises:
             LinuxError: ENOMEM, all pages are in use, or the kernel has not come to map them yet.
         """
+        return self.alloc_pages(1, owner)
+
+    def alloc_pages(self, count: int, owner: str = "") -> int:
+        """Free pages that follow each other.
+
+        Args:
+            count: how many.
+            owner: the symbol that each is named after; without one they have no name in kallsyms.
+
+        Raises:
+            LinuxError: as `alloc_page`.
+        """
         if not self._owners:
             self._owners = [None] * self.pages
-        for number, taken in enumerate(self._owners):
-            if taken is None:
-                address = MODULES_VADDR + number * PAGE_SIZE
-                if not self._kernel.is_mapped(address):
-                    raise LinuxError(
-                        Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
-                    )
-                self._owners[number] = self._ever[number] = owner
-                self._name_pages()
-                return address
-        raise LinuxError(Errno.ENOMEM, f"All {len(self._owners)} pages of the module area are in use.")
-
-    def owner_ever(self, address: int) -> str:
-        """Who has, or has had last, the page that an address is in: also for what tells of another time."""
-        return self._ever.get((address - MODULES_VADDR) // PAGE_SIZE, "kprobe_insn_page")
+        for number in range(len(self._owners) - count + 1):
+            if any(taken is not None for taken in self._owners[number : number + count]):
+                continue
+            address = MODULES_VADDR + number * PAGE_SIZE
+            if not self._kernel.is_mapped(address):
+                raise LinuxError(
+                    Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
+                )
+            self._owners[number : number + count] = [owner] * count
+            if owner:
+                self._last_owners |= dict.fromkeys(range(number, number + count), owner)
+            self._name_pages()
+            return address
+        raise LinuxError(
+            Errno.ENOMEM, f"The {len(self._owners)} pages of the module area have no room for {count} more."
+        )
 
     def free_page(self, address: int) -> None:
         """Give a page back."""
@@ -255,18 +272,25 @@ class ModuleArea:
 
     def _name_pages(self) -> None:
         overlay = self._kernel.kallsyms
-        for symbol in overlay.added:
+        for symbol in self._named:
             overlay.remove(symbol)
-        for number, owner in enumerate(self._owners):
-            if owner is not None:
-                module = _PAGE_MODULES.get(owner, "__builtin__kprobes")
-                overlay.add(owner, MODULES_VADDR + number * PAGE_SIZE, PAGE_SIZE, module=module)
+        self._named = tuple(
+            overlay.add(
+                owner,
+                MODULES_VADDR + number * PAGE_SIZE,
+                PAGE_SIZE,
+                module=_PAGE_MODULES.get(owner, "__builtin__kprobes"),
+            )
+            for number, owner in enumerate(self._owners)
+            if owner
+        )
 
-    def save(self) -> tuple[str | None, ...]:
-        """Who owns which page."""
-        return tuple(self._owners)
+    def save(self) -> object:
+        """Who owns which page, and all symbols that were added."""
+        return tuple(self._owners), self._named, self._kernel.kallsyms.added
 
-    def restore(self, state: tuple[str | None, ...]) -> None:
+    def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        self._owners = list(state)
-        self._name_pages()
+        owners, self._named, added = state
+        self._owners = list(owners)
+        self._kernel.kallsyms.replace(added)

@@ -6,13 +6,13 @@ Follows Linux 6.1 kernel/kprobes.c (arm_kprobe_ftrace, disarm_kprobe_ftrace) and
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
-from kprobesim.kprobes.ftrace import MCOUNT_INSN_SIZE, FtraceOps
+from kprobesim.kprobes.ftrace import FtraceOps
 from kprobesim.kprobes.kprobe import Kprobe, KprobeCtlblk, KprobeStatus
 from kprobesim.kprobes.pt_regs import PtRegs
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, GuestCall, VCpu
 
 if TYPE_CHECKING:
     from kprobesim.kprobes.core import Kprobes
@@ -36,8 +36,8 @@ class KprobeFtrace:
         self._ftrace = kprobes.ftrace
         self._kernel = kprobes.kernel
         self._machine = kprobes.kernel.machine
-        self._plain = FtraceOps("kprobe_ftrace_ops", _STUB, self._func)
-        self._ipmodify = FtraceOps("kprobe_ipmodify_ops", _STUB, self._func, ipmodify=True)
+        self._plain = FtraceOps("kprobe_ftrace_ops", _STUB, self.kprobe_ftrace_handler)
+        self._ipmodify = FtraceOps("kprobe_ipmodify_ops", _STUB, self.kprobe_ftrace_handler, ipmodify=True)
         self._armed: dict[int, FtraceOps] = {}
 
     def is_armed(self, probe: Kprobe) -> bool:
@@ -77,7 +77,7 @@ class KprobeFtrace:
 
     # At a hit
 
-    def kprobe_ftrace_handler(self, cpu: VCpu, ip: int, parent_ip: int, address: int) -> int:
+    def kprobe_ftrace_handler(self, cpu: VCpu, ip: int, parent_ip: int, address: int) -> Answer:
         """Run the handlers of the probe at a function's entry, with what they would see at an int3 (FTR-02).
 
         Args:
@@ -86,49 +86,59 @@ class KprobeFtrace:
             parent_ip: where the function will return to.
             address: of the guest's ``struct pt_regs``, whose ip is behind the call.
         """
-        self._func(cpu, ip, parent_ip, address)
-        return 0
-
-    def _func(self, cpu: VCpu, ip: int, _: int, address: int) -> None:
         number = cpu.number
         if not self._ftrace.trylock(number):
-            return
-        try:
-            probe = self._kprobes.get_kprobe(ip)
-            if probe is None or probe.is_disabled:
-                return
+            return 0
+        probe = self._kprobes.get_kprobe(ip)
+        if probe is not None and not probe.is_disabled:
             block = self._kprobes.ctlblk[number]
-            if block.current is not None:
-                self._kprobes.inc_nmissed_count(probe)
-            else:
-                self._hit(probe, PtRegs(self._machine.ram, cpu.root, address, number), block)
-        finally:
-            self._ftrace.unlock(number)
+            if block.current is None:
+                return self._hit(probe, PtRegs(self._machine.ram, cpu.root, address, number), block)
+            self._kprobes.inc_nmissed_count(probe)
+        self._ftrace.unlock(number)
+        return 0
 
-    def _hit(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
+    def _hit(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> Answer:
         assert probe.addr is not None
-        place = self._kprobes.place(probe)
-        record: Callable[[str, dict[str, Any]], None] = self._machine.record
         orig_ip = regs.ip
         regs.ip = probe.addr + _INT3_SIZE
         block.current, block.status = probe, KprobeStatus.HIT_ACTIVE
-        current = self._kernel.percpu_physical("current_kprobe", regs.cpu)
-        _WORD.pack_into(self._machine.ram.bytes, current, probe.addr)
-        record("kprobe.hit", {**place, "by": "ftrace"})
-        answer = 0
-        if probe.pre_handler is not None:
-            answer = probe.pre_handler(probe, regs)
-            record("kprobe.pre_handler", {**place, "ret": answer})
+        self._note(regs.cpu, probe.addr)
+        self._machine.record("kprobe.hit", {**self._kprobes.place(probe), "by": "ftrace"})
+        if probe.pre_handler is None:
+            return self._leave(probe, regs, orig_ip, 0)
+        answer = probe.pre_handler(probe, regs)
+        if not isinstance(answer, int):
+            return self._by_way_of_the_guest(answer, probe, regs, orig_ip)
+        self._machine.record("kprobe.pre_handler", {**self._kprobes.place(probe), "ret": answer})
+        return self._leave(probe, regs, orig_ip, answer)
+
+    def _by_way_of_the_guest(
+        self, answer: Generator[GuestCall, int, int], probe: Kprobe, regs: PtRegs, orig_ip: int
+    ) -> Generator[GuestCall, int, int]:
+        with self._kernel.preempt_disabled(regs.cpu):
+            told = yield from answer
+        self._machine.record("kprobe.pre_handler", {**self._kprobes.place(probe), "ret": told})
+        return self._leave(probe, regs, orig_ip, told)
+
+    def _leave(self, probe: Kprobe, regs: PtRegs, orig_ip: int, answer: int) -> int:
+        block = self._kprobes.ctlblk[regs.cpu]
         if not answer:
             if probe.post_handler is not None:
                 # The 5-byte nop counts as the probed instruction, and as run.
-                regs.ip = probe.addr + MCOUNT_INSN_SIZE
+                regs.ip = orig_ip
                 block.status = KprobeStatus.HIT_SSDONE
                 probe.post_handler(probe, regs, 0)
-                record("kprobe.post_handler", {**place})
+                self._machine.record("kprobe.post_handler", {**self._kprobes.place(probe)})
             regs.ip = orig_ip
         block.current, block.status = None, KprobeStatus.NONE
-        _WORD.pack_into(self._machine.ram.bytes, current, 0)
+        self._note(regs.cpu, 0)
+        self._ftrace.unlock(regs.cpu)
+        return 0
+
+    def _note(self, cpu: int, address: int) -> None:
+        """The guest's ``current_kprobe``."""
+        _WORD.pack_into(self._machine.ram.bytes, self._kernel.percpu_physical("current_kprobe", cpu), address)
 
     # Going back and forth in time
 

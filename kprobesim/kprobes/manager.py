@@ -11,6 +11,7 @@ from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.fprobe import Fprobes
 from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kernel import RunningKernel, Task
+from kprobesim.kprobes.optimized import OptimizedPath
 from kprobesim.kprobes.rethook import Rethooks
 from kprobesim.machine import Hypercall, MemoryFault, VCpu
 
@@ -22,10 +23,11 @@ class KprobeManager:
 
     Args:
         kernel: the running kernel; its hypercall stubs are bound to this manager.
-        config: how it is taken to be built; by default without ftrace, and preemptible.
+        config: how it was built.
 
     Attributes:
         kprobes: the table: register, arm, remove.
+        text: all writes into the kernel's code, also for those who patch calls and branches.
         int3: what happens at a hit.
         rethooks: return probes.
         fprobes: probes on many functions at once.
@@ -34,6 +36,7 @@ class KprobeManager:
     def __init__(self, kernel: RunningKernel, config: KprobeConfig | None = None) -> None:
         self.kernel = kernel
         self.kprobes = Kprobes(kernel, config)
+        self.text = self.kprobes.text
         self.int3 = Int3Path(self.kprobes)
         self.rethooks = Rethooks(self.kprobes, self.int3)
         self.fprobes = Fprobes(self.kprobes, self.int3, self.rethooks)
@@ -54,7 +57,11 @@ class KprobeManager:
             "fprobe_handler": self.fprobes.fprobe_handler,
             "rethook_find_ret_addr": self.rethooks.find_ret_addr_for_guest,
             "rethook_trampoline_handler": self.rethooks.rethook_trampoline_handler,
+            "poke_int3_handler": self.text.poke_int3_handler,
         }
+        if self.kprobes.optimizer is not None:
+            path = OptimizedPath(self.kprobes, self.kprobes.optimizer, self.int3)
+            functions["optimized_callback"] = path.optimized_callback
         devices = self.kernel.machine.devices
         devices.describe = self._describe
         for address, number in self.kernel.tables.hypercalls:

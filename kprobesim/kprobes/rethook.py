@@ -5,7 +5,7 @@ Follows Linux 6.1 kernel/kprobes.c: register_kretprobe, pre_handler_kretprobe, k
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from kprobesim.kprobes.kprobe import Kprobe
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.kprobes.shadow_stack import Rethook, RethookNode, ShadowStacks
 from kprobesim.linux_errno import Errno
+from kprobesim.machine import Answer, GuestCall
 
 __all__ = ["Kretprobe", "Rethooks"]
 
@@ -23,7 +24,7 @@ _MAX_DATA_SIZE = 4096
 _NEVER = frozenset({"__switch_to"})
 
 EntryHandler = Callable[[RethookNode, PtRegs], int]
-ReturnHandler = Callable[[RethookNode, PtRegs], None]
+ReturnHandler = Callable[[RethookNode, PtRegs], Answer | None]
 
 
 @dataclass(eq=False)
@@ -32,7 +33,7 @@ class Kretprobe:
 
     Attributes:
         kp: where; its pre_handler is replaced, and it can have no post_handler.
-        handler: called at the return.
+        handler: called at the return; what it answers is of no interest, but may come by way of the guest.
         entry_handler: called at the entry; non-zero says that this call is not of interest.
         maxactive: calls that can be awaited at once; 0 or less becomes max(10, 2 * CPUs) and is written back.
         data_size: bytes a node keeps for the handlers; Linux accepts at most 4096.
@@ -130,14 +131,29 @@ class Rethooks(ShadowStacks):
 
     # At the return
 
-    def _kretprobe_rethook_handler(self, node: RethookNode, regs: PtRegs) -> None:
+    def _kretprobe_rethook_handler(self, node: RethookNode, regs: PtRegs) -> Answer | None:
         """``kretprobe_rethook_handler``: the handler runs as the probe that is current (KRP-07)."""
         probe: Kretprobe = node.owner
         if probe.handler is None:
-            return
+            return None
         ret_addr = regs.ip
         with self._path.running_as(probe.kp, regs):
-            probe.handler(node, regs)
+            answer = probe.handler(node, regs)
+        if not isinstance(answer, int | None):
+            return self._by_way_of_the_guest(answer, probe, regs)
+        self._tell(probe, ret_addr, regs)
+        return None
+
+    def _by_way_of_the_guest(
+        self, answer: Generator[GuestCall, int, int], probe: Kretprobe, regs: PtRegs
+    ) -> Generator[GuestCall, int, int]:
+        ret_addr = regs.ip
+        with self._path.running_as(probe.kp, regs):
+            yield from answer
+        self._tell(probe, ret_addr, regs)
+        return 0
+
+    def _tell(self, probe: Kretprobe, ret_addr: int, regs: PtRegs) -> None:
         place = self._kprobes.place(probe.kp)
         self._machine.record("rethook.handler", {**place, "ret_addr": ret_addr, "retval": regs.ax})
 

@@ -6,14 +6,14 @@ to see returns (kretprobes, fprobes) builds on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import cached_property
 from typing import Any
 
 from kprobesim.errors import GuestError
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.pt_regs import PtRegs
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, GuestCall, VCpu
 
 __all__ = ["Rethook", "RethookHandler", "RethookNode", "ShadowStacks"]
 
@@ -73,7 +73,8 @@ class RethookNode:
             self.rethook.free += 1
 
 
-RethookHandler = Callable[[RethookNode, PtRegs], None]
+RethookHandler = Callable[[RethookNode, PtRegs], Answer | None]
+"""What it answers is of no interest, but may come by way of the guest."""
 
 
 class ShadowStacks:
@@ -125,7 +126,7 @@ class ShadowStacks:
         self._tasks.setdefault(self._kernel.current(regs.cpu).address, []).insert(0, node)
         self._machine.record("rethook.prepare", {**place, "slot": stack, "ret_addr": node.ret_addr})
 
-    def rethook_trampoline_handler(self, cpu: VCpu, address: int, frame: int, _: int) -> int:
+    def rethook_trampoline_handler(self, cpu: VCpu, address: int, frame: int, _: int) -> Answer:
         """Tell those who await the call that returns, and put its real return address back.
 
         Several hooks of one call share a frame: all but the first have saved the trampoline's address. The nodes stay
@@ -149,15 +150,20 @@ class ShadowStacks:
                 "rethook: Return address not found! The trampoline was reached without a call that is awaited.",
                 report=self._machine.report(cpu),
             )
-        real = nodes[count - 1].ret_addr
-        regs.ip = real
+        regs.ip = nodes[count - 1].ret_addr
+        return self._return_from(task, count, regs, frame)
+
+    def _return_from(self, task: int, count: int, regs: PtRegs, frame: int) -> Generator[GuestCall, int, int]:
+        nodes, real = self._tasks[task], regs.ip
         for node in nodes[:count]:
             if node.frame != frame:
                 # WARN_ON_ONCE: somebody has returned past a call that is awaited. What is left is unlinked untold.
                 self._machine.emit("rethook.warn", frame=frame, expected=node.frame, ret_addr=real)
                 break
             if not node.rethook.stopped:
-                node.rethook.handler(node, regs)
+                answer = node.rethook.handler(node, regs)
+                if not isinstance(answer, int | None):
+                    yield from answer
         self._tasks[task] = nodes[count:]
         for node in nodes[:count]:
             node.recycle()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from kprobesim.i18n import Language, Texts
-from kprobesim.kprobes import MODULES_VADDR, NOP5, RunningKernel
+from kprobesim.kprobes import MODULES_VADDR, RunningKernel
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import PAGE_SIZE, Event
@@ -89,7 +89,7 @@ class Narrator:
     def _place(self, address: int) -> str:
         """An address as symbol and offset. Slots have their page's name also at a time when there is no such page."""
         if MODULES_VADDR <= address < _MODULES_END:
-            return f"{self._kernel.modules.owner_ever(address)}+{address % PAGE_SIZE:#x}"
+            return f"{self._kernel.modules.name(address)}+{address % PAGE_SIZE:#x}"
         return self._kernel.kallsyms.symbolize(address)
 
     def _extras(self, event: Event) -> dict[str, str]:
@@ -150,10 +150,9 @@ def _gate(fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _poke(fields: dict[str, Any]) -> tuple[str, ...]:
-    old, new = fields["old"], fields["new"]
-    if len(new) == len(NOP5):
-        return ("fentry_nop",) if new == NOP5 else ("fentry_call",) if old == NOP5 else ()
-    return ("arm",) if new == b"\xcc" else ("disarm",) if old == b"\xcc" else ()
+    if "stage" in fields:
+        return (f"stage{fields['stage']}",)
+    return ("arm",) if fields["new"] == b"\xcc" else ("disarm",) if fields["old"] == b"\xcc" else ()
 
 
 def _prepare(fields: dict[str, Any]) -> tuple[str, ...]:
@@ -161,7 +160,7 @@ def _prepare(fields: dict[str, Any]) -> tuple[str, ...]:
     behind = fields["copy"][len(fields["original"]) :]
     if fields["emulated"]:
         return ("emulated",)
-    return ("copied" if behind[:1] == b"\xcc" else "boosted" if behind else "alone",)
+    return ("copied" if behind[:1] == b"\xcc" else "boosted" if behind[:1] == b"\xe9" else "alone",)
 
 
 def _helper(fields: dict[str, Any]) -> tuple[str, ...]:
@@ -184,6 +183,7 @@ _VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     ),
     "kprobe.hit": lambda fields: ("ftrace",) if fields["by"] == "ftrace" else (),
     "kprobe.pre_handler": lambda fields: ("changed" if fields["ret"] else "zero",),
+    "kprobe.opt_pre_handler": lambda fields: ("ignored" if fields["ret"] else "zero",),
     "kprobe.singlestep": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "kprobe.step_tf": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "bpf.helper": _helper,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Phase", "current_phase"]
 
 _WINDOW = 64
-_ENDED = ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate", "kprobe.debug")
+_ENDED = ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate", "kprobe.detour", "kprobe.debug")
 _TO_SLOT = ("kprobe.singlestep", "kprobe.boost", "kprobe.step_tf")
 _FTRACE = ("ftrace_trampoline", "ftrace_regs_caller", "ftrace_regs_call", "ftrace_regs_caller_end")
 _FTRACE_HANDLERS = ("kprobe_ftrace_handler", "fprobe_handler", "arch_ftrace_ops_list_func")
@@ -24,6 +24,7 @@ _IN_HANDLER = (
     "kprobe.hit", "kprobe.miss", "kprobe.pre_handler", "bpf.exit", "bpf.fault", "bpf.skip",
     "rethook.prepare", "rethook.handler", "rethook.miss", "fprobe.entry", "fprobe.exit", "fprobe.miss",
 )  # fmt: skip
+_IN_DETOUR = ("kprobe.opt_hit", "kprobe.opt_pre_handler")
 _ELSEWHERE = ("trap", "gate", "syscall", "idle", "sched.switch", "input")
 
 
@@ -43,6 +44,7 @@ class Phase(Enum):
     SLOT = "slot"
     SECOND_BREAKPOINT = "#BP 2"
     RESUME = "resume"
+    DETOUR = "detour"
 
 
 def current_phase(look: Look) -> Phase:
@@ -52,6 +54,8 @@ def current_phase(look: Look) -> Phase:
     place = look.kernel.kallsyms.lookup_size_offset(rip)
     function = place[0].name if place is not None else ""
     in_ftrace = function in _FTRACE
+    if rip >= MODULES_VADDR and look.kernel.modules.name(rip) == "kprobe_optinsn_page":
+        return Phase.DETOUR
     for seq in range(look.seq - 1, max(look.seq - _WINDOW, -1), -1):
         event = log[seq]
         if event.cpu != cpu:
@@ -62,6 +66,8 @@ def current_phase(look: Look) -> Phase:
             if 0 <= rip - event.fields["slot"] <= MAX_INSN_SIZE:
                 return Phase.SLOT
             return Phase.RUN if event.kind == "kprobe.boost" and _left(look, rip) else Phase.HANDLER
+        if event.kind in _IN_DETOUR:
+            return Phase.RUN if _left(look, rip) else Phase.DETOUR
         if event.kind in _IN_BPF:
             return Phase.BPF
         if event.kind in _IN_HANDLER:

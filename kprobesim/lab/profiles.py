@@ -16,7 +16,8 @@ class Profile(Enum):
 
     ``DISTRO`` is what distributions ship: a probe at a function's entry is served by ftrace. ``BARE`` has no ftrace, so
     that such a probe is an int3 like any other. ``SERVER`` is not preemptible either, so that probes are boosted.
-    ``HISTORY`` steps by the trap flag and #DB, as up to Linux 5.12.
+    ``HISTORY`` steps by the trap flag and #DB, as up to Linux 5.12. In these two no probe becomes a jump, so that what
+    they are for can be seen.
     """
 
     DISTRO = "distro"
@@ -49,8 +50,8 @@ class Profile(Enum):
 
 
 _CONFIGS: Final = {
-    Profile.DISTRO: KprobeConfig(ftrace=True),
-    Profile.BARE: KprobeConfig(),
+    Profile.DISTRO: KprobeConfig(optprobes=True, ftrace=True),
+    Profile.BARE: KprobeConfig(optprobes=True),
     Profile.SERVER: KprobeConfig(preemption=False),
     Profile.HISTORY: KprobeConfig(stepping=Stepping.TRAP_FLAG),
 }

@@ -18,7 +18,7 @@ from kprobesim.kprobes import (
     PtRegs,
 )
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import Moment
+from kprobesim.machine import Moment, VCpu
 from tests.kprobes.running import Running, Spy
 
 IF = 1 << 9
@@ -324,7 +324,7 @@ def test_a_kernel_whose_kprobes_cannot_use_ftrace_refuses_its_sites(boot_toyix: 
 
 def livepatch(running: Running) -> FtraceOps:
     """Somebody else who wants to change where vfs_read goes on."""
-    ops = FtraceOps("livepatch", "fprobe_handler", lambda *_: None, ipmodify=True)
+    ops = FtraceOps("livepatch", "fprobe_handler", lambda *_: 0, ipmodify=True)
     running.kprobes.ftrace.ftrace_set_filter_ips(ops, [running.symbol("vfs_read")])
     running.kprobes.ftrace.register_ftrace_function(ops)
     return ops
@@ -359,7 +359,12 @@ def test_a_function_of_several_users_calls_the_one_that_asks_them_all(distro: Ru
     spy = Spy()
     distro.register(Kprobe(symbol_name="vfs_read", pre_handler=spy.pre("kprobe")))
     calls: list[int] = []
-    ops = FtraceOps("other", "fprobe_handler", lambda cpu, ip, parent, regs: calls.append(ip))
+
+    def note(_: VCpu, ip: int, __: int, ___: int) -> int:
+        calls.append(ip)
+        return 0
+
+    ops = FtraceOps("other", "fprobe_handler", note)
 
     def hook() -> None:
         distro.kprobes.ftrace.ftrace_set_filter_ips(ops, [distro.symbol("vfs_read")])
@@ -374,7 +379,7 @@ def test_a_function_of_several_users_calls_the_one_that_asks_them_all(distro: Ru
 
 
 def test_ftrace_hooks_nothing_but_its_sites(distro: Running) -> None:
-    ops = FtraceOps("other", "fprobe_handler", lambda *_: None)
+    ops = FtraceOps("other", "fprobe_handler", lambda *_: 0)
     with pytest.raises(LinuxError) as caught:
         distro.kprobes.ftrace.ftrace_set_filter_ips(ops, [distro.symbol("vfs_read") + 5])
     assert caught.value.errno is Errno.EINVAL

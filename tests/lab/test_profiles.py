@@ -23,7 +23,7 @@ TELLTALE = {kind for kinds in MECHANISM.values() for kind in kinds}
 @cache
 def life(profile: Profile) -> Lab:
     """One probe at vfs_read, one return probe, and a command; the machine is back where it began."""
-    lab = Lab.open(profile=profile)
+    lab = Lab.open(profile=profile, optimization=False)
     lab.run()
     beginning = lab.moment.insn
     lab.kprobe("vfs_read", pre_handler=lambda *_: 0)

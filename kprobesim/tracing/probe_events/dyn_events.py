@@ -20,7 +20,7 @@ from kprobesim.tracing.probe_events.event_format import print_event
 from kprobesim.tracing.probe_events.fetch import store_trace_args
 from kprobesim.tracing.probe_events.notrace import check_within_notrace_func
 from kprobesim.tracing.probe_events.trace_kprobe import COMMON_FIELDS, TraceKprobe, TraceProbeEvent
-from kprobesim.tracing.trace_array import TraceArray, int3_context, thread_context
+from kprobesim.tracing.trace_array import NMI_MASK, TraceArray, int3_context, thread_context
 
 __all__ = ["DynEvents"]
 
@@ -262,10 +262,10 @@ class DynEvents:
         cpu = regs.cpu
         preempt_count = self.trace.preempt_count(cpu)
         if ret_ip is None:
-            if probe.kprobe.flags & KprobeFlag.FTRACE:
-                context = thread_context(regs, preempt_count)
-            else:
+            if preempt_count & NMI_MASK:
                 context = int3_context(preempt_count, preemption=self._manager.kprobes.config.preemption)
+            else:
+                context = thread_context(regs, preempt_count)
             place = _IP.pack(probe.kprobe.addr or 0)
         else:
             context = thread_context(regs, preempt_count)
