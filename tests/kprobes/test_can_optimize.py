@@ -1,11 +1,12 @@
 """Which probes may become jumps, and why the others stay an int3."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from kprobesim.image import MAX_INSN_SIZE, Instruction, KernelImage, decode_one, open_image
-from kprobesim.kprobes import Kprobe, KprobeConfig
+from kprobesim.kprobes import MODULES_VADDR, Kprobe, KprobeConfig
 from kprobesim.kprobes.boost import can_boost
 from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE, TEMPLATE_SIZE, disassemble_detour
 from tests.guests.code import Code
@@ -123,10 +124,15 @@ def test_entry_code_is_never_optimized() -> None:
 
 
 def test_bytes_that_ftrace_patches_are_left_to_it() -> None:
-    """OPT-03: the image with ftrace has a nop of 5 bytes at each function's entry."""
-    running = Running(open_image("toyix"), config=OPTPROBES)
+    """OPT-03: the image with ftrace has a nop of 5 bytes at each function's entry; ftrace serves a probe there."""
+    from kprobesim.kprobes.optinsn import CannotOptimize, copy_optimized_instructions
+
+    running = Running(open_image("toyix"), config=replace(OPTPROBES, ftrace=True))
+    site = running.symbol("vfs_read")
+    with pytest.raises(CannotOptimize, match="ftrace patches the bytes at vfs_read"):
+        copy_optimized_instructions(running.kernel, site, MODULES_VADDR, running.kprobes.hidden)
     running.register(Kprobe(symbol_name="vfs_read"))
-    assert running.events("kprobe.opt_refuse")[0].fields["reason"] == "ftrace patches the bytes at vfs_read+0x0"
+    assert not running.events("kprobe.opt_prepare")
     running.register(Kprobe(symbol_name="vfs_read", offset=5))
     assert running.events("kprobe.opt_prepare")[0].fields["offset"] == 5
 
