@@ -394,8 +394,14 @@ class Machine:
         ]
         return "\n".join([f"vCPU {cpu.number} after {self.insn:,} instructions, {self.ns:,} ns", *rows])
 
+    @property
+    def suspended(self) -> bool:
+        """Somewhere a function of the host waits for the guest. Such a state cannot be saved."""
+        return any(cpu.suspended for cpu in self.cpus)
+
     def save(self) -> MachineState:
-        """Everything but RAM that `restore` needs; only between runs."""
+        """Everything but RAM that `restore` needs; only between runs, and not while `suspended`."""
+        assert not self.suspended, "a host function in the middle of its work cannot be saved"
         event = self._event if self._event_insn == self.retired else 0
         return MachineState(
             self.retired,
