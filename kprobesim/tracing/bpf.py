@@ -20,14 +20,17 @@ from kprobesim.bpf import (
     Execution,
     Helper,
     HelperContext,
+    MapSpec,
     Program,
     RunError,
     create_map,
 )
 from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.errors import BadInput
+from kprobesim.image import Btf
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP
+from kprobesim.tracing.bpf_ids import BpfIds, ProgramTypes
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 
 __all__ = ["Attachment", "BpfPrograms", "RunningProgram"]
@@ -83,6 +86,7 @@ class BpfPrograms:
 
     Attributes:
         programs, maps, attachments: what there is now.
+        ids: the numbers by which bpftool knows them.
         running: the program that a frozen machine is inside of.
     """
 
@@ -100,7 +104,19 @@ class BpfPrograms:
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
+        self.ids = BpfIds()
         self.running: RunningProgram | None = None
+
+    @property
+    def kernel_btf(self) -> Btf:
+        """The kernel's types."""
+        return self._kernel.btf
+
+    @property
+    def kernel_btf_size(self) -> int:
+        """Bytes of the kernel's types."""
+        section = self._kernel.image.sections.get(".BTF")
+        return section.size if section else 0
 
     # Loading and attaching
 
@@ -118,7 +134,6 @@ class BpfPrograms:
         """
         if name in self.programs:
             raise BadInput(f"There is a program named {name} already.")
-        arena = self._get_arena()
         for spec in source.maps:
             there = self.maps.get(spec.name)
             if there is not None and there.spec != spec:
@@ -127,16 +142,41 @@ class BpfPrograms:
                     hint="Programs share a map by declaring it alike; give this one another name.",
                 )
             if spec.name not in self.maps:
-                made = create_map(spec, self._memory, arena, len(self.maps) + 1)
-                self.maps[spec.name] = made
-                self._machine.emit("map.create", map=spec.name, type=spec.type, addr=made.address)
+                self.create_map(spec, spec.name)
         maps = {number: self.maps[spec.name] for number, spec in enumerate(source.maps)}
         program = Program(name, source.type, source.insns, maps, source.license)
         processed = _verify(program) if verified else 0
+        self.add_program(program, processed)
+        return program
+
+    def create_map(self, spec: MapSpec, name: str) -> BpfMap:
+        """Make a map.
+
+        Args:
+            spec: what is wanted.
+            name: by which programs and events know it; no other map has it.
+
+        Raises:
+            LoadError: what bpf(BPF_MAP_CREATE) would say.
+        """
+        made = create_map(spec, self._memory, self._get_arena(), self.ids.next_map())
+        self.maps[name] = made
+        self._machine.emit("map.create", map=name, type=spec.type, addr=made.address)
+        return made
+
+    def add_program(self, program: Program, processed: int, types: ProgramTypes | None = None) -> None:
+        """Take in a program that has passed the verifier, and bind it to this kernel.
+
+        Args:
+            program: its name is no other program's.
+            processed: how many instructions the verifier processed.
+            types: what its object says of functions and source lines.
+        """
+        name = program.name
         self.programs[name] = program
         self._bound[name] = program.bind(self._memory, self._env, around=self._around)
+        self.ids.add_program(name, self._machine.ns, types)
         self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed)
-        return program
 
     def attach(self, attachment: Attachment) -> None:
         """Register the attachment's probe with its program as the handler.
@@ -166,6 +206,7 @@ class BpfPrograms:
         on_entry = attachment.kprobe.flags & KprobeFlag.ON_FUNC_ENTRY
         attachment.func_ip = (attachment.kprobe.addr or 0) if on_entry else 0
         self.attachments.append(attachment)
+        self.ids.add_link(attachment)
         place = self._manager.kprobes.place(attachment.kprobe)
         self._machine.emit("bpf.attach", prog=attachment.program, probe=place["probe"])
 
@@ -177,6 +218,7 @@ class BpfPrograms:
         else:
             self._manager.rethooks.unregister_kretprobe(attachment.kretprobe)
         self.attachments.remove(attachment)
+        self.ids.remove_link(attachment)
         self._machine.emit("bpf.detach", prog=attachment.program, probe=place["probe"])
 
     def _get_arena(self) -> Arena:
@@ -266,11 +308,12 @@ class BpfPrograms:
             tuple((name, which, which.save()) for name, which in self.maps.items()),
             tuple(self.attachments),
             self._env.save(),
+            self.ids.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, bound, programs, maps, attachments, env = state
+        arena, stacks, bound, programs, maps, attachments, env, ids = state
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
@@ -282,6 +325,7 @@ class BpfPrograms:
             self.maps[name] = which
         self.attachments = list(attachments)
         self._env.restore(env)
+        self.ids.restore(ids)
         self._active.clear()
         self._looked_up.clear()
         self.running = None

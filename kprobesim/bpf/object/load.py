@@ -1,7 +1,7 @@
 """From the bytes of a `.o` file to programs and maps, as libbpf's bpf_object__open and bpf_object__load do it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kprobesim.bpf.isa import Insn, Pseudo, lddw
@@ -78,7 +78,7 @@ class _Loading:
         self.kernel = kernel
         section = self.elf.by_name.get(".BTF")
         self.btf_data = section.data if section and section.index else b""
-        self.btf = Btf.parse(self.btf_data, f"{file}: .BTF") if self.btf_data else None
+        self.btf = _place_variables(Btf.parse(self.btf_data, f"{file}: .BTF"), self.elf) if self.btf_data else None
         self.ext = self._read_ext()
         self.datasecs = {entry.name: entry for entry in self.btf or () if entry.kind is BtfKind.DATASEC}
         self.kconfig: dict[str, int] = {}
@@ -189,3 +189,20 @@ class _Loading:
                 hint="Declared as `extern const void NAME __ksym` it is looked up in kallsyms instead.",
             )
         return lddw(insn.dst, number, Pseudo.BTF_ID if number else Pseudo.VALUE)
+
+
+def _place_variables(btf: Btf, elf: ElfObject) -> Btf:
+    """The types with sizes of sections and places of variables, which the compiler leaves to the symbols."""
+    places = {(symbol.section, symbol.name): symbol.value for symbol in elf.symbols if symbol.section}
+    types = list(btf.types)
+    for entry in btf:
+        section = elf.by_name.get(entry.name)
+        if entry.kind is not BtfKind.DATASEC or section is None:
+            continue
+        variables = [
+            replace(variable, offset=places.get((section.index, btf.type(variable.type_id).name), variable.offset))
+            for variable in entry.variables
+        ]
+        variables.sort(key=lambda variable: variable.offset)
+        types[entry.id] = replace(entry, size=section.size, variables=tuple(variables))
+    return Btf(tuple(types))

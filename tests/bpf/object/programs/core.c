@@ -57,7 +57,7 @@ int relocated(unsigned long *regs)
 	return 0;
 }
 
-SEC("kprobe/vfs_write")
+SEC("?kprobe/vfs_write")
 int unresolved(unsigned long *regs)
 {
 	struct file___new *newer = (void *)regs[14];
