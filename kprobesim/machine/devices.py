@@ -155,7 +155,7 @@ class Devices:
 
     def _string(self, cpu: VCpu, address: int, limit: int = 256) -> str:
         text = bytearray()
-        root = cpu.registers()["cr3"]
+        root = cpu.cr3()
         try:
             while len(text) < limit and (byte := self._machine.ram.read_virtual(root, address + len(text), 1)) != b"\0":
                 text += byte

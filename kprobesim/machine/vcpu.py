@@ -95,10 +95,12 @@ class VCpu:
         self._all = RegisterSet(handle, (*GENERAL, *SYSTEM, "efer", "star", "lstar", "fmask", "kernel_gs_base"))
         self._syscall = RegisterSet(handle, _SYSCALL_SET)
         self._write_syscall = self._syscall.writer(_SYSCALL_CHANGES)
-        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3"))
+        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3", "rsp"))
         self._answer = RegisterSet(handle, ("rax", "r10"))
         self._further = RegisterSet(handle, ("rcx", "r8"))
+        self._cr3 = RegisterSet(handle, ("cr3",))
         self._guest_call = RegisterSet(handle, ("r10", *_ARGUMENTS))
+        self._write_guest_call = [self._guest_call.writer(1 + count) for count in range(1 + len(_ARGUMENTS))]
         self._suspended: list[Generator[GuestCall, int, int]] = []
 
     # Starting
@@ -173,6 +175,11 @@ class VCpu:
         """CR3 at the hypercall under way."""
         return self._call.words[3]
 
+    @property
+    def stack_pointer(self) -> int:
+        """RSP at the hypercall under way."""
+        return self._call.words[4]
+
     def answer(self, answer: Answer) -> None:
         """Return from a hypercall under way: now, or after the calls into the guest that the answer takes."""
         if isinstance(answer, int):
@@ -199,7 +206,7 @@ class VCpu:
         words = self._guest_call.words
         words[0] = address
         words[1 : 1 + len(args)] = list(args)
-        self._guest_call.writer(1 + len(args))()
+        self._write_guest_call[len(args)]()
 
     @property
     def suspended(self) -> bool:
@@ -356,6 +363,11 @@ class VCpu:
             return 2
 
     # Seeing and keeping
+
+    def cr3(self) -> int:
+        """CR3 now, also in the middle of a run."""
+        self._cr3.read()
+        return self._cr3.words[0]
 
     def registers(self) -> dict[str, int]:
         """All registers by name, as they are now."""

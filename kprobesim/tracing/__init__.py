@@ -1,6 +1,7 @@
 """What joins probes and BPF, and shows them as Linux does."""
 
-from kprobesim.tracing.bpf import Attachment, BpfPrograms, RunningProgram
+from kprobesim.tracing.bpf import Attachment, BpfPrograms
+from kprobesim.tracing.bpf_runs import RunningProgram
 from kprobesim.tracing.front import Tracing
 from kprobesim.tracing.kinds import BPF_KINDS, TRACING_KINDS
 

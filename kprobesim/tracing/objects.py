@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-from kprobesim.bpf import BpfMap, Program, prog_tag
+from kprobesim.bpf import BpfMap, Insn, Program, prog_tag
+from kprobesim.bpf.isa import Pseudo, is_lddw
 from kprobesim.bpf.object import BpfObject, Kernel, ObjectMap, ObjectProgram
 from kprobesim.bpf.object.verify import object_map_meta, replace_dead_code, verify_object_program
 from kprobesim.errors import BadInput, LinuxError
@@ -123,9 +124,15 @@ def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, liv
         raise verdict.rejected
     insns = replace_dead_code(program.insns, verdict.seen)
     loaded = Program(plan.programs[program.name], program.type, insns, live, found.license)
-    loaded.tag = prog_tag(program.insns)
+    loaded.tag = prog_tag([_by_descriptor(insn) for insn in program.insns])
     types = ProgramTypes(btf_id, program.functions, program.lines) if btf_id else None
     programs.add_program(loaded, verdict.stats.insn_processed, types)
+
+
+def _by_descriptor(insn: Insn) -> Insn:
+    """The instruction as libbpf hands it to the kernel: maps by file descriptor and not by number."""
+    kinds: dict[int, int] = {Pseudo.MAP_IDX: Pseudo.MAP_FD, Pseudo.MAP_IDX_VALUE: Pseudo.MAP_VALUE}
+    return insn._replace(src=kinds.get(insn.src, insn.src)) if is_lddw(insn) else insn
 
 
 def _fill(programs: BpfPrograms, plan: LoadedObject, there: BpfMap, index: int, name: str) -> None:

@@ -21,9 +21,12 @@ _HELD_BY_ID: Final = ("array_of_maps", "hash_of_maps", "prog_array")
 _FLAGS: Final = {"any": UpdateFlag.ANY, "noexist": UpdateFlag.NOEXIST, "exist": UpdateFlag.EXIST}
 
 
+def _name(programs: BpfPrograms, found: BpfMap) -> str:
+    return next(name for name, one in programs.maps.items() if one is found)
+
+
 def _types(programs: BpfPrograms, found: BpfMap) -> tuple[MapTypes | None, Btf | None]:
-    name = next((name for name, one in programs.maps.items() if one is found), "")
-    types = programs.ids.map_types.get(name)
+    types = programs.ids.map_types.get(_name(programs, found))
     if types is None:
         return None, None
     return types, programs.ids.btfs[types.btf_id].btf if types.btf_id else None
@@ -176,7 +179,7 @@ def update(programs: BpfPrograms, words: Words) -> Output:
     types, _ = _types(programs, found)
     if types is not None and types.frozen:
         raise os_error("update failed", Errno.EPERM)
-    return _checked("update", found.update_elem(key, value, _FLAGS[flag]))
+    return _checked("update", programs.update_map(_name(programs, found), key, value, _FLAGS[flag]))
 
 
 def delete(programs: BpfPrograms, words: Words) -> Output:
@@ -184,7 +187,7 @@ def delete(programs: BpfPrograms, words: Words) -> Output:
     found = one_map(programs, words)
     key = _key(found, words)
     words.end()
-    return _checked("delete", found.delete_elem(key))
+    return _checked("delete", programs.delete_from_map(_name(programs, found), key))
 
 
 def getnext(programs: BpfPrograms, words: Words) -> Output:

@@ -16,7 +16,7 @@ from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpf_ids import ProgramInfo
 from kprobesim.tracing.bpftool.answer import BpftoolError, Output
 from kprobesim.tracing.bpftool.handles import Words, find_programs, one_program
-from kprobesim.tracing.bpftool.translated import Translated, helper_at, jited, translate
+from kprobesim.tracing.bpftool.translated import Translated, translate
 from kprobesim.tracing.bpftool.values import hex_list
 from kprobesim.tracing.bpftool.visual import dot_graph
 
@@ -30,7 +30,7 @@ _OBJ_NAME: Final = 15
 def _show_one(programs: BpfPrograms, program: Program) -> Output:
     info = programs.ids.programs[program.name]
     xlated = translate(program, info.types).size
-    code = jited(program)
+    code = programs.jited(program.name)
     memlock = (xlated + _PAGE - 1) // _PAGE * _PAGE
     map_ids = [found.id for found in program.used_maps]
     seconds = info.loaded_ns // _SECOND
@@ -46,7 +46,7 @@ def _show_one(programs: BpfPrograms, program: Program) -> Output:
         "jited": code is not None,
     }
     if code is not None:
-        data["bytes_jited"] = code.jited_len
+        data["bytes_jited"] = code.code.jited_len
     data["bytes_memlock"] = memlock
     if map_ids:
         data["map_ids"] = map_ids
@@ -54,7 +54,7 @@ def _show_one(programs: BpfPrograms, program: Program) -> Output:
     lines = [
         f"{info.id}: {program.type}  name {data['name']}  tag {program.tag}{'  gpl' if program.gpl_compatible else ''}",
         f"\tloaded_at {loaded}  uid 0",
-        f"\txlated {xlated}B  {f'jited {code.jited_len}B' if code else 'not jited'}  memlock {memlock}B"
+        f"\txlated {xlated}B  {f'jited {code.code.jited_len}B' if code else 'not jited'}  memlock {memlock}B"
         + (f"  map_ids {','.join(map(str, map_ids))}" if map_ids else ""),
     ]
     if info.types is not None:
@@ -91,7 +91,7 @@ def dump(programs: BpfPrograms, words: Words) -> Output:
     info = programs.ids.programs[program.name]
     btf = programs.ids.btfs[info.types.btf_id].btf if info.types else None
     if what == "jited":
-        return _dump_jited(program, info, btf, options)
+        return _dump_jited(programs, program, info, btf, options)
     translated = translate(program, info.types)
     if "visual" in options:
         return Output(dot_graph(translated))
@@ -170,14 +170,17 @@ def _opcode_fields(insns: tuple[Insn, ...]) -> dict[str, Any]:
     }
 
 
-def _dump_jited(program: Program, info: ProgramInfo, btf: Btf | None, options: set[str]) -> Output:
-    code = jited(program)
-    if code is None:
+def _dump_jited(
+    programs: BpfPrograms, program: Program, info: ProgramInfo, btf: Btf | None, options: set[str]
+) -> Output:
+    compiled = programs.jited(program.name)
+    if compiled is None:
         raise BpftoolError("no instructions returned")
+    code = compiled.code
     translated = translate(program, info.types)
     text: list[str] = []
     data: list[dict[str, Any]] = []
-    for group in listing(code, symbolize=helper_at):
+    for group in listing(code, symbolize=programs.symbolize):
         if group.slot is None:
             start = code.images[group.function].start
             function = translated.functions.get(start)

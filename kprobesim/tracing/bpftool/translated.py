@@ -1,22 +1,18 @@
-"""A program as it is in the kernel: translated instructions, and the machine code that the JIT makes of them."""
+"""A program as the verifier leaves it, which bpftool calls translated."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.bpf import HELPER_NAMES, Insn, LoadError, Program, insn_text, prog_tag
+from kprobesim.bpf import Insn, Program, insn_text, prog_tag
 from kprobesim.bpf.isa import BPF_TAIL_CALL, Pseudo, is_lddw
-from kprobesim.bpf.jit import JitError, JitProgram, jit_insns
-from kprobesim.bpf.jit.fixups import do_misc_fixups
+from kprobesim.bpf.jit import do_misc_fixups
 from kprobesim.bpf.object import Function, LineInfo
 from kprobesim.tracing.bpf_ids import ProgramTypes
 
-__all__ = ["Translated", "helper_at", "jited", "translate"]
+__all__ = ["Translated", "translate"]
 
-_PLACE: Final = 0xFFFF_FFFF_C000_0000
-_HELPERS: Final = 0xFFFF_FFFF_8120_0000
-_HELPER_SIZE: Final = 0x100
 _TAIL_CALL: Final = 12
 _CALL: Final = 0x85
 
@@ -83,22 +79,6 @@ def translate(program: Program, types: ProgramTypes | None) -> Translated:
     tags = {
         start: prog_tag(made[start:end]) for start, end in zip(starts, [*starts[1:], len(made)], strict=True)
     }  # fmt: skip
+    if len(starts) < 2:
+        tags = dict.fromkeys(starts or [0], program.tag)
     return Translated(tuple(made), functions, lines, tags)
-
-
-def jited(program: Program) -> JitProgram | None:
-    """The machine code at a place of its own; None for a program that the JIT cannot compile."""
-    try:
-        return jit_insns(
-            do_misc_fixups(program.resolved).insns,
-            address=_PLACE,
-            call_address=lambda number: _HELPERS + number * _HELPER_SIZE,
-        )
-    except (JitError, LoadError):
-        return None
-
-
-def helper_at(address: int) -> str:
-    """A helper's name by the address that ``jited`` gave it."""
-    number, rest = divmod(address - _HELPERS, _HELPER_SIZE)
-    return f"bpf_{HELPER_NAMES[number]}+0x0" if not rest and 0 < number < len(HELPER_NAMES) else f"{address:#x}"
