@@ -45,7 +45,7 @@ class Look:
         self.kernel = RunningKernel(machine, image)
         self.manager = KprobeManager(self.kernel)
         self.bpf = BpfPrograms(self.manager, machine.seed)
-        self.tracing = Tracing(self.manager)
+        self.tracing = Tracing(self.manager, self.bpf)
         self._sources = SourceFolder(sources) if sources is not None else None
         self._narrator = Narrator(self.kernel)
 

@@ -157,6 +157,7 @@ class BpfPrograms:
             types: what its object says of functions and source lines.
         """
         name = program.name
+        self._get_arena()  # with it come the stacks
         self.programs[name] = program
         self._bound[name] = program.bind(self._memory, self._env, around=self._runs.around)
         self.ids.add_program(name, self._machine.ns, types)

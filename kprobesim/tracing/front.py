@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kprobesim.kprobes import KprobeManager
+from kprobesim.tracing.bpf import BpfPrograms
+from kprobesim.tracing.bpftool import BpftoolChannel
 from kprobesim.tracing.hostfs import HostFs
 from kprobesim.tracing.probe_events import DynEvents
 from kprobesim.tracing.tracefs import TracingDirectory, debugfs_directory, proc_directory
@@ -20,19 +22,22 @@ class Tracing:
 
     Args:
         manager: the kprobe manager; the kernel's hostfs stubs are bound here.
+        programs: the BPF programs, which bpftool shows.
 
     Attributes:
         events: the probe events, the trace and the error log.
         directory: the tree of tracefs.
+        bpftool: by which the guest's bpftool asks.
         hostfs: the files as the guest uses them.
     """
 
-    def __init__(self, manager: KprobeManager) -> None:
+    def __init__(self, manager: KprobeManager, programs: BpfPrograms) -> None:
         self.events: Final = DynEvents(manager)
         self.directory: Final = TracingDirectory(self.events)
+        self.bpftool: Final = BpftoolChannel(manager.kernel, programs)
         roots = {
             _TRACEFS: self.directory.root,
-            _DEBUGFS: debugfs_directory(manager, self.directory.root),
+            _DEBUGFS: debugfs_directory(manager, self.directory.root, {"bpftool": self.bpftool.file}),
             _PROC: proc_directory(manager.kernel),
         }
         self.hostfs: Final = HostFs(manager.kernel, roots)
@@ -40,11 +45,12 @@ class Tracing:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return self.events.save(), self.directory.save(), self.hostfs.save()
+        return self.events.save(), self.directory.save(), self.hostfs.save(), self.bpftool.save()
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        events, directory, hostfs = state
+        events, directory, hostfs, bpftool = state
         self.events.restore(events)
         self.directory.restore(directory)
         self.hostfs.restore(hostfs)
+        self.bpftool.restore(bpftool)
