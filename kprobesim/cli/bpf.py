@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import click
 
 from kprobesim.bpf import PROG_TYPES, Level, answer, assemble, decode, encode, listing, source_imm64
 from kprobesim.bpf.verifier import STATS, verify_assembly
+from kprobesim.cli import bpf_object
 from kprobesim.errors import BadInput
 
 __all__ = ["command"]
@@ -25,6 +26,10 @@ def command() -> None:
     """BPF programs."""
 
 
+command.add_command(bpf_object.build_command)
+command.add_command(bpf_object.headers_command)
+
+
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
 def asm(file: IO[str]) -> None:
@@ -36,9 +41,15 @@ def asm(file: IO[str]) -> None:
 
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
-def dis(file: IO[str]) -> None:
-    """Disassemble hex from FILE (or standard input) into the kernel's text."""
-    click.echo(listing(decode(_hex(_read(file), "The program")), Level.V4, source_imm64))
+@bpf_object.program_option
+@bpf_object.kernel_option
+def dis(file: IO[str], only: str | None, kernel: str) -> None:
+    """Disassemble FILE (or standard input), hex or a .o file, into the kernel's text."""
+    text = _read_any(file)
+    if isinstance(text, bytes):
+        bpf_object.list_object(bpf_object.open_object(text, file.name, kernel), only)
+        return
+    click.echo(listing(decode(_hex(text, "The program")), Level.V4, source_imm64))
 
 
 @command.command()
@@ -87,15 +98,30 @@ def exec_(memory: str, jit: bool) -> None:
 @click.option("--stats", is_flag=True, help="Stack depths and time as well.")
 @click.option("--unpriv", is_flag=True, help="As a user without capabilities.")
 @click.option("--strict-alignment", is_flag=True, help="Refuse unaligned accesses everywhere.")
-def verify(file: IO[str], prog_type: str | None, level: int, stats: bool, unpriv: bool, strict_alignment: bool) -> None:
-    """Verify the program in FILE (or standard input), assembly text, and print the kernel's log."""
-    source = assemble(_read(file))
-    verdict = verify_assembly(
-        replace(source, type=prog_type or source.type),
-        log_level=level | (STATS if stats else 0),
-        unpriv=unpriv,
-        strict_alignment=strict_alignment,
-    )
+@bpf_object.program_option
+@bpf_object.kernel_option
+def verify(
+    file: IO[str],
+    prog_type: str | None,
+    level: int,
+    stats: bool,
+    unpriv: bool,
+    strict_alignment: bool,
+    only: str | None,
+    kernel: str,
+) -> None:
+    """Verify FILE (or standard input), assembly text or a .o file, and print the kernel's log."""
+    options: dict[str, Any] = {
+        "log_level": level | (STATS if stats else 0),
+        "unpriv": unpriv,
+        "strict_alignment": strict_alignment,
+    }
+    text = _read_any(file)
+    if isinstance(text, bytes):
+        bpf_object.verify_all(bpf_object.open_object(text, file.name, kernel), only, **options)
+        return
+    source = assemble(text)
+    verdict = verify_assembly(replace(source, type=prog_type or source.type), **options)
     click.echo(verdict.log, nl=False)
     if verdict.rejected:
         raise verdict.rejected
@@ -133,13 +159,23 @@ def _answer_line(line: bytes | None) -> dict[str, Any]:
 
 
 def _read(file: IO[str]) -> str:
+    text = _read_any(file)
+    if isinstance(text, bytes):
+        raise BadInput("This is an ELF file; the command takes text.", hint="dis and verify read objects.")
+    return text
+
+
+def _read_any(file: IO[str]) -> str | bytes:
+    """Text, or the bytes of an object."""
+    data = cast(IO[bytes], getattr(file, "buffer", file)).read(_MAX_INPUT + 1)
+    if len(data) > _MAX_INPUT:
+        raise BadInput(f"The input is larger than {_MAX_INPUT:,} bytes.")
+    if bpf_object.is_object(data):
+        return data
     try:
-        text = file.read(_MAX_INPUT + 1)
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         raise BadInput("The input is not UTF-8 text.") from None
-    if len(text) > _MAX_INPUT:
-        raise BadInput(f"The input is larger than {_MAX_INPUT:,} characters.")
-    return text
 
 
 def _hex(text: str, what: str) -> bytes:
