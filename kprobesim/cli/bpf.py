@@ -32,9 +32,18 @@ command.add_command(bpf_object.headers_command)
 
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
-def asm(file: IO[str]) -> None:
-    """Assemble FILE (or standard input) and print the instructions in hex, 8 bytes a line."""
-    program = encode(assemble(_read(file)).insns)
+@bpf_object.program_option
+@bpf_object.kernel_option
+def asm(file: IO[str], only: str | None, kernel: str) -> None:
+    """Assemble FILE (or standard input) and print the instructions in hex, 8 bytes a line.
+
+    Of a .o file the linked programs are printed.
+    """
+    text = _read_any(file)
+    if isinstance(text, bytes):
+        bpf_object.hex_object(bpf_object.open_object(text, file.name, kernel), only)
+        return
+    program = encode(assemble(text).insns)
     for start in range(0, len(program), 8):
         click.echo(program[start : start + 8].hex(" "))
 
@@ -57,15 +66,20 @@ def dis(file: IO[str], only: str | None, kernel: str) -> None:
 @click.option("--address", default="0xffffffffc0000008", help="Where the code will be.", show_default=True)
 @click.option("--stack", type=click.IntRange(0, 512), help="Bytes of stack [default: what the program names].")
 @click.option("--harden", type=int, metavar="SEED", help="Blind constants, as net.core.bpf_jit_harden=2 does.")
-def jit(file: IO[str], address: str, stack: int | None, harden: int | None) -> None:
-    """Print the x86-64 code that Linux's JIT makes of FILE (or standard input): assembly text, or hex."""
+@bpf_object.program_option
+@bpf_object.kernel_option
+def jit(file: IO[str], address: str, stack: int | None, harden: int | None, only: str | None, kernel: str) -> None:
+    """Print the x86-64 code that Linux's JIT makes of FILE (or standard input): assembly text, hex, or a .o file."""
     from kprobesim.bpf.jit.show import show_jited
 
-    text = _read(file)
+    text = _read_any(file)
     try:
         at = int(address, 0)
     except ValueError:
         raise BadInput(f"{address!r} is no address.", hint="For example 0xffffffffc0000008.") from None
+    if isinstance(text, bytes):
+        bpf_object.jit_object(bpf_object.open_object(text, file.name, kernel), only, at, stack, harden)
+        return
     click.echo(show_jited(text, at, stack, harden), nl=False)
 
 

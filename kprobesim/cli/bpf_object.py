@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from kprobesim.bpf import source_imm64
+from kprobesim.bpf import Program, source_imm64
 from kprobesim.bpf.disasm import disassemble
 from kprobesim.bpf.isa import Insn, Level, Pseudo
 from kprobesim.bpf.object import BpfObject, Kernel, ObjectProgram, load_object
@@ -92,6 +92,34 @@ def _list_program(found: BpfObject, program: ObjectProgram) -> None:
         click.echo(str(line))
         if line.slot in program.unresolved:
             click.echo(f"; this kernel has no {program.unresolved[line.slot]}")
+
+
+def hex_object(found: BpfObject, only: str | None) -> None:
+    """Print its programs' instructions, 8 bytes a line, each program behind its name."""
+    for program in chosen(found, only):
+        click.echo(f"# {program.name}")
+        for insn in program.insns:
+            click.echo(insn.encode().hex(" "))
+
+
+def jit_object(found: BpfObject, only: str | None, address: int, stack: int | None, harden: int | None) -> None:
+    """Print the machine code of its programs, all as if they were at the same address.
+
+    Raises:
+        Rejected: of the first program that the verifier refuses.
+    """
+    from kprobesim.bpf.jit.show import maps_to_show, show_program
+    from kprobesim.bpf.object.verify import replace_dead_code, verify_object_program
+
+    maps = maps_to_show([made.spec for made in found.maps])
+    for program in chosen(found, only):
+        verdict = verify_object_program(found, program)
+        if verdict.rejected is not None:
+            raise verdict.rejected
+        insns = replace_dead_code(program.insns, verdict.seen)
+        loaded = Program(program.name, program.type, insns, maps, found.license)
+        click.echo(f"{program.name}:")
+        click.echo(show_program(loaded, address, stack, harden), nl=False)
 
 
 def verify_all(found: BpfObject, only: str | None, **options: Any) -> None:
