@@ -12,7 +12,6 @@ from kprobesim.bpf.object.core_relo import CoreRelocator
 from kprobesim.bpf.object.elf import (
     STB_LOCAL,
     STT_FUNC,
-    STT_SECTION,
     ElfObject,
     ElfSection,
     ElfSymbol,
@@ -194,7 +193,5 @@ class _Reference:
             raise self.fail("incorrect bpf_call opcode")
         if section is None or not section.is_code or symbol.value % 8:
             raise self.fail(f"bad call relo against '{symbol.name}'")
-        start = symbol.value // 8
-        # The compiler counts from the section's start where it names the section, as for static functions.
-        target = start + (insn.imm + 1 if symbol.type == STT_SECTION or insn.imm != -1 else 0)
-        self.code.calls[self.index, self.slot] = (section.index, target)
+        # A static function may be named by its section: the immediate then leads from the section's start to it.
+        self.code.calls[self.index, self.slot] = (section.index, symbol.value // 8 + insn.imm + 1)

@@ -157,7 +157,7 @@ class CoreRelocator:
             insns[relo.slot] = self._resized(relo, insn, before, after)._replace(off=after.number)
         elif is_lddw(insn) and insn.src == 0 and relo.slot + 1 < len(insns):
             self._expect(relo, before, lddw_value(insns, relo.slot), before.number & (1 << 64) - 1)
-            insns[relo.slot : relo.slot + 2] = lddw(insn.dst, after.number)
+            insns[relo.slot : relo.slot + 2] = lddw(insn.dst, after.number & (1 << 64) - 1)
         else:
             raise self._fail(relo, f"an instruction {insn.code:02x} cannot be adjusted")
 
@@ -192,7 +192,10 @@ def _calculate(local: Spec, spec: Spec) -> _Value | None:
         return _Value(btf.size_of(spec.root))
     if kind is CoreKind.ENUMVAL_VALUE:
         step = spec.named[0]
-        return _Value(btf.type(step.type_id).enumerators[step.index].value)
+        entry = btf.type(step.type_id)
+        value = entry.enumerators[step.index].value
+        # Not every compiler says that an enum is signed; 32-bit values are taken for signed in any case.
+        return _Value(_signed32(value) if entry.kind is BtfKind.ENUM else value)
     return None
 
 
