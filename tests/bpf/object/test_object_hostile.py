@@ -92,8 +92,8 @@ def test_what_is_wrong_with_the_file_is_said(data: bytes, said: str) -> None:
 def test_sections_that_lie_over_each_other_are_not_copied_a_thousand_times() -> None:
     large = Section("a", bytes(1 << 20))
     over = [Section(f"b{number}", size=1 << 20) for number in range(1000)]
-    whole = bytearray(elf_file([large, *over]))
-    with pytest.raises(ObjectError, match="lie over each other|is cut off"):
+    whole = bytearray(elf_file([*over, large]))
+    with pytest.raises(ObjectError, match="lie over each other"):
         load_object(bytes(whole), "overlap.o")
 
 
@@ -143,12 +143,12 @@ def test_a_map_whose_key_contains_itself_is_refused() -> None:
 
 
 def test_types_that_unfold_without_end_stop_at_a_budget() -> None:
-    """Functions that take functions that take functions, two of each: 2 to the power of 30 comparisons."""
+    """Functions that take functions that take functions, four of each: 4 to the power of 15 comparisons."""
     types = Types()
     proto = types.add(FUNC_PROTO)
-    for _ in range(30):
+    for _ in range(15):
         pointer = types.add(PTR, size=proto)
-        proto = types.add(FUNC_PROTO, vlen=2, extra=struct.pack("<IIII", 0, pointer, 0, pointer))
+        proto = types.add(FUNC_PROTO, vlen=4, extra=struct.pack("<II", 0, pointer) * 4)
     bomb = types.add(TYPEDEF, "bomb", proto)
     section, access = types.name("kprobe/x"), types.name("0")
     sections = [
@@ -158,5 +158,5 @@ def test_types_that_unfold_without_end_stop_at_a_budget() -> None:
     ]
     data = elf_file(sections, [Symbol("x", 0, 0, 16)])
     kernel = Kernel(Btf.parse(types.bytes()), lambda name: None)
-    with pytest.raises(ObjectError, match="takes too long|insn"):
+    with pytest.raises(ObjectError, match="takes too long"):
         load_object(data, "bomb.o", kernel)
