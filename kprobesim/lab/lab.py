@@ -8,7 +8,7 @@ from typing import Final
 
 from kprobesim.bpf import Assembly, Program, assemble
 from kprobesim.bpf.object import BpfObject, load_object, read_object
-from kprobesim.errors import BadInput, GuestError
+from kprobesim.errors import BadInput, GuestError, KprobesimError
 from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
 from kprobesim.kprobes import Kprobe, Kretprobe, PostHandler, PreHandler
 from kprobesim.lab.clock import insn_at, ns_at
@@ -211,8 +211,13 @@ class Lab(Look):
             for attachment in attachments_for(self.manager, plan.programs[program.name], program.target)
         ]
         self.timeline.input(f"bpf load object {found.name}", lambda: load_into(self.bpf, plan))
-        for attachment in wanted:
-            self._attach(attachment)
+        for number, attachment in enumerate(wanted):
+            try:
+                self._attach(attachment)
+            except KprobesimError:
+                for attached in wanted[:number]:
+                    self.detach(attached)
+                raise
         return plan
 
     def open_object(self, path: str | Path) -> BpfObject:
@@ -229,6 +234,18 @@ class Lab(Look):
             f"attach {attachment.program} to {'kretprobe' if attachment.kretprobe else 'kprobe'} {probe.symbol_name}",
             lambda: self.bpf.attach(attachment),
         )
+
+    def _address_of(self, where: str) -> int:
+        probe = self._probe_at(where)
+        if probe.address is not None:
+            return probe.address + probe.offset
+        assert probe.symbol_name is not None
+        found = self.kernel.kallsyms.lookup_name(probe.symbol_name)
+        if not found:
+            near = self.kernel.kallsyms.near_names(probe.symbol_name)
+            hint = f"Did you mean {' or '.join(near)}?" if near else ""
+            raise BadInput(f"The kernel has no symbol {probe.symbol_name}.", hint=hint)
+        return found[0].address + probe.offset
 
     def _probe_at(self, where: str) -> Kprobe:
         symbol, plus, offset = where.partition("+")
@@ -249,24 +266,27 @@ class Lab(Look):
         *,
         instructions: int | None = None,
         until: Iterable[str] = (),
+        to: str | int | None = None,
         interrupt: Callable[[], bool] | None = None,
     ) -> Stop:
-        """Go forward until an event of some kinds, or for some instructions, or until nothing more happens.
+        """Go forward until an event of some kinds, to a place in the code, for some instructions, or to the end.
 
         Args:
             instructions: at most so many.
             until: event kinds to stop at, as `Event.kind` has them.
+            to: stop before the instruction at this address, ``symbol`` or ``symbol+offset``; if the machine is there
+                now, the next time.
             interrupt: asked every few million instructions; when it is true the run ends there, as at a limit.
 
         Raises:
-            BadInput: no such kind of event.
+            BadInput: no such kind of event, or no such place.
             GuestError: the guest cannot go on.
         """
         kinds = frozenset(until)
         if unknown := sorted(kinds - EVENT_KINDS.keys()):
             raise BadInput(f"There is no event kind {unknown[0]!r}.", hint="docs/events.md lists them.")
         limit = self.machine.moment.insn + (instructions if instructions is not None else 1 << 60)
-        return self._motion.run(limit, kinds, interrupt)
+        return self._motion.run(limit, kinds, interrupt, self._address_of(to) if isinstance(to, str) else to)
 
     def step(
         self,

@@ -32,6 +32,7 @@ class Stop(Enum):
 
     LIMIT = "the instruction count asked for is reached"
     MOMENT = "the moment or event asked for is reached; the machine is frozen there"
+    ADDRESS = "the address asked for is reached, and about to be executed"
     IDLE = "all vCPUs wait and no timer is set: only input can wake them"
     OFF = "the guest switched the machine off"
 
@@ -214,6 +215,20 @@ class Machine:
 
     # Running
 
+    @contextmanager
+    def watching(self, address: int | None) -> Iterator[None]:
+        """While code runs: end runs before the instruction at a virtual address, on whichever vCPU."""
+        if address is None:
+            yield
+            return
+        for cpu in self.cpus:
+            cpu.engine.watch(address)
+        try:
+            yield
+        finally:
+            for cpu in self.cpus:
+                cpu.engine.watch(None)
+
     def run(self, limit: int, *, stop_at: Moment | None = None, stop_kinds: frozenset[str] = frozenset()) -> Stop:
         """Run until ``limit`` instructions are retired in all, or something else stops the machine.
 
@@ -278,6 +293,8 @@ class Machine:
                     cpu.take_pending()
                 budget = min(budget, _INTERRUPT_POLL - self.retired % _INTERRUPT_POLL)
             self._run_turn(cpu, budget)
+            if cpu.engine.reached:
+                return Stop.ADDRESS
         return Stop.OFF
 
     def _run_turn(self, cpu: VCpu, budget: int) -> None:

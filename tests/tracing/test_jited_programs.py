@@ -137,3 +137,26 @@ def test_a_new_program_goes_to_the_next_free_chunk() -> None:
     jited = lab.bpf.jited("large")
     assert jited is not None
     assert lab.read(jited.code.entry, jited.code.jited_len) == jited.code.images[0].code
+
+
+def test_a_bpf_step_in_machine_code_goes_from_instruction_to_instruction_and_back() -> None:
+    """Registers of the program are those of the CPU: what the interpreter has at the same slot."""
+    jited, interpreted = lived(1), lived(0)
+    seen = []
+    for lab in (jited, interpreted):
+        lab.seek(only(lab, "bpf.enter")[0])
+        walked: list[tuple[Moment, int, tuple[int, ...]]] = []
+        end = only(lab, "bpf.exit")[0].moment
+        while lab.moment < end and (view := lab.bpf_view()) is not None:
+            if not walked or walked[-1][1] != view.pc:
+                walked.append((lab.moment, view.pc, view.registers[6:10]))
+            lab.step(Grain.BPF)
+        seen.append(walked)
+        for moment, pc, _ in reversed(walked[1:-1]):
+            lab.step(Grain.BPF, back=True)
+            while lab.moment > moment:
+                lab.step(Grain.BPF, back=True)
+            back = lab.bpf_view()
+            assert back is not None
+            assert (lab.moment, back.pc) == (moment, pc)
+    assert [pc for _, pc, _ in seen[0]] == [pc for _, pc, _ in seen[1]]
