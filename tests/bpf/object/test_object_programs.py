@@ -1,11 +1,15 @@
 """Programs out of objects: sections, functions, references. Reference: bpf.md section 9, item 6."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from kprobesim.bpf import Insn
 from kprobesim.bpf.isa import Pseudo, is_lddw
 from kprobesim.bpf.object import AttachKind, ObjectError, load_object, section_target
 from kprobesim.bpf.object.verify import verify_object_program
+from kprobesim.bpf.verifier import LEVEL2, STATS
 from tests.bpf.object.objects import contents, loaded, program, run, toyix, variables
 
 
@@ -103,3 +107,20 @@ def test_a_program_in_such_a_section_is_refused_with_libbpfs_words() -> None:
     strange = contents("count").replace(b"kprobe/vfs_read", b"kprobx/vfs_read")
     with pytest.raises(ObjectError, match="missing BPF prog type, check ELF section name 'kprobx/vfs_read'"):
         load_object(strange, "count.o", toyix())
+
+
+REAL = Path(__file__).resolve().parents[4] / "shared/acceptance/linux-6.1/09_verifier_first_part.txt"
+LOG = re.compile(r"libbpf: prog '(\w+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --", re.DOTALL)
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the real kernel's output is not here")
+@pytest.mark.parametrize(("name", "function"), [("ok_count", "count_read"), ("ok_rich", "rich")])
+def test_the_whole_log_with_source_lines_is_the_real_kernels(name: str, function: str) -> None:
+    """Up to addresses of maps and the time that it took. Reference: acceptance/linux-6.1/09."""
+    (captured,) = [log for prog, log in LOG.findall(REAL.read_text(encoding="utf-8")) if prog == function][:1]
+    mine = verify_object_program(loaded(name), program(name, function), log_level=LEVEL2 | STATS).log
+
+    def masked(log: str) -> str:
+        return re.sub(r"0xff[0-9a-f]{14}", "0xADDRESS", re.sub(r"time \d+ usec", "time N usec", log))
+
+    assert masked(mine) == masked(captured)
