@@ -80,6 +80,13 @@ def test_the_headers_are_written_into_a_folder(cli: Cli, tmp_path: Path) -> None
     assert (tmp_path / "include" / "vmlinux.h").is_file() and (tmp_path / "include/bpf/bpf_helpers.h").is_file()
 
 
+def test_the_kernels_types_are_printed_raw_or_as_c(cli: Cli) -> None:
+    raw, text = cli("kernel", "btf", "toyix"), cli("kernel", "btf", "toyix", "--c")
+    assert (raw.exit_code, text.exit_code) == (0, 0)
+    assert raw.stdout.startswith("[1] ") and "STRUCT 'task_struct' size=" in raw.stdout
+    assert "\nstruct task_struct {\n" in text.stdout and text.stdout.endswith("#endif\n")
+
+
 def test_the_shell_loads_objects_before_its_first_line(cli: Cli) -> None:
     result = cli("shell", "--load", COUNT, "-c", "cat /etc/motd\nbpftool map dump name cnt")
     assert result.exit_code == 0

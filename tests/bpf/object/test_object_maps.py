@@ -4,7 +4,8 @@ import pytest
 
 from kprobesim.bpf import MapSpec
 from kprobesim.bpf.object import ObjectError, load_object
-from tests.bpf.object.objects import contents, loaded, run, variables
+from kprobesim.bpf.object.verify import verify_object_program
+from tests.bpf.object.objects import contents, loaded, program, run, variables
 
 
 def test_sizes_come_from_types_or_from_numbers_and_long_names_are_cut() -> None:
@@ -69,3 +70,17 @@ def test_legacy_maps_are_refused() -> None:
         ObjectError, match=r"legacy map definitions in section 'maps' are not supported by libbpf v1\.0"
     ):
         load_object(legacy, "count.o")
+
+
+def test_sections_with_names_of_their_own_are_maps_of_that_name() -> None:
+    """libbpf: a name with two dots is the map's whole name; a literal's section has no types and is not mmapable."""
+    maps = {made.section: made for made in loaded("strings").maps}
+    assert {section: (made.spec.name, made.spec.flags) for section, made in maps.items()} == {
+        ".rodata.limits": (".rodata.limits", 0x480),
+        ".bss": ("strings.bss", 0x400),
+        ".rodata.str1.1": (".rodata.str1.1", 0x80),
+        ".data.counters": (".data.counters", 0x400),
+    }
+    assert (maps[".rodata.str1.1"].initial, maps[".rodata.str1.1"].value_type) == (b"a literal\0", 0)
+    verdict = verify_object_program(loaded("strings"), program("strings", "copies"))
+    assert verdict.rejected is None
