@@ -18,7 +18,7 @@ from kprobesim.lab.motion import Grain, Motion
 from kprobesim.lab.profiles import Profile
 from kprobesim.machine import Event, Machine, Moment, Stop, Timeline
 from kprobesim.tracing import Attachment
-from kprobesim.tracing.attach import attachments_for
+from kprobesim.tracing.attach import links_for
 from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
 
 __all__ = ["Lab"]
@@ -205,18 +205,18 @@ class Lab(Look):
         found = source if isinstance(source, BpfObject) else self.open_object(source)
         plan = plan_names(found, self.bpf)
         wanted = [
-            attachment
+            link
             for program in found.programs
             if attach and program.name in plan.programs
-            for attachment in attachments_for(self.manager, plan.programs[program.name], program.target)
+            for link in links_for(self.manager, self.bpf, plan.programs[program.name], program.target)
         ]
         self.timeline.input(f"bpf load object {found.name}", lambda: load_into(self.bpf, plan))
-        for number, attachment in enumerate(wanted):
+        for number, link in enumerate(wanted):
             try:
-                self._attach(attachment)
+                self.timeline.input(f"attach {link}", link.attach)
             except KprobesimError:
                 for attached in wanted[:number]:
-                    self.detach(attached)
+                    self.timeline.input(f"detach {attached}", attached.detach)
                 raise
         return plan
 
@@ -227,13 +227,6 @@ class Lab(Look):
             ObjectError: the file makes no sense.
         """
         return load_object(read_object(Path(path)), Path(path).name, kernel_of(self.kernel))
-
-    def _attach(self, attachment: Attachment) -> None:
-        probe = attachment.kprobe
-        self.timeline.input(
-            f"attach {attachment.program} to {'kretprobe' if attachment.kretprobe else 'kprobe'} {probe.symbol_name}",
-            lambda: self.bpf.attach(attachment),
-        )
 
     def _address_of(self, where: str) -> int:
         probe = self._probe_at(where)

@@ -1,37 +1,87 @@
 """From a section's name to a probe: how each kind of target is attached. One row a kind in `ATTACHERS`.
 
-A row makes the attachments and registers nothing; `BpfPrograms.attach` does that, one after the other.
+A row makes links and registers nothing: the lab lets them attach one after the other, each as one input of the
+machine's life, which is done again when the machine goes back and forth.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 from kprobesim.bpf.object import AttachKind, Target
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.kprobes import Kprobe, KprobeManager, Kretprobe
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.bpf import Attachment
+from kprobesim.tracing.bpf import Attachment, BpfPrograms
 
-__all__ = ["ATTACHERS", "Attacher", "attachments_for"]
+__all__ = ["ATTACHERS", "Attacher", "Link", "links_for"]
 
-Attacher = Callable[[KprobeManager, str, Target, int], list[Attachment]]
-"""Gets the kprobe manager, the program's name, its target and the cookie."""
+
+class Link(Protocol):
+    """A program's attachment, before and after it is made.
+
+    ``attach`` may be called more than once: each time the machine's life passes this point again. Whoever writes one
+    tells `BpfIds.add_link` of it, so that bpftool shows it.
+    """
+
+    def attach(self) -> None:
+        """Let the program run from now on.
+
+        Raises:
+            LinuxError: what Linux would refuse it with.
+        """
+        ...
+
+    def detach(self) -> None:
+        """Undo it; the program stays loaded."""
+        ...
+
+    def __str__(self) -> str:
+        """What is attached to what, in a few words."""
+        ...
+
+
+@dataclass(frozen=True)
+class _ProbeLink:
+    """A program on a kprobe or return probe."""
+
+    programs: BpfPrograms
+    attachment: Attachment
+
+    def attach(self) -> None:
+        """See Link."""
+        self.programs.attach(self.attachment)
+
+    def detach(self) -> None:
+        """See Link."""
+        self.programs.detach(self.attachment)
+
+    def __str__(self) -> str:
+        kind = "kprobe" if self.attachment.kretprobe is None else "kretprobe"
+        return f"{self.attachment.program} to {kind} {self.attachment.kprobe.symbol_name}"
+
+
+Attacher = Callable[[KprobeManager, BpfPrograms, str, Target, int], Sequence[Link]]
+"""Gets the kprobe manager, the programs, the program's name, its target and the cookie."""
 
 _PLACE: Final = re.compile(r"([A-Za-z0-9_.]+)(?:\+(0x[0-9a-fA-F]+|\d+))?")
 _SYSCALL: Final = "__x64_sys_"
 _MAX_MATCHES: Final = 4096
 
 
-def attachments_for(manager: KprobeManager, program: str, target: Target, cookie: int = 0) -> list[Attachment]:
-    """The attachments that a section's name asks for; none if it leaves the target open.
+def links_for(
+    manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int = 0
+) -> Sequence[Link]:
+    """The links that a section's name asks for; none if it leaves the target open.
 
     Args:
         manager: the kprobe manager.
+        programs: the kernel's programs.
         program: the program's name.
         target: what the section's name says.
         cookie: what ``bpf_get_attach_cookie`` answers.
@@ -47,7 +97,7 @@ def attachments_for(manager: KprobeManager, program: str, target: Target, cookie
             f'The program {program} in SEC("{target.section}") cannot be attached by itself here.',
             hint=f"These can: {known}.",
         )
-    return attacher(manager, program, target, cookie) if target.extra else []
+    return attacher(manager, programs, program, target, cookie) if target.extra else []
 
 
 def _place(target: Target) -> tuple[str, int]:
@@ -57,29 +107,34 @@ def _place(target: Target) -> tuple[str, int]:
     return found.group(1), int(found.group(2) or "0", 0)
 
 
-def _kprobe(manager: KprobeManager, program: str, target: Target, cookie: int) -> list[Attachment]:
-    symbol, offset = _place(target)
-    return [Attachment(program, Kprobe(symbol_name=symbol, offset=offset), cookie=cookie)]
+def _entry(programs: BpfPrograms, program: str, symbol: str, offset: int, cookie: int) -> Link:
+    return _ProbeLink(programs, Attachment(program, Kprobe(symbol_name=symbol, offset=offset), cookie=cookie))
 
 
-def _kretprobe(manager: KprobeManager, program: str, target: Target, cookie: int) -> list[Attachment]:
+def _return(programs: BpfPrograms, program: str, symbol: str, cookie: int) -> Link:
+    probe = Kprobe(symbol_name=symbol)
+    return _ProbeLink(programs, Attachment(program, probe, Kretprobe(probe), cookie))
+
+
+def _kprobe(manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int) -> list[Link]:
+    return [_entry(programs, program, *_place(target), cookie)]
+
+
+def _kretprobe(manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int) -> list[Link]:
     symbol, offset = _place(target)
     if offset:
         raise BadInput(f'SEC("{target.section}"): kretprobes do not support offset specification.')
-    return [_return(program, symbol, cookie)]
+    return [_return(programs, program, symbol, cookie)]
 
 
-def _return(program: str, symbol: str, cookie: int) -> Attachment:
-    probe = Kprobe(symbol_name=symbol)
-    return Attachment(program, probe, Kretprobe(probe), cookie)
+def _ksyscall(manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int) -> list[Link]:
+    return [_entry(programs, program, _SYSCALL + _place(target)[0], 0, cookie)]
 
 
-def _ksyscall(manager: KprobeManager, program: str, target: Target, cookie: int) -> list[Attachment]:
-    return [Attachment(program, Kprobe(symbol_name=_SYSCALL + _place(target)[0]), cookie=cookie)]
-
-
-def _kretsyscall(manager: KprobeManager, program: str, target: Target, cookie: int) -> list[Attachment]:
-    return [_return(program, _SYSCALL + _place(target)[0], cookie)]
+def _kretsyscall(
+    manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int
+) -> list[Link]:
+    return [_return(programs, program, _SYSCALL + _place(target)[0], cookie)]
 
 
 def _matching(manager: KprobeManager, target: Target) -> list[str]:
@@ -96,12 +151,16 @@ def _matching(manager: KprobeManager, target: Target) -> list[str]:
     return list(names)[:_MAX_MATCHES]
 
 
-def _kprobe_multi(manager: KprobeManager, program: str, target: Target, cookie: int) -> list[Attachment]:
-    return [Attachment(program, Kprobe(symbol_name=name), cookie=cookie) for name in _matching(manager, target)]
+def _kprobe_multi(
+    manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int
+) -> list[Link]:
+    return [_entry(programs, program, name, 0, cookie) for name in _matching(manager, target)]
 
 
-def _kretprobe_multi(manager: KprobeManager, program: str, target: Target, cookie: int) -> list[Attachment]:
-    return [_return(program, name, cookie) for name in _matching(manager, target)]
+def _kretprobe_multi(
+    manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int
+) -> list[Link]:
+    return [_return(programs, program, name, cookie) for name in _matching(manager, target)]
 
 
 ATTACHERS: Final[Mapping[AttachKind, Attacher]] = MappingProxyType(

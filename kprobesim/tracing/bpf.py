@@ -214,7 +214,7 @@ class BpfPrograms:
         on_entry = attachment.kprobe.flags & KprobeFlag.ON_FUNC_ENTRY
         attachment.func_ip = (attachment.kprobe.addr or 0) if on_entry else 0
         self.attachments.append(attachment)
-        self.ids.add_link(attachment)
+        self.ids.add_link(attachment, attachment.program, _event(attachment))
         place = self._manager.kprobes.place(attachment.kprobe)
         self._machine.emit("bpf.attach", prog=attachment.program, probe=place["probe"])
 
@@ -286,6 +286,15 @@ class BpfPrograms:
         self.jit.restore(jit)
         self.ids.restore(ids)
         self._runs.forget()
+
+
+def _event(attachment: Attachment) -> dict[str, str | int]:
+    """What bpf(BPF_TASK_FD_QUERY) says of a probe (Linux kernel/trace/trace_kprobe.c:bpf_get_kprobe_info)."""
+    probe = attachment.kprobe
+    kind: dict[str, str | int] = {"fd_type": "kprobe" if attachment.kretprobe is None else "kretprobe"}
+    if probe.symbol_name:
+        return kind | {"func": probe.symbol_name, "offset": probe.offset}
+    return kind | {"addr": probe.addr or 0}
 
 
 def _verify(program: Program) -> int:

@@ -5,14 +5,12 @@ Numbers are never given twice, as in Linux, where an idr gives the next one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from kprobesim.bpf.object import Function, LineInfo
 from kprobesim.image import Btf
-
-if TYPE_CHECKING:
-    from kprobesim.tracing.bpf import Attachment
 
 __all__ = ["BpfIds", "BtfInfo", "LinkInfo", "MapTypes", "ProgramInfo", "ProgramTypes"]
 
@@ -54,10 +52,21 @@ class ProgramInfo:
 
 @dataclass(frozen=True, slots=True)
 class LinkInfo:
-    """A program's attachment to a probe, and the number of its link."""
+    """A program's attachment, and the number of its link.
+
+    Attributes:
+        id: of the link.
+        owner: what stands for the attachment.
+        program: the program's name.
+        type: ``perf_event``, ``raw_tracepoint``, ``tracing``: as bpftool prints it.
+        event: for a perf event what bpf(BPF_TASK_FD_QUERY) says of it, ``fd_type`` first.
+    """
 
     id: int
-    attachment: Attachment
+    owner: object
+    program: str
+    type: str
+    event: Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +109,16 @@ class BpfIds:
         self._last_program += 1
         self.programs[name] = ProgramInfo(self._last_program, ns, types)
 
-    def add_link(self, attachment: Attachment) -> None:
-        """Give an attachment its number."""
+    def add_link(
+        self, owner: object, program: str, event: Mapping[str, str | int], link_type: str = "perf_event"
+    ) -> None:
+        """Give an attachment its number; see LinkInfo."""
         self._last_link += 1
-        self.links.append(LinkInfo(self._last_link, attachment))
+        self.links.append(LinkInfo(self._last_link, owner, program, link_type, event))
 
-    def remove_link(self, attachment: Attachment) -> None:
+    def remove_link(self, owner: object) -> None:
         """Forget an attachment."""
-        self.links = [link for link in self.links if link.attachment is not attachment]
+        self.links = [link for link in self.links if link.owner is not owner]
 
     def add_btf(self, name: str, btf: Btf, size: int) -> int:
         """Give types a number."""

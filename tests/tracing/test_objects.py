@@ -8,7 +8,7 @@ from kprobesim.bpf.object import AttachKind, Target
 from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.lab import Lab
-from kprobesim.tracing.attach import ATTACHERS, attachments_for
+from kprobesim.tracing.attach import ATTACHERS, links_for
 from tests.bpf.object.objects import PROGRAMS, loaded
 from tests.lab.experiment import only, rested, state_of
 from tests.tracing.bpftool.tool import out
@@ -129,10 +129,10 @@ def test_the_same_object_twice_has_names_and_numbers_of_its_own() -> None:
 def test_a_target_that_cannot_be_attached_is_explained_in_a_sentence(target: Target, said: str) -> None:
     lab = rested()
     with pytest.raises((BadInput, LinuxError), match=said):
-        attachments_for(lab.manager, "p", target)
+        links_for(lab.manager, lab.bpf, "p", target)
 
 
 def test_a_section_without_a_place_is_left_to_the_user() -> None:
     lab = rested()
-    assert attachments_for(lab.manager, "p", Target("kprobe", "kprobe", AttachKind.KPROBE)) == []
+    assert links_for(lab.manager, lab.bpf, "p", Target("kprobe", "kprobe", AttachKind.KPROBE)) == []
     assert AttachKind.KPROBE in ATTACHERS

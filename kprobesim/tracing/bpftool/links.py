@@ -32,31 +32,26 @@ def show_links(programs: BpfPrograms, words: Words) -> Output:
         links = [link for link in links if str(link.id) == word]
         if not links:
             raise os_error(f"failed to get link with ID {word}", Errno.ENOENT)
-    rows = [(link.id, programs.ids.programs[link.attachment.program].id) for link in links]
-    data: list[dict[str, Any]] = [{"id": number, "type": "perf_event", "prog_id": prog} for number, prog in rows]
-    text = "".join(f"{number}: perf_event  prog {prog}  \n" for number, prog in rows)
+    data: list[dict[str, Any]] = [
+        {"id": link.id, "type": link.type, "prog_id": programs.ids.programs[link.program].id} for link in links
+    ]
+    text = "".join(f"{row['id']}: {row['type']}  prog {row['prog_id']}  \n" for row in data)
     return Output(text, data[0] if single else data)
 
 
 def _event(programs: BpfPrograms, link: LinkInfo) -> tuple[str, dict[str, Any]]:
-    attachment = link.attachment
-    probe = attachment.kprobe
-    kind = "kprobe" if attachment.kretprobe is None else "kretprobe"
-    number = programs.ids.programs[attachment.program].id
-    descriptor = _FIRST_FD + link.id
-    data: dict[str, Any] = {"pid": _PID, "fd": descriptor, "prog_id": number, "fd_type": kind}
-    head = f"pid {_PID}  fd {descriptor}: prog_id {number}  {kind}  "
-    if probe.symbol_name:
-        data |= {"func": probe.symbol_name, "offset": probe.offset}
-        return f"{head}func {probe.symbol_name}  offset {probe.offset}\n", data
-    data["addr"] = probe.addr
-    return f"{head}addr {probe.addr}\n", data
+    number, descriptor = programs.ids.programs[link.program].id, _FIRST_FD + link.id
+    words = [
+        str(value) if name in ("fd_type", "tracepoint") else f"{name} {value}" for name, value in link.event.items()
+    ]
+    data = {"pid": _PID, "fd": descriptor, "prog_id": number, **link.event}
+    return f"pid {_PID}  fd {descriptor}: prog_id {number}  {'  '.join(words)}\n", data
 
 
 def show_perf(programs: BpfPrograms, words: Words) -> Output:
     """``perf show``."""
     words.end()
-    rows = [_event(programs, link) for link in programs.ids.links]
+    rows = [_event(programs, link) for link in programs.ids.links if link.event]
     return Output("".join(text for text, _ in rows), [data for _, data in rows])
 
 
