@@ -64,6 +64,9 @@ class _Writer:
         self.parts: list[str] = []
         self.done: set[int] = set()
         self.names: set[tuple[bool, str]] = set()
+        # Types that another one spells out: an enum without a name that is none of them stands by itself.
+        self.inside = {entry.target for entry in btf}
+        self.inside |= {member.type_id for entry in btf for member in entry.members}
 
     def write(self, entry: BtfType, depth: int) -> None:
         """Write a type after everything that it needs to be complete."""
@@ -77,7 +80,7 @@ class _Writer:
         named = entry.kind in (*COMPOSITE, BtfKind.TYPEDEF) or entry.kind in _ENUMS
         if not named or (not entry.name and entry.kind not in _ENUMS) or entry.name == _BUILT_IN:
             return
-        if entry.kind in _ENUMS and not entry.name and not self._top_level(entry):
+        if entry.kind in _ENUMS and not entry.name and entry.id in self.inside:
             return
         key = (entry.kind is BtfKind.TYPEDEF, entry.name)
         if entry.name and key in self.names:
@@ -104,11 +107,3 @@ class _Writer:
         elif entry.kind is BtfKind.FUNC_PROTO:
             for type_id in (entry.target, *(parameter.type_id for parameter in entry.parameters)):
                 self.write(btf.type(type_id), depth - 1)
-
-    def _top_level(self, entry: BtfType) -> bool:
-        """Whether an enum without a name stands by itself, and not inside a struct or behind a typedef."""
-        return not any(
-            (entry.id == other.target and other.kind in (BtfKind.TYPEDEF, BtfKind.ARRAY, *_ALIASES, BtfKind.PTR))
-            or any(member.type_id == entry.id for member in other.members)
-            for other in self.btf
-        )  # fmt: skip

@@ -25,6 +25,7 @@ __all__ = ["PROG_COMMANDS"]
 _PAGE: Final = 4096
 _SECOND: Final = 1_000_000_000
 _OBJ_NAME: Final = 15
+_MAX_PARAMETERS: Final = 32
 
 
 def _show_one(programs: BpfPrograms, program: Program) -> Output:
@@ -104,6 +105,8 @@ def _signature(btf: Btf | None, type_id: int) -> str:
         return ""
     func = btf.type(type_id)
     proto = btf.type(func.target)
+    if len(proto.parameters) > _MAX_PARAMETERS:
+        return ""
     parameters = ", ".join(
         f"{_type_text(btf, one.type_id)} {one.name}".rstrip() if one.type_id else "..." for one in proto.parameters
     )
