@@ -45,5 +45,5 @@ def test_a_struct_that_contains_itself_through_arrays_ends() -> None:
 
 def test_types_that_are_too_deep_are_refused() -> None:
     chain = [BtfType(number, BtfKind.TYPEDEF, f"t{number}", target=number + 1) for number in range(1, 60)]
-    with pytest.raises(ImageError, match="contains itself|refers to itself"):
+    with pytest.raises(ImageError, match="itself"):
         c_header(Btf((VOID, *chain, BtfType(60, BtfKind.INT, "int", 4, bits=32))))
