@@ -11,8 +11,10 @@ from typing import IO, Any, Final, cast
 import click
 
 from kprobesim.bpf import PROG_TYPES, Level, answer, assemble, decode, encode, listing, source_imm64
+from kprobesim.bpf.classic import FORMS, format_filter, read_filter
 from kprobesim.bpf.verifier import STATS, verify_assembly
 from kprobesim.cli import bpf_object
+from kprobesim.cli.bpf_filter import filter_command
 from kprobesim.errors import BadInput
 
 __all__ = ["command"]
@@ -28,17 +30,26 @@ def command() -> None:
 
 command.add_command(bpf_object.build_command)
 command.add_command(bpf_object.headers_command)
+command.add_command(filter_command)
+
+_FORM_HELP = "Classic BPF: read a filter in any of these forms and print it in this one."
 
 
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.option("--classic", "form", type=click.Choice(list(FORMS)), help=_FORM_HELP)
 @bpf_object.program_option
 @bpf_object.kernel_option
-def asm(file: IO[str], only: str | None, kernel: str) -> None:
+def asm(file: IO[str], form: str | None, only: str | None, kernel: str) -> None:
     """Assemble FILE (or standard input) and print the instructions in hex, 8 bytes a line.
 
-    Of a .o file the linked programs are printed.
+    Of a .o file the linked programs are printed. With --classic it is a classic filter, in the kernel's bpf_asm
+    language or as tcpdump -d, -dd or -ddd prints it. The forms: d, dd, ddd as tcpdump; c and blob as bpf_asm with and
+    without -c; asm, the source; hex.
     """
+    if form is not None:
+        click.echo(format_filter(read_filter(_read(file)), form), nl=False)
+        return
     text = _read_any(file)
     if isinstance(text, bytes):
         bpf_object.hex_object(bpf_object.open_object(text, file.name, kernel), only)
@@ -50,10 +61,14 @@ def asm(file: IO[str], only: str | None, kernel: str) -> None:
 
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
+@click.option("--classic", is_flag=True, help="A classic filter, in any form; printed as tcpdump -d does.")
 @bpf_object.program_option
 @bpf_object.kernel_option
-def dis(file: IO[str], only: str | None, kernel: str) -> None:
+def dis(file: IO[str], classic: bool, only: str | None, kernel: str) -> None:
     """Disassemble FILE (or standard input), hex or a .o file, into the kernel's text."""
+    if classic:
+        click.echo(format_filter(read_filter(_read(file)), "d"), nl=False)
+        return
     text = _read_any(file)
     if isinstance(text, bytes):
         bpf_object.list_object(bpf_object.open_object(text, file.name, kernel), only)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -38,8 +39,10 @@ class Lab(Look):
         start: instruction at which the experiment begins; no motion goes back behind it.
     """
 
-    def __init__(self, image: KernelImage, machine: Machine, profile: Profile, sources: Path | None) -> None:
-        super().__init__(image, machine, sources)
+    def __init__(
+        self, image: KernelImage, machine: Machine, profile: Profile, sources: Path | None, *, optimization: bool
+    ) -> None:
+        super().__init__(image, machine, replace(profile.config, optimization=optimization), sources)
         self.profile = profile
         self.timeline = Timeline(machine, [self.manager, self.bpf, self.tracing])
         self.start = 0
@@ -54,6 +57,7 @@ class Lab(Look):
         cpus: int = 1,
         seed: int = 0,
         boot: bool = True,
+        optimization: bool = True,
     ) -> Lab:
         """Put a kernel on a new machine and boot it.
 
@@ -63,6 +67,7 @@ class Lab(Look):
             cpus: number of vCPUs, 1 to 8.
             seed: of everything random; same seed, same run.
             boot: run until the kernel waits for something to do; otherwise stop before the first instruction.
+            optimization: probes may become jumps, as the sysctl debug.kprobes-optimization has it.
 
         Raises:
             BadInput: no such kernel or profile, or a number of CPUs that cannot be.
@@ -76,7 +81,7 @@ class Lab(Look):
         info = _shipped(kernel)
         machine = Machine(cpus=cpus, seed=seed)
         machine.boot(image.entry, image.segments)
-        lab = cls(image, machine, chosen, info.folder if info else None)
+        lab = cls(image, machine, chosen, info.folder if info else None, optimization=optimization)
         if boot:
             lab.boot()
         return lab

@@ -27,7 +27,7 @@ _SLICE: Final = 4_000_000
 _FAR: Final = 1_000_000_000
 _USER_END: Final = 1 << 47
 _ALL: Final = frozenset(EVENT_KINDS)
-_HITS: Final = frozenset({"kprobe.hit", "kprobe.miss", "rethook.handler"})
+_HITS: Final = frozenset({"kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler"})
 _BPF_BEGIN: Final = frozenset({"bpf.enter", "bpf.skip"})
 _BPF_END: Final = frozenset({"bpf.exit", "bpf.fault", "bpf.skip"})
 _KERNEL_ENTRY: Final = frozenset({"trap", "syscall"})
@@ -162,7 +162,7 @@ class Motion:
             return None
         if last.kind == "kprobe.singlestep":
             places = {last.fields["slot"]}
-        elif last.kind in ("kprobe.resume", "kprobe.emulate"):
+        elif last.kind in ("kprobe.resume", "kprobe.emulate", "kprobe.detour"):
             places = {last.fields["ip"]}
         elif last.kind == "gate" and last.fields["vector"] == 3:
             kernel = self._lab.kernel

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from kprobesim.errors import GuestError
 from kprobesim.machine import loader
+from kprobesim.machine.delayed_work import DelayedWork, Waiting, Work
 from kprobesim.machine.devices import TIMER_VECTOR, Devices
 from kprobesim.machine.events import EventLog, Moment, StopAtMoment
 from kprobesim.machine.memory import PhysicalMemory
@@ -48,6 +49,7 @@ class MachineState(NamedTuple):
     off: int | None
     cpus: tuple[VCpuState, ...]
     devices: tuple[int, int, bytes]
+    work: Waiting
 
 
 @contextmanager
@@ -77,6 +79,7 @@ class Machine:
         cpus: the vCPUs.
         devices: console, timers, hypercalls.
         log: all events.
+        caller: the vCPU whose deferred hypercall the host is playing, or None.
         retired: instructions retired so far; in the middle of a run, before that run.
         frozen: the registers of the vCPU that was stopped in the middle of an instruction, or None. A frozen machine
             can be looked at but not run: go on from a checkpoint.
@@ -105,6 +108,8 @@ class Machine:
         self.frozen: dict[str, int] | None = None
         self.failure: GuestError | None = None
         self.slice = _SLICE
+        self.caller: VCpu | None = None
+        self._work = DelayedWork()
         self.devices = Devices(self)
         self.cpus = [VCpu(self, number, counting_hook=counting_hook) for number in range(cpus)]
         self._turn_cpu = 0
@@ -279,6 +284,13 @@ class Machine:
             if self.retired >= limit:
                 return Stop.LIMIT
             deadline = self._fire_timers()
+            due = self._work.due
+            if due is not None and due <= self.ns:
+                self._work.pop()()
+                self.retired += 1
+                continue
+            if due is not None and (deadline is None or due < deadline):
+                deadline = due
             cpu = self._next_turn()
             if cpu is None:
                 if deadline is None:
@@ -344,6 +356,20 @@ class Machine:
         if self._running is not None:
             self._running.engine.stop()
 
+    def schedule(self, due: int, work: Work) -> None:
+        """Have the host do something later, between two instructions (`DelayedWork`).
+
+        Args:
+            due: nanoseconds since power-on; what is past comes as soon as possible.
+            work: a method of something that is saved and restored with the machine.
+        """
+        self._work.add(due, work)
+        self.reschedule()
+
+    def cancel(self, work: Work) -> None:
+        """Take back what `schedule` was given."""
+        self._work.cancel(work)
+
     def power_off(self, code: int) -> None:
         """Switch the machine off after the present instruction."""
         self.off = code
@@ -372,7 +398,9 @@ class Machine:
 
     # Changing code
 
-    def text_poke(self, virtual: int, data: bytes, *, symbol: str, offset: int = 0, root: int | None = None) -> None:
+    def text_poke(
+        self, virtual: int, data: bytes, *, symbol: str, offset: int = 0, root: int | None = None, stage: int = 0
+    ) -> None:
         """Write into the guest's code and make every vCPU see it; only between runs.
 
         Args:
@@ -380,17 +408,24 @@ class Machine:
             data: the new bytes.
             symbol, offset: what people call the place, for the event.
             root: CR3 to translate with; the current vCPU's by default.
+            stage: which stage of a patch in several stages it is, from 1.
 
         Raises:
             MemoryFault: it is not mapped.
         """
+        old = self.write_code(virtual, data, root=root)
+        staged = {"stage": stage} if stage else {}
+        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data), **staged)
+
+    def write_code(self, virtual: int, data: bytes, *, root: int | None = None) -> bytes:
+        """The same without an event, for code that nobody runs yet; what was there before."""
         assert self._running is None, "code is changed between runs, never inside one"
         if root is None:
             root = self.root
         old = self.ram.read_virtual(root, virtual, len(data))
         self.ram.write_virtual(root, virtual, data)
         self.flush_code()
-        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data))
+        return old
 
     def flush_code(self) -> None:
         """Make every vCPU forget the code that it has translated: memory that may hold code has changed."""
@@ -438,6 +473,7 @@ class Machine:
             self.off,
             tuple(cpu.save() for cpu in self.cpus),
             self.devices.save(),
+            self._work.save(),
         )
 
     def restore(self, state: MachineState) -> None:
@@ -450,3 +486,4 @@ class Machine:
         for cpu, saved in zip(self.cpus, state.cpus, strict=True):
             cpu.restore(saved)
         self.devices.restore(state.devices)
+        self._work.restore(state.work)

@@ -38,7 +38,7 @@ class Tracing:
         roots = {
             _TRACEFS: self.directory.root,
             _DEBUGFS: debugfs_directory(manager, self.directory.root, {"bpftool": self.bpftool.file}),
-            _PROC: proc_directory(manager.kernel),
+            _PROC: proc_directory(manager),
         }
         self.hostfs: Final = HostFs(manager.kernel, roots)
         self.events.trace.on_write = self.hostfs.wake_up
