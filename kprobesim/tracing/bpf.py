@@ -93,6 +93,11 @@ class BpfPrograms:
         return self._kernel.btf
 
     @property
+    def cpu_count(self) -> int:
+        """How many CPUs the machine has."""
+        return len(self._machine.cpus)
+
+    @property
     def kernel_btf_size(self) -> int:
         """Bytes of the kernel's types."""
         section = self._kernel.image.sections.get(".BTF")

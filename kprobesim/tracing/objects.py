@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from kprobesim.bpf import BpfMap, Insn, Program, prog_tag
+from kprobesim.bpf import BpfMap, Insn, MapSpec, Program, prog_tag
 from kprobesim.bpf.isa import Pseudo, is_lddw
 from kprobesim.bpf.object import BpfObject, Kernel, ObjectMap, ObjectProgram
 from kprobesim.bpf.object.verify import object_map_meta, replace_dead_code, verify_object_program
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.machine import PAGE_SIZE
 from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpf_ids import MapTypes, ProgramTypes
 
-__all__ = ["LoadedObject", "kernel_of", "load_into", "plan_names"]
+__all__ = ["LoadedObject", "fitted", "kernel_of", "load_into", "plan_names"]
+
+_WITHOUT_TYPES: Final = frozenset(
+    {"perf_event_array", "cgroup_array", "stack_trace", "array_of_maps", "hash_of_maps", "devmap", "devmap_hash"}
+    | {"cpumap", "xskmap", "sockmap", "sockhash", "queue", "stack", "reuseport_sockarray"}
+)
+"""Kinds of map that libbpf makes without types, as the kernel would not take them."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +107,28 @@ def load_into(programs: BpfPrograms, plan: LoadedObject) -> None:
 def _create(programs: BpfPrograms, name: str, made: ObjectMap, btf_id: int) -> BpfMap:
     there = programs.maps.get(name)
     if there is not None:
-        if there.spec != made.spec:
+        if there.spec != fitted(made.spec, programs.cpu_count):
             raise BadInput(
                 f"The pinned map {made.name} is there already, of another type or size.",
                 hint="libbpf: couldn't reuse pinned map: parameter mismatch.",
             )
         return there
-    live = programs.create_map(made.spec, name)
-    typed = made.key_type or made.value_type
+    live = programs.create_map(fitted(made.spec, programs.cpu_count), name)
+    typed = (made.key_type or made.value_type) and made.spec.type not in _WITHOUT_TYPES
     programs.ids.map_types[name] = MapTypes(btf_id if typed else 0, made.key_type, made.value_type, made.frozen)
     if made.initial:
         live.update_elem(bytes(made.spec.key_size), made.initial)
     return live
+
+
+def fitted(spec: MapSpec, cpus: int) -> MapSpec:
+    """Sizes that libbpf chooses: a perf event array without one, and a ring buffer's whole pages, a power of two."""
+    if spec.type == "perf_event_array" and not spec.max_entries:
+        return replace(spec, max_entries=cpus)
+    if spec.type == "ringbuf" and spec.max_entries:
+        pages = -(-spec.max_entries // PAGE_SIZE)
+        return replace(spec, max_entries=PAGE_SIZE << (pages - 1).bit_length())
+    return spec
 
 
 def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, live: list[BpfMap], btf_id: int) -> None:

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from kprobesim.bpf import MapSpec
 from kprobesim.bpf.object import AttachKind, Target
 from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.lab import Lab
 from kprobesim.tracing.attach import ATTACHERS, links_for
+from kprobesim.tracing.objects import fitted
 from tests.bpf.object.objects import PROGRAMS, loaded
 from tests.lab.experiment import only, rested, state_of
 from tests.tracing.bpftool.tool import out
@@ -136,3 +138,18 @@ def test_a_section_without_a_place_is_left_to_the_user() -> None:
     lab = rested()
     assert links_for(lab.manager, lab.bpf, "p", Target("kprobe", "kprobe", AttachKind.KPROBE)) == []
     assert AttachKind.KPROBE in ATTACHERS
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"),
+    [
+        (MapSpec("perf_event_array", 4, 4, 0), 2),
+        (MapSpec("perf_event_array", 4, 4, 7), 7),
+        (MapSpec("ringbuf", 0, 0, 1), 4096),
+        (MapSpec("ringbuf", 0, 0, 3 * 4096), 4 * 4096),
+        (MapSpec("hash", 4, 4, 3), 3),
+    ],
+)
+def test_sizes_that_libbpf_chooses(wanted: MapSpec, made: int) -> None:
+    """On two CPUs: an event for each, a ring of whole pages whose number is a power of two."""
+    assert fitted(wanted, 2) == replace(wanted, max_entries=made)

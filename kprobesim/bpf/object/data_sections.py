@@ -42,26 +42,18 @@ def _map_name(object_name: str, section: str) -> str:
     return kernel_name(object_name[: max(0, _NAME_LEN - suffix)] + section)
 
 
-def data_map(
-    elf: ElfObject, object_name: str, section: ElfSection, datasec: BtfType | None, btf: Btf | None
-) -> ObjectMap:
+def data_map(object_name: str, section: ElfSection, datasec: BtfType | None, btf: Btf | None) -> ObjectMap:
     """The map of one section.
 
+    Addresses of other things that a variable is initialised with stay what the compiler put there, as with libbpf,
+    which does not relocate data.
+
     Args:
-        elf: the file.
         object_name: which the map's name begins with.
         section: not empty.
         datasec: its BTF, if there is.
         btf: the object's types.
-
-    Raises:
-        ObjectError: the section holds addresses that would have to be filled in.
     """
-    if any(True for _ in elf.relocations(section)):
-        raise ObjectError(
-            f"{elf.name}: section {section.name} holds the address of something, which no loader can fill in.",
-            hint="A global variable cannot be initialised with a pointer; set it in the program.",
-        )
     read_only = section.name.split(".")[1] == "rodata"
     visible = btf is not None and datasec is not None and any(
         btf.type(variable.type_id).linkage != _STATIC for variable in datasec.variables

@@ -117,7 +117,7 @@ class _Loading:
                 if room < 0:
                     raise ObjectError(f"{self.file} has more than {_MAX_FILE >> 20} MiB of variables.")
                 data_numbers[found.index] = len(maps)
-                maps.append(data_map(self.elf, self.name, found, self.datasecs.get(found.name), self.btf))
+                maps.append(data_map(self.name, found, self.datasecs.get(found.name), self.btf))
         if self.btf is not None and ".kconfig" in self.datasecs:
             self.kconfig_number = len(maps)
             made, self.kconfig = kconfig_map(self.elf, self.name, self.btf, self.datasecs[".kconfig"])
