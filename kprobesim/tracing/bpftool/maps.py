@@ -11,8 +11,9 @@ from kprobesim.linux_errno import Errno
 from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpf_ids import MapTypes
 from kprobesim.tracing.bpftool.answer import BpftoolError, Output, json_text
+from kprobesim.tracing.bpftool.elements import Element, on_all_cpus
 from kprobesim.tracing.bpftool.handles import Words, find_maps, one_map, os_error
-from kprobesim.tracing.bpftool.values import hex_bytes, hex_list, value_of
+from kprobesim.tracing.bpftool.values import hex_bytes, hex_list
 
 __all__ = ["MAP_COMMANDS"]
 
@@ -79,42 +80,19 @@ def show(programs: BpfPrograms, words: Words) -> Output:
     return Output("".join(one.text for one in shown), [one.data for one in shown])
 
 
-def _formatted(types: MapTypes, btf: Btf, key: bytes, value: bytes, *, plain: bool) -> dict[str, Any]:
-    pair: dict[str, Any] = {}
-    if types.key:
-        pair["key"] = value_of(btf, types.key, key, plain=plain)
-    pair["value"] = value_of(btf, types.value, value, plain=plain) if types.value else hex_list(value)
-    return pair
-
-
-def _plain(found: BpfMap, key: bytes, value: bytes) -> str:
-    """An element without types: hex, on one line if it is short."""
-    broken = found.key_size > 16 or found.value_size > 16
-    single = found.key_size + found.value_size <= 24 and not broken
-    gap = "\n" if broken else " "
-    return f"key:{gap}{hex_bytes(key)}{'  ' if single else chr(10)}value:{gap}{hex_bytes(value)}\n"
-
-
-def _json_element(types: MapTypes | None, btf: Btf | None, key: bytes, value: bytes) -> dict[str, Any]:
-    data: dict[str, Any] = {"key": hex_list(key), "value": hex_list(value)}
-    if types is not None and btf is not None:
-        data["formatted"] = _formatted(types, btf, key, value, plain=False)
-    return data
-
-
 def dump(programs: BpfPrograms, words: Words) -> Output:
     """``map dump MAP``."""
     found = one_map(programs, words)
     words.end()
     types, btf = _types(programs, found)
-    pairs = list(found.items())
-    data = [_json_element(types, btf, key, value) for key, value in pairs]
+    elements = [Element(found.spec, key, value) for key, value in found.items()]
+    data = [element.data(types, btf) for element in elements]
     if types is not None and btf is not None:
-        formatted = [_formatted(types, btf, key, value, plain=True) for key, value in pairs]
+        formatted = [element.formatted(types, btf, plain=True) for element in elements]
         return Output(json_text(formatted, pretty=True), data)
-    text = "".join(_plain(found, key, value) for key, value in pairs)
-    plural = "" if len(pairs) == 1 else "s"
-    return Output(f"{text}Found {len(pairs)} element{plural}\n", data)
+    text = "".join(element.text() for element in elements)
+    plural = "" if len(elements) == 1 else "s"
+    return Output(f"{text}Found {len(elements)} element{plural}\n", data)
 
 
 def _bytes(words: Words, count: int, what: str) -> bytes:
@@ -151,10 +129,11 @@ def lookup(programs: BpfPrograms, words: Words) -> Output:
         data = {"key": hex_list(key), "error": Errno.ENOENT.text}
         return Output(f"key:\n{hex_bytes(key)}\n\nNot found\n", data)
     types, btf = _types(programs, found)
-    data = _json_element(types, btf, key, value)
+    element = Element(found.spec, key, value)
+    data = element.data(types, btf)
     if types is not None and btf is not None:
-        return Output(json_text(_formatted(types, btf, key, value, plain=True), pretty=True), data)
-    return Output(_plain(found, key, value), data)
+        return Output(json_text(element.formatted(types, btf, plain=True), pretty=True), data)
+    return Output(element.text(), data)
 
 
 def _checked(what: str, result: int) -> Output:
@@ -171,7 +150,7 @@ def update(programs: BpfPrograms, words: Words) -> Output:
         raise BpftoolError(f"expected 'value', got: {words.next}" if words else "did not find value")
     if found.spec.type in _HELD_BY_ID:
         raise BpftoolError("value of such a map is a program or a map, which bpftool cannot put there here")
-    value = _bytes(words, found.value_size, "value")
+    value = on_all_cpus(found.spec, _bytes(words, found.value_size, "value"), programs.cpu_count)
     flag = words.take() if words else "any"
     words.end()
     if flag not in _FLAGS:

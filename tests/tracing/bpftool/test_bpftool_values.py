@@ -2,9 +2,12 @@
 
 import pytest
 
+from kprobesim.bpf import MapSpec
 from kprobesim.bpf.object import ObjectError
 from kprobesim.image import Btf, BtfKind, BtfMember, BtfType, Enumerator
+from kprobesim.tracing.bpf_ids import MapTypes
 from kprobesim.tracing.bpftool.answer import json_text
+from kprobesim.tracing.bpftool.elements import Element, on_all_cpus
 from kprobesim.tracing.bpftool.values import hex_bytes, value_of
 
 VOID = BtfType(0, BtfKind.VOID, "void")
@@ -63,3 +66,26 @@ def test_json_breaks_lines_before_names_and_closing_brackets_only() -> None:
     assert json_text(value, pretty=True) == (
         '{\n    "a": [1,{\n            "b": true\n        }\n    ],\n    "c": "\\"x\\"\\n"\n}\n'
     )
+
+
+def test_a_value_for_each_cpu_is_shown_as_the_real_tool_does() -> None:
+    """Values are filled up to 8 bytes each; Found N elements is the command's."""
+    spec = MapSpec("percpu_array", 4, 4, 1)
+    value = on_all_cpus(spec, (5).to_bytes(4, "little"), 2)
+    element = Element(spec, bytes(4), value)
+    assert len(value) == 16
+    assert element.text() == (
+        "key: 00 00 00 00\nvalue (CPU 00): 05 00 00 00\nvalue (CPU 01): 05 00 00 00\n"
+    )  # fmt: skip
+    types = MapTypes(2, 1, 1, False)
+    assert element.formatted(types, TYPES, plain=True) == {
+        "key": 0,
+        "values": [{"cpu": 0, "value": 5}, {"cpu": 1, "value": 5}],
+    }
+
+
+def test_short_elements_are_on_one_line_and_long_ones_are_not() -> None:
+    short = Element(MapSpec("hash", 4, 8, 3), bytes([2, 0, 0, 0]), bytes([2]) + bytes(7))
+    assert short.text() == "key: 02 00 00 00  value: 02 00 00 00 00 00 00 00\n"
+    long = Element(MapSpec("hash", 4, 20, 3), bytes(4), bytes(20))
+    assert long.text().splitlines()[0] == "key:"
