@@ -32,13 +32,19 @@ _MAX_FILE: Final = 1 << 20
 )
 @click.option("--cpus", default=1, show_default=True, type=click.IntRange(1, 8))
 @click.option("--seed", default=0, show_default=True, type=int)
-def command(file: Path | None, commands: str | None, kernel: str, profile: str, cpus: int, seed: int) -> None:
+@click.option("--load", "objects", multiple=True, metavar="FILE.o", help="Load and attach a BPF object before.")
+def command(
+    file: Path | None, commands: str | None, kernel: str, profile: str, cpus: int, seed: int, objects: tuple[str, ...]
+) -> None:
     """A shell on the simulated machine: lines from FILE, from -c, or typed."""
     if file is not None and commands is not None:
         raise click.UsageError("Give a file or -c, not both.")
     lines = _lines(file, commands)
     interrupts = _Interrupts()
-    session = ShellSession(Lab.open(kernel, profile=profile, cpus=cpus, seed=seed), interrupts.take)
+    lab = Lab.open(kernel, profile=profile, cpus=cpus, seed=seed)
+    session = ShellSession(lab, interrupts.take)
+    for path in objects:
+        lab.load_object(path)
     for line in lines:
         with interrupts:
             for text in session.run_line(line):
