@@ -1,9 +1,10 @@
-"""The little of ``/proc`` that there is: kallsyms, uptime, version."""
+"""The little of ``/proc`` that there is: kallsyms, uptime, version, and the tasks."""
 
 from __future__ import annotations
 
 from kprobesim.kprobes import RunningKernel
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node
+from kprobesim.tracing.tracefs.proc_pid import pid_directories
 
 __all__ = ["proc_directory"]
 
@@ -19,7 +20,7 @@ def proc_directory(kernel: RunningKernel) -> Directory:
         "uptime": File(0o444, lambda: _uptime(kernel)),
         "version": File(0o444, lambda: "Linux version 6.1.0-toyix (kprobesim) #1 SMP PREEMPT\n"),
     }
-    return Directory(lambda: files, 0o555)
+    return Directory(lambda: {**files, **pid_directories(kernel)}, 0o555)
 
 
 def _kallsyms(kernel: RunningKernel) -> str:
