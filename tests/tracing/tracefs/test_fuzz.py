@@ -96,6 +96,7 @@ def well_formed(entry: LoggedError, line: str) -> bool:
     return known and entry.command == " ".join(line.split()) and 0 <= entry.column <= len(entry.command) + 1
 
 
+@pytest.mark.timeout(120 + LINES // 10)
 @settings(
     max_examples=LINES, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=LINES < 1000
 )

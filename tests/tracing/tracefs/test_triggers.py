@@ -145,12 +145,12 @@ def test_a_snapshot_changes_places_with_the_buffer(console: Console) -> None:
 def test_going_back_before_a_trigger_went_off(console: Console) -> None:
     lab = console.lab
     console.run(f"echo traceoff:3 > {EVENTS}/a/trigger")
-    fired = [event for event in lab.events() if event.kind == "trigger.fire"]
-    assert len(fired) == 0
+    assert not [event for event in lab.events() if event.kind == "trigger.fire"]
     console.run("cat /etc/motd")
-    fired = [event for event in lab.events() if event.kind == "trigger.fire"]
-    assert fired[0].fields["trigger"] == "traceoff:count=2"
-    lab.seek(fired[0].moment.insn)
-    assert lab.tracing.events.trace.tracing_on
+    fired = next(event for event in lab.events() if event.kind == "trigger.fire")
+    assert fired.fields["trigger"] == "traceoff:count=2"
+    lab.seek(fired.moment.insn)
+    went_off_before = not lab.tracing.events.trace.tracing_on
     lab.seek_end()
-    assert not lab.tracing.events.trace.tracing_on and trigger(console, "a") == "traceoff:count=2\n"
+    assert not went_off_before and console.run("cat tracing_on") == "0\n"
+    assert trigger(console, "a") == "traceoff:count=2\n"
