@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from kprobesim.bpf.check import jump_target, subprograms
-from kprobesim.bpf.helpers import HELPERS, HelperContext
+from kprobesim.bpf.helpers import CALLS, HelperContext
 from kprobesim.bpf.isa import MASK64, Insn, is_lddw, lddw_value
 from kprobesim.bpf.memory import GuestMemory, WindowedMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
@@ -226,7 +226,7 @@ class _Function:
             block.add(at, f"r0, n = {callee}", clobber, depth=depth)
             return 0
         else:
-            arguments = "".join(f", r{n + 1}" for n in range(len(HELPERS[insn.imm].args)))
+            arguments = "".join(f", r{n + 1}" for n in range(len(CALLS[insn.imm].args)))
             block.add(at, f"r0 = h{insn.imm}(ctx{arguments}) & {_MASK}", clobber, depth=depth)
         return count
 
@@ -281,7 +281,7 @@ def _source(insns: Sequence[Insn], window: int | None, budget: int) -> tuple[str
     sizes = (2, 4, 8)
     names = ["view", "lowest", "highest", "elsewhere", "read", "write", "limit", "ctx"]
     names += [f"load{n}" for n in sizes] + [f"store{n}" for n in sizes] + [f"last{n}" for n in (1, *sizes)]
-    names += sorted({f"h{insn.imm}" for insn in insns if insn.code == 0x85 and insn.src == 0 and insn.imm in HELPERS})
+    names += sorted({f"h{insn.imm}" for insn in insns if insn.code == 0x85 and insn.src == 0 and insn.imm in CALLS})
     text = [f"def make({', '.join(names)}):"]
     text += [f"    {line}" for line, _ in lines]
     text.append("    return f0")
@@ -330,9 +330,9 @@ def compile_program(
         given |= {f"load{size}": codec.unpack_from, f"store{size}": codec.pack_into}
     given |= {f"last{size}": len(view) - size for size in (1, 2, 4, 8)}
     given |= {
-        f"h{insn.imm}": helpers.entry(HELPERS[insn.imm])
+        f"h{insn.imm}": helpers.entry(CALLS[insn.imm])
         for insn in insns
-        if insn.code == 0x85 and insn.src == 0 and insn.imm in HELPERS
+        if insn.code == 0x85 and insn.src == 0 and insn.imm in CALLS
     }
     names: Mapping[str, Any] = {
         **NAMES,

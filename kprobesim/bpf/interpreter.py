@@ -10,7 +10,7 @@ R9 and R10 are the caller's again, every call has 512 bytes of stack of its own 
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kprobesim.bpf.check import jump_target
 from kprobesim.bpf.compiler import (
@@ -23,15 +23,16 @@ from kprobesim.bpf.compiler import (
 )
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import BpfFault, BudgetExceeded, MemoryFault, RunError
-from kprobesim.bpf.helpers import HELPERS, Around, HelperContext
+from kprobesim.bpf.helpers import CALLS, Around, HelperContext
 from kprobesim.bpf.isa import MASK64, Class, Insn, is_lddw, lddw_value
+from kprobesim.bpf.maps import BpfMap
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
 
 if TYPE_CHECKING:
     from kprobesim.bpf.program import Program
 
-__all__ = ["DEFAULT_BUDGET", "BoundProgram", "Execution", "Frame", "run"]
+__all__ = ["DEFAULT_BUDGET", "BoundInsns", "BoundProgram", "Execution", "Frame", "Runnable", "run"]
 
 DEFAULT_BUDGET = 1_000_000
 """Most instructions that one run may execute."""
@@ -114,7 +115,7 @@ class Execution:
 
     def __init__(
         self,
-        bound: "BoundProgram",
+        bound: "BoundInsns",
         ctx: int,
         stack_top: int,
         *,
@@ -161,7 +162,7 @@ class Execution:
                     value, following = lddw_value(insns, pc), pc + 2
                 _operation(insn, value)(regs, bound.memory.read, bound.memory.write)
             elif kind is _Kind.HELPER:
-                helper = HELPERS[insn.imm]
+                helper = CALLS[insn.imm]
                 regs[0] = bound.helpers.entry(helper)(bound.helpers, *regs[1 : 1 + len(helper.args)]) & MASK64
                 regs[1:6] = [CLOBBERED] * 5
             elif kind is _Kind.CALL:
@@ -216,8 +217,22 @@ def _too_deep(pc: int) -> RunError:
     return RunError(f"calls are nested more than {MAX_CALL_FRAMES} deep.", pc)
 
 
-class BoundProgram:
-    """A program with the memory and the machine it runs in.
+class Runnable(Protocol):
+    """What can be bound and run: a Program, or a classic filter that was converted."""
+
+    @property
+    def resolved(self) -> tuple[Insn, ...]:
+        """The instructions, maps by their addresses."""
+        ...
+
+    @property
+    def used_maps(self) -> tuple[BpfMap, ...]:
+        """The maps they name."""
+        ...
+
+
+class BoundInsns:
+    """Instructions with the memory and the machine they run in.
 
     Args:
         program: what to run.
@@ -229,13 +244,12 @@ class BoundProgram:
 
     def __init__(
         self,
-        program: "Program",
+        program: Runnable,
         memory: GuestMemory,
         env: Environment,
         budget: int = DEFAULT_BUDGET,
         around: Around | None = None,
     ) -> None:
-        self.program = program
         self.insns = program.resolved
         self.memory = memory
         self.budget = budget
@@ -290,6 +304,21 @@ class BoundProgram:
     def _stepped(self, ctx: int, r2: int, stack_top: int) -> tuple[int, int]:
         execution = self.start(ctx, stack_top, r2)
         return execution.run(), execution.executed
+
+
+class BoundProgram(BoundInsns):
+    """A program that was loaded, with the memory and the machine it runs in; see BoundInsns."""
+
+    def __init__(
+        self,
+        program: "Program",
+        memory: GuestMemory,
+        env: Environment,
+        budget: int = DEFAULT_BUDGET,
+        around: Around | None = None,
+    ) -> None:
+        super().__init__(program, memory, env, budget, around)
+        self.program = program
 
 
 def run(

@@ -8,19 +8,20 @@ from typing import Any, Final
 
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
-from kprobesim.image import DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
-from kprobesim.kprobes import KprobeManager, RunningKernel, Task
+from kprobesim.image import MAX_INSN_SIZE, DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
+from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task
+from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE
+from kprobesim.lab.bpf_view import BpfView, bpf_view
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.narration import Narration, Narrator
 from kprobesim.lab.phases import Phase, current_phase
-from kprobesim.lab.views import BpfView, CodeLine, KprobeView, MapView, StackWord, code_lines, kprobe_view, stack_words
+from kprobesim.lab.views import CodeLine, KprobeView, MapView, StackWord, code_lines, kprobe_view, stack_words
 from kprobesim.machine import PAGE_SIZE, Event, Machine, Moment, event_json
 from kprobesim.tracing import BpfPrograms, Tracing
 
 __all__ = ["Look"]
 
-_STACK_SIZE: Final = 512
 _AHEAD: Final = 96
 
 
@@ -29,6 +30,7 @@ class Look:
 
     Args:
         image, machine: the kernel and the computer it runs on.
+        config: how the kernel was built.
         sources: folder of the kernel's sources, if they came with the image.
 
     Attributes:
@@ -39,11 +41,11 @@ class Look:
         tracing: probe events, the trace, and the files under ``/sys/kernel/tracing``.
     """
 
-    def __init__(self, image: KernelImage, machine: Machine, sources: Path | None) -> None:
+    def __init__(self, image: KernelImage, machine: Machine, config: KprobeConfig, sources: Path | None) -> None:
         self.image = image
         self.machine = machine
         self.kernel = RunningKernel(machine, image)
-        self.manager = KprobeManager(self.kernel)
+        self.manager = KprobeManager(self.kernel, config)
         self.bpf = BpfPrograms(self.manager, machine.seed)
         self.tracing = Tracing(self.manager)
         self.bpf.on_printk(self.tracing.bpf_trace_printk)
@@ -174,8 +176,10 @@ class Look:
 
     def _slot_code(self, address: int) -> tuple[CodeLine, ...]:
         for probe in kprobe_view(self.manager.kprobes, self.cpu).probes:
-            if probe.slot <= address < probe.slot + 16:
+            if probe.slot <= address < probe.slot + MAX_INSN_SIZE:
                 return probe.slot_code
+            if probe.detour and probe.detour <= address < probe.detour + MAX_OPTINSN_SIZE:
+                return probe.detour_code
         return ()
 
     def stack(self, count: int = 32) -> tuple[StackWord, ...]:
@@ -197,14 +201,7 @@ class Look:
         running = self.bpf.running
         if running is None:
             return None
-        execution = running.execution
-        if execution is None:
-            registers: tuple[int, ...] = (0, running.ctx, *(0,) * 8, running.fp)
-            pc, executed = 0, 0
-        else:
-            registers, pc, executed = tuple(execution.regs), execution.pc, execution.executed
-        stack = self.kernel.read(registers[10] - _STACK_SIZE, _STACK_SIZE)
-        return BpfView(running.program, pc, registers, stack, executed)
+        return bpf_view(running, self.kernel, self.registers())
 
     def maps(self) -> tuple[MapView, ...]:
         """All BPF maps with their contents."""

@@ -33,7 +33,6 @@ class Tracing:
 
     def __init__(self, manager: KprobeManager) -> None:
         self.events: Final = TraceEvents(manager.kernel)
-        self._kernel = manager.kernel
         self._printk = BpfTracePrintk()
         self.events.add(self._printk)
         self.dyn_events: Final = DynEvents(manager, self.events)
@@ -41,7 +40,7 @@ class Tracing:
         roots = {
             _TRACEFS: self.directory.root,
             _DEBUGFS: debugfs_directory(manager, self.directory.root),
-            _PROC: proc_directory(manager.kernel),
+            _PROC: proc_directory(manager),
         }
         self.hostfs: Final = HostFs(manager.kernel, roots)
         self.events.trace.on_write = self.hostfs.wake_up
@@ -54,9 +53,7 @@ class Tracing:
             cpu: where it runs.
             text: formatted.
         """
-        place = self._kernel.kallsyms.lookup_size_offset(self._kernel.machine.registers(cpu)["rip"])
-        in_int3 = place is not None and place[0].name == "kprobe_int3_handler"
-        self._printk.printk(self.events, cpu, text, in_int3=in_int3)
+        self._printk.printk(self.events, cpu, text)
 
     def save(self) -> object:
         """All state that is not in guest memory."""

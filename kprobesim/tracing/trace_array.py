@@ -15,7 +15,10 @@ from kprobesim.linux_errno import Errno
 from kprobesim.tracing.ring_buffer import RingBuffer
 from kprobesim.tracing.trace_options import TraceOptions
 
-__all__ = ["CLOCKS", "TRACE_PRINT", "TRACE_STACK", "TraceArray", "int3_context", "thread_context"]
+__all__ = ["CLOCKS", "NMI_MASK", "TRACE_PRINT", "TRACE_STACK", "TraceArray", "int3_context", "thread_context"]
+
+NMI_MASK: Final = 0xF0_0000
+"""The bits of a preempt count that say that an NMI, or a breakpoint, is being handled."""
 
 TRACE_STACK: Final = 4
 TRACE_PRINT: Final = 5
@@ -40,7 +43,7 @@ def int3_context(preempt_count: int) -> tuple[int, int]:
 
 
 def thread_context(regs: PtRegs, preempt_count: int) -> tuple[int, int]:
-    """The same for a return handler, which runs as part of the probed task."""
+    """The same for a handler that runs as part of the probed task: of a return, or of an optimized probe."""
     flags = 0 if regs.flags & _IF else _IRQS_OFF
     return flags | (_HARDIRQ if preempt_count & 0xF0000 else 0), min(preempt_count & 0xFF, 0xF)
 

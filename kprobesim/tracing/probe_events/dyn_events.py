@@ -16,7 +16,7 @@ from kprobesim.tracing.probe_events.command import parse_probe_command
 from kprobesim.tracing.probe_events.errors import PROBE_ERRORS, ProbeCommandError
 from kprobesim.tracing.probe_events.fetch import store_trace_args
 from kprobesim.tracing.probe_events.trace_kprobe import TraceKprobe, TraceProbeEvent
-from kprobesim.tracing.trace_array import int3_context, thread_context
+from kprobesim.tracing.trace_array import NMI_MASK, int3_context, thread_context
 from kprobesim.tracing.trace_events import TraceEvents, readable
 
 __all__ = ["DynEvents"]
@@ -214,7 +214,7 @@ class DynEvents:
             return
         preempt_count = self._trace.preempt_count(cpu)
         if ret_ip is None:
-            context = int3_context(preempt_count)
+            context = int3_context(preempt_count) if preempt_count & NMI_MASK else thread_context(regs, preempt_count)
             place = _IP.pack(probe.kprobe.addr or 0)
         else:
             context = thread_context(regs, preempt_count)
