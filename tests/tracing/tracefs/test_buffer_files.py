@@ -104,7 +104,7 @@ def test_per_cpu_files() -> None:
     console.run("cat /etc/motd | cat | cat; cat /etc/motd | cat | cat; echo 0 > events/kprobes/a/enable")
     each = [console.run(f"cat per_cpu/cpu{cpu}/trace").splitlines()[HEADER_LINES:] for cpu in range(2)]
     assert all(f"[00{cpu}]" in line for cpu, lines in enumerate(each) for line in lines) and all(each)
-    assert sorted(each[0] + each[1]) == sorted(console.trace())
+    assert sorted(each[0] + each[1]) == sorted(console.trace()), "nothing was lost, so no line says where a CPU begins"
     assert [stats(console, cpu)["entries"] for cpu in range(2)] == [str(len(lines)) for lines in each]
     console.run("echo > per_cpu/cpu1/trace")
     assert len(console.trace()) == len(each[0])

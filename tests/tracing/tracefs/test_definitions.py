@@ -31,6 +31,8 @@ def listed(lab: Lab) -> list[str]:
         ("p:grp.a vfs_read", "p:grp/a vfs_read"),
         ("p:my-grp/a vfs_read", "p:my-grp/a vfs_read"),
         ("pxyz:a vfs_read", "p:kprobes/a vfs_read"),
+        ("p\xb2:a vfs_read", "p:kprobes/a vfs_read"),
+        ("p:a\xa0vfs_read", "p:kprobes/a vfs_read"),
         ("p:a   vfs_read\tx=%di   %si:u8", "p:kprobes/a vfs_read x=%di arg2=%si:u8"),
         ("p:a no_module:some_function", "p:kprobes/a no_module:some_function"),
         ("p no_module:f.x", "p:kprobes/p_no_module_f_x_0 no_module:f.x"),
