@@ -65,9 +65,7 @@ class Tracing:
             cpu: where it runs.
             text: formatted.
         """
-        place = self._kernel.kallsyms.lookup_size_offset(self._kernel.machine.registers(cpu)["rip"])
-        in_int3 = place is not None and place[0].name == "kprobe_int3_handler"
-        self._printk.printk(self.events, cpu, text, in_int3=in_int3)
+        self._printk.printk(self.events, cpu, text)
 
     def save(self) -> object:
         """All state that is not in guest memory."""

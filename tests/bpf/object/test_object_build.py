@@ -26,14 +26,15 @@ def test_each_source_has_its_object_and_none_is_large() -> None:
 @needs_clang
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_source_gives_the_object_that_lies_beside_it(name: str, tmp_path: Path) -> None:
-    """Byte by byte with the same compiler; with another one, the same programs and maps."""
+    """The same instructions with the same compiler, whatever has changed in the kernel's types since; with another one,
+    the same programs and maps."""
     built = tmp_path / f"{name}.o"
     build_object(PROGRAMS / f"{name}.c", built, toyix().btf)
     said = subprocess.run(["clang", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    if said.encode() in contents(name):
-        assert built.read_bytes() == contents(name)
     mine = load_object(built.read_bytes(), f"{name}.o", toyix())
     theirs = load_object(contents(name), f"{name}.o", toyix())
+    if said.encode() in contents(name):
+        assert [program.insns for program in mine.programs] == [program.insns for program in theirs.programs]
     assert [program.name for program in mine.programs] == [program.name for program in theirs.programs]
     assert [made.spec.name for made in mine.maps] == [made.spec.name for made in theirs.maps]
 
