@@ -4,7 +4,7 @@
 gets a HelperContext and its arguments as unsigned 64-bit numbers and returns an int, possibly negative.
 """
 
-from kprobesim.bpf.helpers.base import Arg, Around, Helper, HelperContext, Ret
-from kprobesim.bpf.helpers.registry import HELPERS, helpers_for
+from kprobesim.bpf.helpers.base import Around, Helper, HelperContext
+from kprobesim.bpf.helpers.registry import CALLS_BACK, HELPERS, helpers_for
 
-__all__ = ["HELPERS", "Arg", "Around", "Helper", "HelperContext", "Ret", "helpers_for"]
+__all__ = ["CALLS_BACK", "HELPERS", "Around", "Helper", "HelperContext", "helpers_for"]

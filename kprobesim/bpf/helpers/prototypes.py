@@ -3,7 +3,7 @@
 All helpers that tracing programs of Linux 6.1 may call are here, and those of other types that the verifier's tests
 need. Source: ``struct bpf_func_proto`` in Linux kernel/bpf/helpers.c, kernel/trace/bpf_trace.c, kernel/bpf/ringbuf.c,
 kernel/bpf/stackmap.c and net/core/filter.c; the allow-lists are the ``*_func_proto`` functions there, for a kernel
-without CONFIG_BPF_KPROBE_OVERRIDE.
+without CONFIG_BPF_KPROBE_OVERRIDE unless told.
 """
 
 from functools import cache
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kprobesim.bpf.helper_names import HELPER_IDS
 
-__all__ = ["Prototype", "prototype_for"]
+__all__ = ["PROTOTYPES", "Prototype", "prototype_for"]
 
 
 class Prototype(NamedTuple):
@@ -95,6 +95,9 @@ _TABLE = """
     send_signal_thread          -  int             any
     override_return             g  int             ctx any
     get_func_ip                 g  int             ctx
+    get_func_arg                -  int             ctx any u64:out
+    get_func_ret                -  int             ctx u64:out
+    get_func_arg_cnt            -  int             ctx
     get_attach_cookie           -  int             ctx
     copy_from_user              s  int             mem:out size0 any
     copy_from_user_task         gs int             mem:out size0 any btf:task_struct any
@@ -184,7 +187,7 @@ _OF_TYPE = {
     "tracepoint": f"{_TRACING} get_attach_cookie",
     "raw_tracepoint": _TRACING,
     "raw_tracepoint_writable": _TRACING,
-    "tracing": _TRACING,
+    "tracing": f"{_TRACING} get_attach_cookie get_func_arg get_func_ret get_func_arg_cnt",
     "perf_event": f"{_TRACING} get_attach_cookie perf_prog_read_value read_branch_records",
     "socket_filter": """
         skb_load_bytes skb_load_bytes_relative get_socket_cookie get_socket_uid perf_event_output ktime_get_coarse_ns
@@ -217,7 +220,7 @@ def _parse(line: str) -> Prototype:
     )
 
 
-_PROTOTYPES = {proto.id: proto for proto in map(_parse, filter(None, map(str.strip, _TABLE.splitlines())))}
+PROTOTYPES = {proto.id: proto for proto in map(_parse, filter(None, map(str.strip, _TABLE.splitlines())))}
 
 
 @cache
@@ -226,17 +229,22 @@ def _allowed(prog_type: str, capable: bool) -> frozenset[int]:
     return frozenset(HELPER_IDS[name] for name in names)
 
 
-def prototype_for(number: int, prog_type: str, capable: bool = True) -> Prototype | None:
+def prototype_for(
+    number: int, prog_type: str, capable: bool = True, *, kprobe_override: bool = False
+) -> Prototype | None:
     """The prototype of helper ``number`` for programs of a type (PROG_TYPES); None where they may not call it.
 
     Args:
         number: the helper's id.
         prog_type: a name out of PROG_TYPES.
         capable: whether the user has CAP_BPF and CAP_PERFMON.
+        kprobe_override: whether the kernel was built with CONFIG_BPF_KPROBE_OVERRIDE.
     """
+    if kprobe_override and prog_type == "kprobe" and number == HELPER_IDS["override_return"]:
+        return PROTOTYPES[number]
     if number not in _allowed(prog_type, capable):
         return None
-    proto = _PROTOTYPES[number]
+    proto = PROTOTYPES[number]
     if number == HELPER_IDS["get_stack"] and prog_type == "raw_tracepoint":
         return proto._replace(args=("ctx", "mem:in", "size0", "any"))
     if number == HELPER_IDS["get_stackid"] and prog_type == "perf_event":

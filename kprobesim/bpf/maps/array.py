@@ -13,6 +13,7 @@ from kprobesim.linux_errno import Errno
 __all__ = ["ArrayMap", "IndexedMap", "PercpuArrayMap"]
 
 _PAGE = 4096
+_KEY_AT = 248
 
 
 class IndexedMap(BpfMap):
@@ -56,11 +57,13 @@ class IndexedMap(BpfMap):
         """Always EINVAL: an array's elements cannot go (array_map_delete_elem)."""
         return -Errno.EINVAL
 
-    def elements(self) -> Iterator[tuple[bytes, int]]:
-        """See BpfMap (bpf_for_each_array_elem)."""
+    def elements(self) -> Iterator[tuple[int, int]]:
+        """See BpfMap (bpf_for_each_array_elem). The key, a variable of the helper in Linux, stands in the map's head."""
+        place = self.address + _KEY_AT
         for index in range(self.max_entries):
             key = index.to_bytes(4, "little")
-            yield key, self.lookup_elem(key)
+            self.memory.write(place, key)
+            yield place, self.lookup_elem(key)
 
 
 class ArrayMap(IndexedMap):

@@ -167,8 +167,8 @@ class BpfMap(ABC):
         """The value that is next, left in its place; a bloom filter says whether it may hold ``value``."""
         return -Errno.ENOTSUPP
 
-    def elements(self) -> Iterator[tuple[bytes, int]]:
-        """Keys and value addresses in the order of bpf_for_each_map_elem; changes meanwhile are seen as in Linux."""
+    def elements(self) -> Iterator[tuple[int, int]]:
+        """Addresses of keys and values in the order of bpf_for_each_map_elem."""
         return iter(())
 
     # What user space does

@@ -137,12 +137,16 @@ class HashTable(BpfMap):
                 return self._walk[following]
         return None
 
-    def elements(self) -> Iterator[tuple[bytes, int]]:
+    def elements(self) -> Iterator[tuple[int, int]]:
         """See BpfMap (bpf_for_each_hash_elem): an element deleted meanwhile is passed over."""
         for key in list(self.keys()):
-            address = self.lookup_elem(key)
-            if address:
-                yield key, address
+            elem = self._index.get(key, 0)
+            if elem:
+                yield elem + ELEM_HEAD, self._value_of(elem)
+
+    def _value_of(self, elem: int) -> int:
+        """Address of the value that the CPU that runs sees."""
+        return elem + self.value_offset
 
     # The way back in time
 
@@ -222,6 +226,9 @@ class PercpuHashMap(HashTable):
         copies = self._take(self.stride * count)
         for at, elem in enumerate(self._spare[fresh:]):
             self.memory.write(elem + self.value_offset, (copies + self.stride * at).to_bytes(8, "little"))
+
+    def _value_of(self, elem: int) -> int:
+        return self._copies(elem) + self.unit * self.host.smp_processor_id()
 
     def _copies(self, elem: int) -> int:
         return int.from_bytes(self.memory.read(elem + self.value_offset, 8), "little")

@@ -76,6 +76,10 @@ class ArrayOfMaps(FdArray[BpfMap]):
         """The map inside whose head is at ``address``."""
         return next((found for found in self._targets.values() if found.address == address), None)
 
+    def inside(self) -> tuple[BpfMap, ...]:
+        """The maps inside."""
+        return tuple(self._targets.values())
+
 
 class HashOfMaps(HashMap):
     """A hash of maps.
@@ -106,6 +110,10 @@ class HashOfMaps(HashMap):
     def inner_at(self, address: int) -> BpfMap | None:
         """The map inside whose head is at ``address``."""
         return self._inside.get(address)
+
+    def inside(self) -> tuple[BpfMap, ...]:
+        """The maps that are, or have been, inside."""
+        return tuple(self._inside.values())
 
     def update_elem(self, key: bytes, value: bytes, flags: int = UpdateFlag.ANY) -> int:
         """No program may store."""

@@ -47,7 +47,7 @@ class Sample(NamedTuple):
 class Lost(NamedTuple):
     """So many samples found no room."""
 
-    count: int
+    samples: int
 
 
 class PerfEvent:

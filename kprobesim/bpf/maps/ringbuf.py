@@ -1,6 +1,6 @@
 """BPF_MAP_TYPE_RINGBUF and BPF_MAP_TYPE_USER_RINGBUF: records of any length, one ring for all CPUs.
 
-Follows Linux kernel/bpf/ringbuf.c. The ring is real memory: a page of the kernel's own (``mask`` at 64), a page with the
+Follows Linux kernel/bpf/ringbuf.c. The ring is real memory: a page of the kernel's own (``mask`` at 64, ``busy`` at 72), a page with the
 consumer's position, a page with the producer's and the pending position, then the data, a power of two of pages. The
 data pages are mapped twice in a row, so that a record that wraps around the end is still in one piece. A record is
 ``u32 len`` with two flag bits, ``u32 pg_off`` (pages from the ring's beginning, by which a record finds its ring), and
@@ -24,6 +24,7 @@ DISCARD_BIT = 1 << 30
 HDR_SIZE = 8
 NO_WAKEUP, FORCE_WAKEUP = 1, 2
 _META_PAGES = 3
+_MASK_AT, _BUSY_AT = 64, 72
 _MAX_RECORD = (1 << 32) // 4 - 1  # RINGBUF_MAX_RECORD_SZ
 _MASK64 = (1 << 64) - 1
 
@@ -60,7 +61,7 @@ class RingBuf(BpfMap):
         if not isinstance(place.memory, MappingMemory):
             raise LinuxError(Errno.ENOMEM, "This memory has no page tables to map a ring with.")
         self.ring = place.memory.map_ring(place.arena, self._block, _META_PAGES, pages)
-        self.memory.write(self._block + 64, struct.pack("<Q", self.size - 1))
+        self.memory.write(self._block + _MASK_AT, struct.pack("<Q", self.size - 1))
         self.memory.write(self.address + 256, struct.pack("<Q", self.ring))
 
     # Positions
@@ -238,6 +239,16 @@ class UserRingBuf(RingBuf):
         if header & BUSY_BIT:
             return -Errno.ENODATA
         return self._at(consumer + HDR_SIZE), length
+
+    def take(self) -> bool:
+        """Begin to read; False while somebody else does."""
+        busy = self._word(_BUSY_AT)
+        self._set(_BUSY_AT, 1)
+        return not busy
+
+    def give_back(self) -> None:
+        """Done reading."""
+        self._set(_BUSY_AT, 0)
 
     def release(self, length: int) -> None:
         """A sample was read (__bpf_user_ringbuf_sample_release)."""

@@ -55,6 +55,7 @@ class Setup:
             callbacks are refused.
         stop_after: how many instructions may be processed.
         sleepable: BPF_F_SLEEPABLE.
+        kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
     """
 
     insns: Sequence[Insn]
@@ -68,6 +69,7 @@ class Setup:
     static_functions: bool = False
     stop_after: int = 1_000_000
     sleepable: bool = False
+    kprobe_override: bool = False
 
 
 @dataclass(slots=True)

@@ -84,6 +84,7 @@ def verify(
     jit: bool = True,
     static_functions: bool = False,
     sleepable: bool = False,
+    kprobe_override: bool = False,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -103,6 +104,7 @@ def verify(
         jit: whether programs get compiled.
         static_functions: whether types say that the program's functions are static, as callbacks must be.
         sleepable: BPF_F_SLEEPABLE.
+        kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -130,6 +132,7 @@ def verify(
         static_functions,
         stop_after,
         sleepable,
+        kprobe_override,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and log_size < 128):
