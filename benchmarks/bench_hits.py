@@ -57,21 +57,65 @@ def bpf(toyix: Toyix) -> None:
     toyix.timeline.input("attach", attach)
 
 
+COUNT = """
+.type kprobe
+.license GPL
+.map counts array key=4 value=8 max_entries=1
+*(u32 *)(r10 -4) = 0
+r2 = r10
+r2 += -4
+r1 = map[counts]
+call map_lookup_elem
+if r0 == 0 goto out
+r1 = 1
+lock *(u64 *)(r0 +0) += r1
+out:
+r0 = 0
+exit
+"""
+
+
+def counting(toyix: Toyix, jit: int = 0) -> None:
+    """A program that counts the hits in a map."""
+    programs = BpfPrograms(toyix.manager, 1)
+    programs.jit.enabled = jit
+
+    def attach() -> None:
+        programs.load(assemble(COUNT), "count")
+        programs.attach(Attachment("count", Kprobe(symbol_name="vfs_read")))
+
+    toyix.timeline.input("attach", attach)
+
+
+def counting_jited(toyix: Toyix) -> None:
+    """The same as machine code."""
+    counting(toyix, jit=1)
+
+
 def both_ends(toyix: Toyix) -> None:
     """A return probe: one breakpoint and the trampoline."""
     probe = Kretprobe(Kprobe(symbol_name="vfs_read"), handler=lambda _, __: None)
     toyix.timeline.input("register", lambda: toyix.manager.rethooks.register_kretprobe(probe))
 
 
+PROBES: dict[str, Any] = {
+    "handler": handler,
+    "bpf": bpf,
+    "bpf_counting": counting,
+    "bpf_counting_jit": counting_jited,
+    "return": both_ends,
+}
+
+
 def main() -> None:
     """Run with each kind of probe, report."""
     if "--profile" in sys.argv:
-        run(handler, profile=True)
-        run(bpf, profile=True)
+        for prepare in PROBES.values():
+            run(prepare, profile=True)
         return
     plain = min(run()[0] for _ in range(3))
     figures: dict[str, Any] = {"unprobed_seconds": round(plain, 4)}
-    for name, prepare in (("handler", handler), ("bpf", bpf), ("return", both_ends)):
+    for name, prepare in PROBES.items():
         seconds, hits = min(run(prepare) for _ in range(3))
         figures[f"{name}_hits"] = hits
         figures[f"{name}_hits_per_second"] = round(hits / seconds)

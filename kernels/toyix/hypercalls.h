@@ -27,7 +27,6 @@
 #define HC_POKE_INT3_HANDLER		20
 #define HC_OPTIMIZED_CALLBACK		21
 #define HC_KPROBE_FTRACE_HANDLER	22
-#define HC_BPF_HELPER_CALL		23
 
 /* The files of the host (hostfs.c). */
 #define HC_HOSTFS_LOOKUP		64
@@ -36,6 +35,9 @@
 #define HC_HOSTFS_READ			67
 #define HC_HOSTFS_WRITE			68
 #define HC_HOSTFS_RELEASE		69
+
+/* The helpers of BPF programs, by their own numbers (bpf_helpers.S). */
+#define HC_FIRST_BPF_HELPER		1024
 
 /* The tracepoints, in the order of trace.S. */
 #define HC_FIRST_TRACEPOINT		32

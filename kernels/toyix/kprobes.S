@@ -18,7 +18,6 @@
 	HYPERCALL_STUB poke_int3_handler		HC_POKE_INT3_HANDLER
 	HYPERCALL_STUB optimized_callback		HC_OPTIMIZED_CALLBACK
 	HYPERCALL_STUB kprobe_ftrace_handler		HC_KPROBE_FTRACE_HANDLER
-	HYPERCALL_STUB bpf_helper_call			HC_BPF_HELPER_CALL
 
 /*
  * Where a function whose return is probed returns to: its return address on the stack was replaced by this one. It is

@@ -6,7 +6,8 @@ Linux's, as it decides which errno one sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 from kprobesim.errors import LinuxError
@@ -17,6 +18,7 @@ from kprobesim.kprobes.prepare import can_probe, copy_instruction
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.kprobes.slots import InsnSlots
 from kprobesim.linux_errno import Errno
+from kprobesim.machine import Answer, GuestCall
 
 __all__ = ["Kprobes", "aggr_post_handler", "aggr_pre_handler"]
 
@@ -359,10 +361,26 @@ class Kprobes:
         self.kernel.modules.restore(modules)
 
 
-def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> int:
+def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> Answer:
     """Run the children's pre_handlers, the latest first, until one's answer is not zero (AGG-02, AGG-03)."""
+    answers = _answers(site, regs)
+    for answer in answers:
+        if not isinstance(answer, int):
+            return _aggr_by_way_of_the_guest(answer, answers)
+        if answer:
+            return 1
+    return 0
+
+
+def _answers(site: Kprobe, regs: PtRegs) -> Iterator[Answer]:
     for child in site.children or ():
-        if child.pre_handler is not None and not child.is_disabled and child.pre_handler(child, regs):
+        if child.pre_handler is not None and not child.is_disabled:
+            yield child.pre_handler(child, regs)
+
+
+def _aggr_by_way_of_the_guest(first: Answer, others: Iterator[Answer]) -> Generator[GuestCall, int, int]:
+    for answer in chain((first,), others):
+        if answer if isinstance(answer, int) else (yield from answer):
             return 1
     return 0
 

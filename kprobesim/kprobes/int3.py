@@ -14,7 +14,7 @@ from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.kprobe import INT3, NOTHING_BEFORE, Kprobe, KprobeCtlblk, KprobeStatus
 from kprobesim.kprobes.pt_regs import PtRegs
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, VCpu, then
 
 __all__ = ["Int3Path"]
 
@@ -39,7 +39,7 @@ class Int3Path:
 
     # Entries from the guest
 
-    def kprobe_int3_handler(self, cpu: VCpu, address: int, _: int, __: int) -> int:
+    def kprobe_int3_handler(self, cpu: VCpu, address: int, _: int, __: int) -> Answer:
         """Handle an int3, if it is a kprobe's.
 
         Args:
@@ -58,9 +58,8 @@ class Int3Path:
         if probe is not None:
             if block.current is not None:
                 self._reenter_kprobe(probe, regs, block)
-            else:
-                self._hit(probe, regs, block, flags)
-            return 1
+                return 1
+            return self._hit(probe, regs, block, flags)
         current = block.current
         if current is not None and block.status in (KprobeStatus.HIT_SS, KprobeStatus.REENTER):
             assert current.ainsn is not None
@@ -95,18 +94,26 @@ class Int3Path:
 
     # The steps
 
-    def _hit(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, flags: int) -> None:
+    def _hit(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, flags: int) -> Answer:
         self._set_current(probe, regs.cpu, block, flags)
         block.status = KprobeStatus.HIT_ACTIVE
         place = self._kprobes.place(probe)
         self._machine.record("kprobe.hit", {**place})
         if probe.pre_handler is not None:
             answer = probe.pre_handler(probe, regs)
-            self._machine.record("kprobe.pre_handler", {**place, "ret": answer})
-            if answer:
-                self._reset_current(block, regs.cpu)
-                return
+            if not isinstance(answer, int):
+                return then(answer, lambda told: self._after_pre_handler(probe, regs, block, told))
+            return self._after_pre_handler(probe, regs, block, answer)
         self._setup_singlestep(probe, regs, block, reenter=False)
+        return 1
+
+    def _after_pre_handler(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, answer: int) -> int:
+        self._machine.record("kprobe.pre_handler", {**self._kprobes.place(probe), "ret": answer})
+        if answer:
+            self._reset_current(block, regs.cpu)
+        else:
+            self._setup_singlestep(probe, regs, block, reenter=False)
+        return 1
 
     def _reenter_kprobe(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
         if block.status not in _RUNNING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from kprobesim.errors import ImageError, LinuxError
-from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, SymbolOverlay, read_tables
+from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, Symbol, SymbolOverlay, read_tables
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import PAGE_SIZE, Machine, MemoryFault
 
@@ -101,7 +101,7 @@ class RunningKernel:
     @property
     def root(self) -> int:
         """CR3 of the vCPU whose turn it is; the kernel's half is the same in all address spaces."""
-        return self.machine.registers()["cr3"]
+        return self.machine.root
 
     def read(self, address: int, size: int) -> bytes:
         """Kernel memory.
@@ -185,9 +185,12 @@ class ModuleArea:
     The kernel maps them read-only and executable at boot and says where they are.
     """
 
+    base: Final = MODULES_VADDR
+
     def __init__(self, kernel: RunningKernel) -> None:
         self._kernel = kernel
         self._owners: list[str | None] = []
+        self._named: tuple[Symbol, ...] = ()
 
     @property
     def pages(self) -> int:
@@ -204,19 +207,34 @@ class ModuleArea:
         Raises:
             LinuxError: ENOMEM, all pages are in use, or the kernel has not come to map them yet.
         """
+        return self.alloc_pages(1, owner)
+
+    def alloc_pages(self, count: int, owner: str = "") -> int:
+        """Free pages that follow each other.
+
+        Args:
+            count: how many.
+            owner: the symbol that each is named after; without one they have no name in kallsyms.
+
+        Raises:
+            LinuxError: as `alloc_page`.
+        """
         if not self._owners:
             self._owners = [None] * self.pages
-        for number, taken in enumerate(self._owners):
-            if taken is None:
-                address = MODULES_VADDR + number * PAGE_SIZE
-                if not self._kernel.is_mapped(address):
-                    raise LinuxError(
-                        Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
-                    )
-                self._owners[number] = owner
-                self._name_pages()
-                return address
-        raise LinuxError(Errno.ENOMEM, f"All {len(self._owners)} pages of the module area are in use.")
+        for number in range(len(self._owners) - count + 1):
+            if any(taken is not None for taken in self._owners[number : number + count]):
+                continue
+            address = MODULES_VADDR + number * PAGE_SIZE
+            if not self._kernel.is_mapped(address):
+                raise LinuxError(
+                    Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
+                )
+            self._owners[number : number + count] = [owner] * count
+            self._name_pages()
+            return address
+        raise LinuxError(
+            Errno.ENOMEM, f"The {len(self._owners)} pages of the module area have no room for {count} more."
+        )
 
     def free_page(self, address: int) -> None:
         """Give a page back."""
@@ -225,17 +243,20 @@ class ModuleArea:
 
     def _name_pages(self) -> None:
         overlay = self._kernel.kallsyms
-        for symbol in overlay.added:
+        for symbol in self._named:
             overlay.remove(symbol)
-        for number, owner in enumerate(self._owners):
-            if owner is not None:
-                overlay.add(owner, MODULES_VADDR + number * PAGE_SIZE, PAGE_SIZE, module="__builtin__kprobes")
+        self._named = tuple(
+            overlay.add(owner, MODULES_VADDR + number * PAGE_SIZE, PAGE_SIZE, module="__builtin__kprobes")
+            for number, owner in enumerate(self._owners)
+            if owner
+        )
 
-    def save(self) -> tuple[str | None, ...]:
-        """Who owns which page."""
-        return tuple(self._owners)
+    def save(self) -> object:
+        """Who owns which page, and all symbols that were added."""
+        return tuple(self._owners), self._named, self._kernel.kallsyms.added
 
-    def restore(self, state: tuple[str | None, ...]) -> None:
+    def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        self._owners = list(state)
-        self._name_pages()
+        owners, self._named, added = state
+        self._owners = list(owners)
+        self._kernel.kallsyms.replace(added)

@@ -11,6 +11,7 @@ from enum import IntEnum, IntFlag
 from typing import Any, Final, NamedTuple
 
 from kprobesim.kprobes.pt_regs import PtRegs
+from kprobesim.machine import Answer
 
 __all__ = [
     "INT3",
@@ -26,7 +27,7 @@ __all__ = [
 
 INT3: Final = 0xCC
 
-PreHandler = Callable[["Kprobe", PtRegs], int]
+PreHandler = Callable[["Kprobe", PtRegs], Answer]
 PostHandler = Callable[["Kprobe", PtRegs, int], None]
 
 
@@ -91,7 +92,7 @@ class Kprobe:
         offset: bytes from it.
         address: or the address itself.
         pre_handler: called before the instruction; non-zero says that it has changed ``regs.ip`` and nothing is to be
-            stepped.
+            stepped. Its answer may come by way of the guest.
         post_handler: called after the instruction was stepped.
         disabled: register it without arming it.
         name: what events call it; ``symbol+offset`` by default.

@@ -6,7 +6,7 @@ arch/x86/kernel/rethook.c. The replaced addresses are kept in a list for each ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kprobe import Kprobe
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, GuestCall, VCpu
 
 __all__ = ["Kretprobe", "RethookNode", "Rethooks"]
 
@@ -43,7 +43,7 @@ class RethookNode:
 
 
 EntryHandler = Callable[[RethookNode, PtRegs], int]
-ReturnHandler = Callable[[RethookNode, PtRegs], None]
+ReturnHandler = Callable[[RethookNode, PtRegs], Answer | None]
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ class Kretprobe:
 
     Attributes:
         kp: where; its pre_handler is replaced, and it can have no post_handler.
-        handler: called at the return.
+        handler: called at the return; what it answers is of no interest, but may come by way of the guest.
         entry_handler: called at the entry; non-zero says that this call is not of interest.
         maxactive: calls that can be awaited at once; 0 or less becomes max(10, 2 * CPUs) and is written back.
         data_size: bytes a node keeps for the handlers; Linux accepts at most 4096.
@@ -160,7 +160,7 @@ class Rethooks:
 
     # At the return
 
-    def rethook_trampoline_handler(self, cpu: VCpu, address: int, frame: int, _: int) -> int:
+    def rethook_trampoline_handler(self, cpu: VCpu, address: int, frame: int, _: int) -> Answer:
         """Run the handlers of the call that returns, and put its real return address back.
 
         Several return probes on one function share a frame: all but the first have saved the trampoline's address.
@@ -184,13 +184,20 @@ class Rethooks:
                 report=self._machine.report(cpu),
             )
         returning, self._tasks[task] = nodes[:count], nodes[count:]
-        real = returning[-1].ret_addr
-        regs.ip = real
+        regs.ip = returning[-1].ret_addr
+        return self._run_handlers(returning, regs, frame)
+
+    def _run_handlers(
+        self, returning: Iterable[RethookNode], regs: PtRegs, frame: int
+    ) -> Generator[GuestCall, int, int]:
+        real = regs.ip
         for node in returning:
             probe = node.owner
             if probe.active and probe.handler is not None:
                 with self._path.running_as(probe.kp, regs):
-                    probe.handler(node, regs)
+                    answer = probe.handler(node, regs)
+                    if not isinstance(answer, int | None):
+                        yield from answer
                 self._machine.emit("rethook.handler", **self._kprobes.place(probe.kp), ret_addr=real, retval=regs.ax)
             probe.free += 1
         self._machine.ram.write_virtual(regs.root, frame, real.to_bytes(8, "little"))

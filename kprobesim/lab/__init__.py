@@ -11,13 +11,14 @@
     print(lab.narrate(lab.last_event, "en").what)
 """
 
+from kprobesim.lab.bpf_view import BpfView
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.lab import Lab
 from kprobesim.lab.motion import Grain
 from kprobesim.lab.narration import Narration
 from kprobesim.lab.phases import Phase
 from kprobesim.lab.profiles import Profile
-from kprobesim.lab.views import BpfView, CodeLine, KprobeView, MapView, ProbeView, StackWord
+from kprobesim.lab.views import CodeLine, KprobeView, MapView, ProbeView, StackWord
 from kprobesim.machine import Event, Moment, Stop
 
 __all__ = [

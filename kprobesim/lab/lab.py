@@ -155,6 +155,14 @@ class Lab(Look):
     def _load(self, assembly: Assembly, name: str, verified: bool) -> None:
         self.bpf.load(assembly, name, verified=verified)
 
+    def set_bpf_jit(self, enable: int) -> None:
+        """Set ``net.core.bpf_jit_enable``: programs loaded from now on become x86-64 code, or are interpreted.
+
+        Args:
+            enable: 0 or 1.
+        """
+        self.timeline.input(f"sysctl net.core.bpf_jit_enable={enable}", lambda: self.bpf.jit.set_enabled(enable))
+
     def attach(self, program: str, where: str, *, returns: bool = False, cookie: int = 0) -> Attachment:
         """Attach a loaded program to a new probe.
 

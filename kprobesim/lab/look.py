@@ -10,17 +10,17 @@ from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
 from kprobesim.image import DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
 from kprobesim.kprobes import KprobeManager, RunningKernel, Task
+from kprobesim.lab.bpf_view import BpfView, bpf_view
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.narration import Narration, Narrator
 from kprobesim.lab.phases import Phase, current_phase
-from kprobesim.lab.views import BpfView, CodeLine, KprobeView, MapView, StackWord, code_lines, kprobe_view, stack_words
+from kprobesim.lab.views import CodeLine, KprobeView, MapView, StackWord, code_lines, kprobe_view, stack_words
 from kprobesim.machine import PAGE_SIZE, Event, Machine, Moment, event_json
 from kprobesim.tracing import BpfPrograms, Tracing
 
 __all__ = ["Look"]
 
-_STACK_SIZE: Final = 512
 _AHEAD: Final = 96
 
 
@@ -196,14 +196,7 @@ class Look:
         running = self.bpf.running
         if running is None:
             return None
-        execution = running.execution
-        if execution is None:
-            registers: tuple[int, ...] = (0, running.ctx, *(0,) * 8, running.fp)
-            pc, executed = 0, 0
-        else:
-            registers, pc, executed = tuple(execution.regs), execution.pc, execution.executed
-        stack = self.kernel.read(registers[10] - _STACK_SIZE, _STACK_SIZE)
-        return BpfView(running.program, pc, registers, stack, executed)
+        return bpf_view(running, self.kernel, self.registers())
 
     def maps(self) -> tuple[MapView, ...]:
         """All BPF maps with their contents."""

@@ -252,7 +252,9 @@ class Motion:
     # BPF: every moment from a program's start to its end
 
     def _bpf(self) -> None:
-        if self._in_program():
+        if self._code_slot() is not None:
+            self._next_in_code()
+        elif self._in_program():
             moment = self._machine.moment
             self._timeline.seek(Moment(moment.insn, moment.event, moment.step + 1))
         else:
@@ -262,11 +264,38 @@ class Motion:
         last = self._lab.last_event
         return self._lab.bpf.running is not None and last is not None and last.kind not in _BPF_END
 
+    def _code_slot(self) -> int | None:
+        """The program's instruction that the CPU is at, in machine code; -1 in a prologue or a helper."""
+        running = self._lab.bpf.running
+        if running is None or running.call.jited is None:
+            return None
+        slot = running.call.jited.slot_at(self._machine.registers()["rip"])
+        return -1 if slot is None else slot
+
+    def _next_in_code(self) -> None:
+        """To the first x86 instruction of another BPF instruction, or to the end of the program."""
+        cpu, before = self._machine.current_cpu, self._code_slot()
+        for turn in range(_LINE_LIMIT):
+            if not self._instruction() or self._interrupted(turn):
+                return
+            now = self._code_slot()
+            if self._machine.current_cpu is cpu and now != -1 and now != before:
+                return
+
     def _bpf_back(self) -> None:
         here = self._machine.moment
         event = self._event_before(_BPF_BEGIN | _BPF_END)
         if event is None or event.kind in _BPF_END:
             self._to_event_before(_BPF_END)
+        elif "jited" in event.fields:
+            best = event.moment
+            self._timeline.seek(best)
+            while self._code_slot() is not None:
+                self._next_in_code()
+                if self._machine.moment >= here:
+                    break
+                best = self._machine.moment
+            self._timeline.seek(best)
         elif here.step:
             self._timeline.seek(Moment(here.insn, here.event, here.step - 1))
         else:

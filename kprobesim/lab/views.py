@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kprobesim.bpf import Program
 from kprobesim.image import DecodeError, Instruction, SourceLine, decode_one, decode_range
 from kprobesim.kprobes import INT3, PT_REGS_FIELDS, PT_REGS_SIZE, Kprobe, KprobeCtlblk, Kprobes, RunningKernel
 from kprobesim.kprobes.prepare import recover_code
 from kprobesim.machine import MemoryFault
 
 __all__ = [
-    "BpfView",
     "CodeLine",
     "KprobeView",
     "MapView",
@@ -125,25 +123,6 @@ class MapView:
     max_entries: int
     address: int
     entries: tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BpfView:
-    """A program that is running at this moment.
-
-    Attributes:
-        program: which.
-        pc: slot of the next instruction.
-        registers: R0 to R10.
-        stack: bytes of the innermost frame's stack, ``fp - len(stack)`` up to ``fp``.
-        executed: instructions so far.
-    """
-
-    program: Program
-    pc: int
-    registers: tuple[int, ...]
-    stack: bytes
-    executed: int
 
 
 def code_lines(

@@ -9,16 +9,19 @@ from kprobesim.machine.kinds import MACHINE_KINDS
 from kprobesim.machine.machine import Machine, Stop
 from kprobesim.machine.memory import PAGE_SIZE, MemoryFault, PageEntry, PhysicalMemory
 from kprobesim.machine.timeline import Input, Timeline
+from kprobesim.machine.upcalls import Answer, GuestCall, then
 from kprobesim.machine.vcpu import VCpu
 
 __all__ = [
     "MACHINE_KINDS",
     "PAGE_SIZE",
+    "Answer",
     "Devices",
     "Event",
     "EventKind",
     "EventLog",
     "Field",
+    "GuestCall",
     "Hypercall",
     "Input",
     "Machine",
@@ -30,4 +33,5 @@ __all__ = [
     "Timeline",
     "VCpu",
     "event_json",
+    "then",
 ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.errors import GuestError
 from kprobesim.machine.memory import MemoryFault
+from kprobesim.machine.upcalls import Answer
 
 if TYPE_CHECKING:
     from kprobesim.machine.machine import Machine
@@ -22,9 +23,10 @@ _SERIAL_DATA: Final = 0x3F8
 _SERIAL_STATUS: Final = 0x3FD
 _TIMER: Final = 0x600
 _HYPERCALL: Final = 0xB8
+_RESUME: Final = 0
 _MARKS: Final = {1: "sched.switch", 2: "task.new", 3: "task.exec", 4: "task.exit", 5: "boot.done"}
 
-Hypercall = Callable[["VCpu", int, int, int], int]
+Hypercall = Callable[["VCpu", int, int, int], Answer]
 Describe = Callable[["VCpu", str, dict[str, Any]], dict[str, Any]]
 
 
@@ -35,7 +37,7 @@ class Devices:
         printed: how many bytes the console has printed so far.
         input: bytes typed at the console that the guest has not read.
         hypercalls: the host's functions for numbers from `FIRST_KERNEL_HYPERCALL`; each is given the vCPU and RDI,
-            RSI, RDX, and returns RAX.
+            RSI, RDX, and returns RAX, at once or by way of calls into the guest.
         deferred: the same for functions that may change the kernel's code: the engine is stopped first, and they run
             outside of it, as part of the instruction all the same.
         describe: adds fields to the event of a mark; given the vCPU, the event's kind and its own fields. Set by
@@ -69,25 +71,32 @@ class Devices:
 
     def port_out(self, cpu: VCpu, port: int, size: int, value: int) -> None:
         """A port write by a vCPU; unknown ports swallow it, as on a PC."""
-        if port == _HYPERCALL and value in self.deferred:
-            cpu.defer(self.deferred[value])
-        elif port == _HYPERCALL:
-            call = self.hypercalls.get(value) or self._board.get(value)
-            if call is None:
-                raise GuestError(
-                    f"The guest issued hypercall {value}, which means nothing here.", report=self._machine.report(cpu)
-                )
-            try:
-                cpu.answer(call(cpu, *cpu.call_arguments()))
-            except MemoryFault as fault:
-                raise GuestError(
-                    f"Hypercall {value} was led astray: {fault.message}", report=self._machine.report(cpu)
-                ) from fault
+        if port == _HYPERCALL:
+            self._hypercall(cpu, value)
         elif port == _SERIAL_DATA:
             self._print(value & 0xFF)
         elif port == _TIMER:
             cpu.timer = self._machine.ns + value if value else None
             cpu.engine.stop()  # the run was measured for the old deadline
+
+    def _hypercall(self, cpu: VCpu, number: int) -> None:
+        if number in self.deferred:
+            cpu.defer(self.deferred[number])
+            return
+        try:
+            if number == _RESUME and cpu.suspended:
+                cpu.resume()
+                return
+            call = self.hypercalls.get(number) or self._board.get(number)
+            if call is None:
+                raise GuestError(
+                    f"The guest issued hypercall {number}, which means nothing here.", report=self._machine.report(cpu)
+                )
+            cpu.answer(call(cpu, *cpu.call_arguments()))
+        except MemoryFault as fault:
+            raise GuestError(
+                f"Hypercall {number} was led astray: {fault.message}", report=self._machine.report(cpu)
+            ) from fault
 
     def port_in(self, port: int, size: int) -> int:
         """A port read; unknown ports read as all ones, as on a PC."""
@@ -146,7 +155,7 @@ class Devices:
 
     def _string(self, cpu: VCpu, address: int, limit: int = 256) -> str:
         text = bytearray()
-        root = cpu.registers()["cr3"]
+        root = cpu.cr3()
         try:
             while len(text) < limit and (byte := self._machine.ram.read_virtual(root, address + len(text), 1)) != b"\0":
                 text += byte

@@ -369,12 +369,16 @@ class Machine:
         """
         assert self._running is None, "code is changed between runs, never inside one"
         if root is None:
-            root = self.current_cpu.registers()["cr3"]
+            root = self.root
         old = self.ram.read_virtual(root, virtual, len(data))
         self.ram.write_virtual(root, virtual, data)
+        self.flush_code()
+        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data))
+
+    def flush_code(self) -> None:
+        """Make every vCPU forget the code that it has translated: memory that may hold code has changed."""
         for cpu in self.cpus:
             cpu.engine.flush_code()
-        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data))
 
     # Seeing and keeping
 
@@ -385,6 +389,11 @@ class Machine:
             return dict(self.frozen)
         return cpu.registers()
 
+    @property
+    def root(self) -> int:
+        """CR3 of the current vCPU, at the present moment."""
+        return self.frozen["cr3"] if self.frozen is not None else self.current_cpu.cr3()
+
     def report(self, cpu: VCpu) -> str:
         """The last state of a vCPU, for error reports."""
         registers = cpu.registers()
@@ -394,8 +403,14 @@ class Machine:
         ]
         return "\n".join([f"vCPU {cpu.number} after {self.insn:,} instructions, {self.ns:,} ns", *rows])
 
+    @property
+    def suspended(self) -> bool:
+        """Somewhere a function of the host waits for the guest. Such a state cannot be saved."""
+        return any(cpu.suspended for cpu in self.cpus)
+
     def save(self) -> MachineState:
-        """Everything but RAM that `restore` needs; only between runs."""
+        """Everything but RAM that `restore` needs; only between runs, and not while `suspended`."""
+        assert not self.suspended, "a host function in the middle of its work cannot be saved"
         event = self._event if self._event_insn == self.retired else 0
         return MachineState(
             self.retired,

@@ -70,6 +70,7 @@ class PhysicalMemory:
         self.size = size
         self.bytes = mmap.mmap(-1, size)
         self._anchor = (ctypes.c_char * size).from_buffer(self.bytes)
+        self._words = memoryview(self.bytes).cast("Q")
 
     @property
     def host_address(self) -> int:
@@ -120,27 +121,27 @@ class PhysicalMemory:
         """
         if virtual >> 47 not in (0, 0x1FFFF):
             raise MemoryFault(virtual)
-        unpack, ram = _U64.unpack_from, self.bytes
+        words = self._words
         try:
-            entry = unpack(ram, (root & _ADDRESS) + ((virtual >> 36) & 0xFF8))[0]
+            entry = words[(root & _ADDRESS) + (virtual >> 36 & 0xFF8) >> 3]
             if not entry & 1:
                 raise MemoryFault(virtual)
-            entry = unpack(ram, (entry & _ADDRESS) + ((virtual >> 27) & 0xFF8))[0]
-            if not entry & 1:
-                raise MemoryFault(virtual)
-            if entry & 0x80:
-                return int((entry & 0x000F_FFFF_C000_0000) | (virtual & 0x3FFF_FFFF))
-            entry = unpack(ram, (entry & _ADDRESS) + ((virtual >> 18) & 0xFF8))[0]
+            entry = words[(entry & _ADDRESS) + (virtual >> 27 & 0xFF8) >> 3]
             if not entry & 1:
                 raise MemoryFault(virtual)
             if entry & 0x80:
-                return int((entry & 0x000F_FFFF_FFE0_0000) | (virtual & 0x1F_FFFF))
-            entry = unpack(ram, (entry & _ADDRESS) + ((virtual >> 9) & 0xFF8))[0]
-        except struct.error:
+                return entry & 0x000F_FFFF_C000_0000 | virtual & 0x3FFF_FFFF
+            entry = words[(entry & _ADDRESS) + (virtual >> 18 & 0xFF8) >> 3]
+            if not entry & 1:
+                raise MemoryFault(virtual)
+            if entry & 0x80:
+                return entry & 0x000F_FFFF_FFE0_0000 | virtual & 0x1F_FFFF
+            entry = words[(entry & _ADDRESS) + (virtual >> 9 & 0xFF8) >> 3]
+        except IndexError:
             raise MemoryFault(virtual) from None
         if not entry & 1:
             raise MemoryFault(virtual)
-        return int((entry & _ADDRESS) | (virtual & 0xFFF))
+        return entry & _ADDRESS | virtual & 0xFFF
 
     def page_entry(self, root: int, virtual: int) -> PageEntry:
         """Like `translate`, with size and permissions.

@@ -6,13 +6,14 @@ A single register costs a round trip through the binding; a prepared batch of tw
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from unicorn import x86_const as x86
 from unicorn.unicorn_py3.unicorn import uclib
 
-__all__ = ["GENERAL", "SYSTEM", "RegisterSet"]
+__all__ = ["GENERAL", "SYSTEM", "RegisterSet", "Table"]
 
 _IDS: Final = {
     "rax": x86.UC_X86_REG_RAX,
@@ -53,6 +54,10 @@ _MSRS: Final = {
 }
 _TABLES: Final = {"idtr": x86.UC_X86_REG_IDTR, "gdtr": x86.UC_X86_REG_GDTR, "tr": x86.UC_X86_REG_TR}
 
+# Function objects of our own: the binding's carry argument types, and converting to those costs more than the call.
+_READ_BATCH: Final = uclib["uc_reg_read_batch"]
+_WRITE_BATCH: Final = uclib["uc_reg_write_batch"]
+
 GENERAL: Final = (
     "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
     "rip", "rflags",
@@ -64,7 +69,11 @@ class _Msr(ctypes.Structure):
     _fields_ = (("id", ctypes.c_uint32), ("value", ctypes.c_uint64))
 
 
-class _Table(ctypes.Structure):
+class Table(ctypes.Structure):
+    """A descriptor table register: ``base`` address, ``limit`` in bytes minus one."""
+
+    base: int
+    limit: int
     _fields_ = (
         ("selector", ctypes.c_uint16),
         ("base", ctypes.c_uint64),
@@ -81,6 +90,10 @@ class RegisterSet:
     Args:
         engine: the engine's handle.
         names: plain registers, then any MSRs (``star``...) and tables (``idtr``...), in that order.
+
+    Attributes:
+        read: fetches all of the set from the engine into ``words``.
+        write: puts all of it into the engine.
     """
 
     def __init__(self, engine: ctypes.c_void_p, names: Sequence[str]) -> None:
@@ -90,7 +103,7 @@ class RegisterSet:
         self.words = (ctypes.c_uint64 * max(len(plain), 1))()
         self._plain = tuple(plain)
         self._msrs = {name: _Msr(_MSRS[name], 0) for name in names if name in _MSRS}
-        self._tables = {name: _Table() for name in names if name in _TABLES}
+        self._tables = {name: Table() for name in names if name in _TABLES}
         ids = [_IDS[name] for name in plain]
         places = [ctypes.addressof(self.words) + 8 * i for i in range(len(plain))]
         for msr in self._msrs.values():
@@ -103,26 +116,20 @@ class RegisterSet:
         self._ids = (ctypes.c_int * len(ids))(*ids)
         self._places = (ctypes.c_void_p * len(ids))(*places)
         self._engine = engine
+        self.read: Callable[[], object] = partial(_READ_BATCH, engine, self._ids, self._places, self._count)
+        self.write = self.writer(self._count)
 
-    def read(self) -> None:
-        """Fetch all of the set from the engine into ``words``."""
-        uclib.uc_reg_read_batch(self._engine, self._ids, self._places, self._count)
-
-    def write(self, count: int | None = None) -> None:
-        """Put the first ``count`` registers (all of them by default) into the engine."""
-        uclib.uc_reg_write_batch(self._engine, self._ids, self._places, self._count if count is None else count)
+    def writer(self, count: int) -> Callable[[], object]:
+        """What puts the first ``count`` registers into the engine; made once, called often."""
+        return partial(_WRITE_BATCH, self._engine, self._ids, self._places, count)
 
     def msr(self, name: str) -> int:
         """Value of a model-specific register of the set, as last read."""
         return int(self._msrs[name].value)
 
-    def base(self, name: str) -> int:
-        """Base address of a descriptor table (or of the TSS, for ``tr``), as last read."""
-        return int(self._tables[name].base)
-
-    def limit(self, name: str) -> int:
-        """Limit of a descriptor table in bytes, minus one, as last read."""
-        return int(self._tables[name].limit)
+    def table(self, name: str) -> Table:
+        """Where a descriptor table of the set (or the TSS, for ``tr``) is found, after each `read`."""
+        return self._tables[name]
 
     def as_dict(self) -> dict[str, int]:
         """The plain registers by name, as last read."""

@@ -18,6 +18,7 @@ __all__ = ["Input", "Timeline"]
 
 _SPACING: Final = 2_000_000
 _NEARBY: Final = 40_000
+_LATER: Final = 1_000
 _FOREVER: Final = 1 << 62
 
 
@@ -89,13 +90,20 @@ class Timeline:
         """
         self._leave_instruction()
         machine = self.machine
-        before = self._checkpoints.take(self._applied)
+        here, applied = machine.retired, self._applied
+        before = None if machine.suspended else self._checkpoints.take(self._applied)
         future = machine.log.truncate(machine.seq)
         step = Input(machine.retired, text, apply)
         try:
             self._apply(step)
         except BaseException:
-            self._checkpoints.restore(before)
+            if before is not None:
+                self._checkpoints.restore(before)
+            else:
+                self._restore(self._checkpoints.before(here, applied))
+                self._advance(here)
+                while self._applied < applied:
+                    self._apply_next()
             machine.log.truncate(machine.seq)
             machine.log.extend(future)
             raise
@@ -145,10 +153,11 @@ class Timeline:
             distance = moment.insn - machine.retired
         if distance > _NEARBY and moment.insn <= self._head:
             self._advance(moment.insn - _NEARBY // 2)
-            self._checkpoints.keep(self._checkpoints.take(self._applied))
+            if not machine.suspended:
+                self._checkpoints.keep(self._checkpoints.take(self._applied))
         self._advance(moment.insn)
         if moment.event or moment.step:
-            self._anchor = self._checkpoints.take(self._applied)
+            self._anchor = None if machine.suspended else self._checkpoints.take(self._applied)
             self._play_to(moment)
 
     def seek_end(self) -> None:
@@ -239,7 +248,11 @@ class Timeline:
                 if stop is Stop.IDLE and upcoming < limit:
                     continue
                 return stop
-            if machine.retired >= self._last_checkpoint + self._spacing:
+            if machine.retired < self._last_checkpoint + self._spacing:
+                continue
+            if machine.suspended:
+                self._last_checkpoint += _LATER
+            else:
                 self._checkpoints.keep(self._checkpoints.take(self._applied))
                 self._last_checkpoint = machine.retired
 

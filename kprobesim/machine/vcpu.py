@@ -23,8 +23,11 @@ from kprobesim.machine.traps import (
     escalate,
     vector_name,
 )
+from kprobesim.machine.upcalls import Answer, GuestCall
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from kprobesim.machine.devices import Hypercall
     from kprobesim.machine.machine import Machine
 
@@ -46,6 +49,7 @@ _SYSCALL_SET: Final = (
     "rip", "rflags", "rcx", "r11", "cs", "rax", "rdi", "rsi", "rdx", "r10", "r8", "r9", "star", "lstar", "fmask",
 )  # fmt: skip
 _SYSCALL_CHANGES: Final = 4
+_ARGUMENTS: Final = ("rdi", "rsi", "rdx", "rcx", "r8")
 
 
 class VCpuState(NamedTuple):
@@ -85,11 +89,19 @@ class VCpu:
         self.engine = Engine(machine.ram, self, counting_hook=counting_hook)
         handle = self.engine.handle
         self._trap = RegisterSet(handle, _TRAP_SET)
+        self._write_trap = self._trap.writer(_TRAP_CHANGES)
+        self._idt, self._tss = self._trap.table("idtr"), self._trap.table("tr")
         self._general = RegisterSet(handle, GENERAL)
         self._all = RegisterSet(handle, (*GENERAL, *SYSTEM, "efer", "star", "lstar", "fmask", "kernel_gs_base"))
         self._syscall = RegisterSet(handle, _SYSCALL_SET)
-        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3"))
+        self._write_syscall = self._syscall.writer(_SYSCALL_CHANGES)
+        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3", "rsp"))
         self._answer = RegisterSet(handle, ("rax", "r10"))
+        self._further = RegisterSet(handle, ("rcx", "r8"))
+        self._cr3 = RegisterSet(handle, ("cr3",))
+        self._guest_call = RegisterSet(handle, ("r10", *_ARGUMENTS))
+        self._write_guest_call = [self._guest_call.writer(1 + count) for count in range(1 + len(_ARGUMENTS))]
+        self._suspended: list[Generator[GuestCall, int, int]] = []
 
     # Starting
 
@@ -153,16 +165,53 @@ class VCpu:
         self._call.read()
         return words[0], words[1], words[2]
 
+    def further_arguments(self) -> tuple[int, int]:
+        """RCX and R8, for the few hypercalls that have more than three arguments."""
+        self._further.read()
+        return self._further.words[0], self._further.words[1]
+
     @property
     def root(self) -> int:
         """CR3 at the hypercall under way."""
         return self._call.words[3]
 
-    def answer(self, rax: int, r10: int = 0) -> None:
-        """Return from a hypercall under way: RAX, and R10 = a guest function to call first, or 0."""
-        words = self._answer.words
-        words[0], words[1] = rax & 0xFFFF_FFFF_FFFF_FFFF, r10
-        self._answer.write()
+    @property
+    def stack_pointer(self) -> int:
+        """RSP at the hypercall under way."""
+        return self._call.words[4]
+
+    def answer(self, answer: Answer) -> None:
+        """Return from a hypercall under way: now, or after the calls into the guest that the answer takes."""
+        if isinstance(answer, int):
+            words = self._answer.words
+            words[0], words[1] = answer & 0xFFFF_FFFF_FFFF_FFFF, 0
+            self._answer.write()
+        else:
+            self._suspended.append(answer)
+            self._go_on(None)
+
+    def resume(self) -> None:
+        """The guest has made the call that it was asked for; RDI is what it returned."""
+        self._go_on(self.call_arguments()[0])
+
+    def _go_on(self, returned: int | None) -> None:
+        """Let the innermost answer go on with what its call returned; None starts it."""
+        answer = self._suspended[-1]
+        try:
+            address, args = next(answer) if returned is None else answer.send(returned)
+        except StopIteration as done:
+            self._suspended.pop()
+            self.answer(done.value)
+            return
+        words = self._guest_call.words
+        words[0] = address
+        words[1 : 1 + len(args)] = list(args)
+        self._write_guest_call[len(args)]()
+
+    @property
+    def suspended(self) -> bool:
+        """A function of the host waits for the guest; such a moment is passed through but cannot be kept."""
+        return bool(self._suspended)
 
     def defer(self, call: Hypercall) -> None:
         """Stop the run after the ``out`` under way: the host's function is called outside of it, by `play_deferred`."""
@@ -229,7 +278,7 @@ class VCpu:
             self.engine.rise(selector, selector + 8)
         masked = rflags & ~registers.msr("fmask") & ~_RF | 2
         registers.words[:_SYSCALL_CHANGES] = [registers.msr("lstar"), masked, rip, rflags]
-        registers.write(_SYSCALL_CHANGES)
+        self._write_syscall()
 
     def _at_fetch(self, vector: int, error_code: int) -> bool:
         """An exception came from fetching an instruction, not from running it."""
@@ -259,9 +308,9 @@ class VCpu:
                 taken = deliver(
                     self._ram,
                     root=words[_CR3],
-                    idt_base=trap.base("idtr"),
-                    idt_limit=trap.limit("idtr"),
-                    tss_base=trap.base("tr"),
+                    idt_base=self._idt.base,
+                    idt_limit=self._idt.limit,
+                    tss_base=self._tss.base,
                     vector=vector,
                     error_code=error_code,
                     software=software,
@@ -286,7 +335,7 @@ class VCpu:
         if cs & 3:
             self.engine.rise(taken.cs, 0)
         words[_RIP], words[_RSP], words[_RFLAGS] = taken.handler, taken.rsp, taken.rflags
-        trap.write(_TRAP_CHANGES)
+        self._write_trap()
         fields = {"vector": vector, "handler": taken.handler, "rsp": taken.rsp, "frame": taken.frame}
         self._machine.record("gate", fields)
 
@@ -314,6 +363,11 @@ class VCpu:
             return 2
 
     # Seeing and keeping
+
+    def cr3(self) -> int:
+        """CR3 now, also in the middle of a run."""
+        self._cr3.read()
+        return self._cr3.words[0]
 
     def registers(self) -> dict[str, int]:
         """All registers by name, as they are now."""
@@ -358,3 +412,4 @@ class VCpu:
         self.online, self.halted, self.timer = state.online, state.halted, state.timer
         self.pending = list(state.pending)
         self.syscall_pending, self._deferred = False, None
+        self._suspended.clear()

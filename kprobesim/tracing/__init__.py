@@ -1,7 +1,9 @@
 """What joins probes and BPF, and shows them as Linux does."""
 
-from kprobesim.tracing.bpf import Attachment, BpfPrograms, RunningProgram
+from kprobesim.tracing.bpf import Attachment, BpfPrograms
+from kprobesim.tracing.bpf_jit import JitedCode
+from kprobesim.tracing.bpf_runs import RunningProgram
 from kprobesim.tracing.front import Tracing
 from kprobesim.tracing.kinds import BPF_KINDS, TRACING_KINDS
 
-__all__ = ["BPF_KINDS", "TRACING_KINDS", "Attachment", "BpfPrograms", "RunningProgram", "Tracing"]
+__all__ = ["BPF_KINDS", "TRACING_KINDS", "Attachment", "BpfPrograms", "JitedCode", "RunningProgram", "Tracing"]

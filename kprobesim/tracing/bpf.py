@@ -1,8 +1,7 @@
-"""BPF programs on probes: loading, attaching, and the run on a hit.
+"""BPF programs on probes: loading and attaching.
 
-Follows Linux kernel/trace/bpf_trace.c:trace_call_bpf for the rules: one program at a time on a CPU, the result does not
-change what the probed function does. Programs pass the verifier before; those that were loaded without it are still
-bounded by a budget and by guest memory.
+Programs pass the verifier before; those that were loaded without it are interpreted, and so still bounded by a budget
+and by guest memory. What the program's result is does not change what the probed function does.
 """
 
 from __future__ import annotations
@@ -17,22 +16,20 @@ from kprobesim.bpf import (
     Assembly,
     BoundProgram,
     BpfMap,
-    Execution,
-    Helper,
-    HelperContext,
     Program,
-    RunError,
     create_map,
 )
 from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.errors import BadInput
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP
+from kprobesim.machine import Answer, then
+from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
+from kprobesim.tracing.bpf_runs import BpfRuns, Call, RunningProgram
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 
-__all__ = ["Attachment", "BpfPrograms", "RunningProgram"]
+__all__ = ["Attachment", "BpfPrograms"]
 
-_MASK64: Final = (1 << 64) - 1
 _STACK_SIZE: Final = FRAME_SIZE * MAX_CALL_FRAMES
 
 
@@ -55,23 +52,6 @@ class Attachment:
     func_ip: int = 0
 
 
-@dataclass(slots=True)
-class RunningProgram:
-    """A program in the middle of a run, as a frozen machine shows it.
-
-    Attributes:
-        program: what runs.
-        ctx: guest address of its context.
-        fp: R10.
-        execution: its registers and place, when it is being stepped; None before the first step of a fast run.
-    """
-
-    program: Program
-    ctx: int
-    fp: int
-    execution: Execution | None
-
-
 class BpfPrograms:
     """All programs, maps and attachments of one running kernel.
 
@@ -92,15 +72,15 @@ class BpfPrograms:
         self._machine = manager.kernel.machine
         self._memory = KernelMemory(manager.kernel)
         self._env = KernelEnvironment(manager.kernel, seed)
+        self._runs = BpfRuns(manager, self._env, self._memory)
         self._arena: Arena | None = None
         self._stacks: dict[int, int] = {}
-        self._active: set[int] = set()
         self._bound: dict[str, BoundProgram] = {}
-        self._looked_up: dict[int, tuple[BpfMap, bytes, bytes]] = {}
+        self._jited: dict[str, JitedCode] = {}
+        self.jit = BpfJit(manager.kernel)
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
-        self.running: RunningProgram | None = None
 
     # Loading and attaching
 
@@ -134,9 +114,16 @@ class BpfPrograms:
         program = Program(name, source.type, source.insns, maps, source.license)
         processed = _verify(program) if verified else 0
         self.programs[name] = program
-        self._bound[name] = program.bind(self._memory, self._env, around=self._around)
+        self._bound[name] = program.bind(self._memory, self._env, around=self._runs.around)
         self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed)
+        if verified and self.jit.enabled and (jited := self.jit.compile(program)) is not None:
+            self._jited[name] = jited
+            self._machine.emit("bpf.jit", prog=name, addr=jited.code.entry, size=jited.code.jited_len)
         return program
+
+    def jited(self, name: str) -> JitedCode | None:
+        """The machine code of a program that was compiled when it was loaded."""
+        return self._jited.get(name)
 
     def attach(self, attachment: Attachment) -> None:
         """Register the attachment's probe with its program as the handler.
@@ -150,12 +137,12 @@ class BpfPrograms:
 
         # The handlers outlive a journey to before the load, which makes the program anew: they know it by its name.
 
-        def on_hit(probe: Kprobe, regs: PtRegs) -> int:
-            self._run(attachment, regs)
-            return 0
+        def on_hit(probe: Kprobe, regs: PtRegs) -> Answer:
+            answer = self._run(attachment, regs)
+            return 0 if isinstance(answer, int) else then(answer, lambda r0: 0)
 
-        def on_return(node: RethookNode, regs: PtRegs) -> None:
-            self._run(attachment, regs)
+        def on_return(node: RethookNode, regs: PtRegs) -> Answer:
+            return self._run(attachment, regs)
 
         if attachment.kretprobe is None:
             attachment.kprobe.pre_handler = on_hit
@@ -191,68 +178,15 @@ class BpfPrograms:
 
     # On a hit
 
-    def _run(self, attachment: Attachment, regs: PtRegs) -> None:
-        machine, cpu, name = self._machine, regs.cpu, attachment.program
-        bound = self._bound[name]
-        if cpu in self._active:
-            machine.emit("bpf.skip", prog=name)
-            return
-        fp = self._stacks[cpu]
-        self._env.cpu, self._env.ip, self._env.cookie = cpu, attachment.func_ip, attachment.cookie
-        self._active.add(cpu)
-        self._looked_up.clear()
-        self.running = RunningProgram(bound.program, regs.address, fp, None)
-        machine.record("bpf.enter", {"prog": name, "ctx": regs.address, "fp": fp})
-        try:
-            r0 = self._run_stepped(bound, self.running) if machine.steps_matter else bound.run(regs.address, fp)
-        except RunError as error:
-            machine.emit("bpf.fault", prog=name, message=str(error))
-        else:
-            if self._looked_up:
-                self._notice_writes()
-            machine.record("bpf.exit", {"prog": name, "r0": r0})
-        self._active.discard(cpu)
-        self.running = None
+    def _run(self, attachment: Attachment, regs: PtRegs) -> Answer:
+        name, cpu = attachment.program, regs.cpu
+        call = Call(self._bound[name], self._jited.get(name), cpu, regs.address, attachment.func_ip, attachment.cookie)
+        return self._runs.run(call, self._stacks[cpu])
 
-    def _run_stepped(self, bound: BoundProgram, running: RunningProgram) -> int:
-        """The same run, with a moment after every instruction."""
-
-        def after_previous(execution: Execution) -> None:
-            if execution.executed:
-                self._machine.fine_step()
-
-        running.execution = bound.start(running.ctx, running.fp, hook=after_previous)
-        return running.execution.run()
-
-    def _around(self, helper: Helper, ctx: HelperContext, args: tuple[int, ...]) -> int:
-        """Call a helper and tell of it."""
-        machine, running = self._machine, self.running
-        assert running is not None
-        target: tuple[BpfMap, bytes] | None = None
-        old = b""
-        if helper.name in ("map_lookup_elem", "map_update_elem", "map_delete_elem"):
-            found = ctx.map_at(args[0])
-            target = found, ctx.memory.read(args[1], found.key_size)
-            old = found.read_value(target[1]) or b""
-        result: int = helper.function(ctx, *args) & _MASK64
-        machine.emit("bpf.helper", prog=running.program.name, name=f"bpf_{helper.name}", args=list(args), ret=result)
-        if target is not None:
-            which, key = target
-            if helper.name == "map_lookup_elem":
-                if result:
-                    self._looked_up.setdefault(result, (which, key, old))
-            elif result == 0 and helper.name == "map_update_elem":
-                machine.emit("map.update", map=which.name, key=key, old=old, new=which.read_value(key) or b"")
-            elif result == 0:
-                machine.emit("map.delete", map=which.name, key=key)
-        return result
-
-    def _notice_writes(self) -> None:
-        """Values that the program changed through a pointer from a look-up, which no helper saw."""
-        for address, (which, key, old) in self._looked_up.items():
-            new = self._memory.read(address, which.value_size)
-            if new != old and which.lookup_elem(key) == address:
-                self._machine.emit("map.update", map=which.name, key=key, old=old, new=new)
+    @property
+    def running(self) -> RunningProgram | None:
+        """The program in the middle of a run on the CPU whose turn it is."""
+        return self._runs.running
 
     # Going back and forth in time
 
@@ -262,29 +196,31 @@ class BpfPrograms:
             None if self._arena is None else (self._arena, self._arena.save()),
             dict(self._stacks),
             dict(self._bound),
+            dict(self._jited),
             dict(self.programs),
             tuple((name, which, which.save()) for name, which in self.maps.items()),
             tuple(self.attachments),
             self._env.save(),
+            self.jit.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, bound, programs, maps, attachments, env = state
+        arena, stacks, bound, jited, programs, maps, attachments, env, jit = state
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
             arena[0].restore(arena[1])
         self._stacks, self._bound, self.programs = dict(stacks), dict(bound), dict(programs)
+        self._jited = dict(jited)
         self.maps = {}
         for name, which, saved in maps:
             which.restore(saved)
             self.maps[name] = which
         self.attachments = list(attachments)
         self._env.restore(env)
-        self._active.clear()
-        self._looked_up.clear()
-        self.running = None
+        self.jit.restore(jit)
+        self._runs.forget()
 
 
 def _verify(program: Program) -> int:

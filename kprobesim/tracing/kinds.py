@@ -24,6 +24,11 @@ BPF_KINDS: Final = (
         ),
     ),
     EventKind(
+        "bpf.jit",
+        "The program was compiled to x86-64 code in the kernel's memory.",
+        (_PROG, Field("addr", "address", "of the first function"), Field("size", "number", "bytes of code")),
+    ),
+    EventKind(
         "map.create",
         "A map was made in guest memory.",
         (
@@ -41,6 +46,7 @@ BPF_KINDS: Final = (
             _PROG,
             Field("ctx", "address", "`struct pt_regs` of the interrupted code"),
             Field("fp", "address", "R10"),
+            Field("jited", "address", "its machine code, which the CPU calls; not there if it is interpreted"),
         ),
     ),
     EventKind(

@@ -149,6 +149,11 @@ class Code:
         self.mov("rdi", rdi).mov("rsi", rsi).mov("rdx", rdx).mov("rax", number)
         return self.raw("e7b8")  # out %eax,$0xb8
 
+    def stub(self, name: str, number: int) -> Self:
+        """A function that is a hypercall, and makes the calls that the host asks for before it answers."""
+        self.label(name).mov("rax", number)
+        return self.raw("e7b8 4d85d2 740d 41ffd2 4889c7 b800000000 ebec c3")
+
     def put(self, text: str) -> Self:
         """Print on the console."""
         for byte in text.encode():

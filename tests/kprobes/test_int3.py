@@ -13,6 +13,7 @@ from tests.guests.kernel import HIDDEN, HandMadeKernel
 from tests.kprobes.running import Running, Spy
 
 IF, CF, ZF = 1 << 9, 1 << 0, 1 << 6
+HARDIRQ_OFFSET, NMI_OFFSET, NMI_MASK = 0x10000, 0x100000, 0xF00000
 HIT = ["kprobe.hit", "kprobe.pre_handler", "kprobe.singlestep", "kprobe.resume", "kprobe.post_handler"]
 
 
@@ -265,6 +266,30 @@ def test_after_a_fault_in_the_slot_the_handler_is_given_the_original_place() -> 
     assert regs.flags & IF
 
 
+def test_a_fault_of_the_handler_itself_is_not_touched() -> None:
+    """FLT-02: ip is neither the probe's copy nor changed; whether it is forgiven is for the exception table to say."""
+    running = Running(reading_hidden().image(), ram_size=2 << 20)
+    probe = running.register(Kprobe(symbol_name="probed"))
+    running.timeline.run(stop_kinds=["kprobe.hit"])
+    cpu, address = running.machine.cpus[0], running.machine.registers()["rdi"]
+    regs = PtRegs(running.machine.ram, running.kernel.root, address, 0)
+    before, elsewhere = dict(regs.items()), running.symbol("fault_path")
+    regs.ip = elsewhere
+    cpu.call_arguments()
+    assert running.manager.int3.kprobe_fault_handler(cpu, address, 14, 0) == 0
+    assert dict(regs.items()) == before | {"ip": elsewhere}
+    assert running.kprobes.ctlblk[0].current is probe
+    assert not running.events("kprobe.fault")
+
+
+def test_a_handler_that_touches_nothing_mapped_is_the_end_of_the_kernel_with_a_report(tiny: Running) -> None:
+    """FLT-02: there is no fault handler of the probe's own to turn to."""
+    tiny.register(Kprobe(symbol_name="tiny_add", pre_handler=lambda _, regs: regs.ram.read(1 << 40, 8)[0]))
+    with pytest.raises(GuestError, match="led astray") as failure:
+        tiny.run()
+    assert "rip" in failure.value.report
+
+
 def test_a_probe_in_the_fault_path_is_missed_but_its_instruction_runs() -> None:
     """REE-01, REE-02: the probed instruction faults in its slot; what then hits a probe is reentered and missed."""
     spy = Spy()
@@ -346,6 +371,28 @@ def test_toyix_brings_in_a_page_for_a_probed_copy_and_hits_the_probe_again(toyix
     hits = [event for event in toyix.events("kprobe.hit") if event.fields["symbol"] == "copy_user_generic"]
     assert len(hits) == len(toyix.events("kprobe.resume")) - inner_hits(toyix) + len(faults)
     assert inner.nmissed == 0
+
+
+def test_a_handler_runs_as_if_in_an_nmi_with_interrupts_off(toyix: Running) -> None:
+    """INT-03, INT-15: __preempt_count has the offsets of an NMI and of a hard interrupt while the handler runs."""
+    toyix.timeline.input("type", lambda: toyix.machine.devices.type(b"cat /etc/motd\n"))
+    place = toyix.kernel.percpu_address("__preempt_count", 0) & (1 << 64) - 1
+    toyix.register(Kprobe(symbol_name="vfs_read"))
+    toyix.timeline.run(stop_kinds=["trap"])
+    while toyix.machine.log[toyix.machine.seq - 1].fields["vector"] != 3:
+        toyix.timeline.run(stop_kinds=["trap"])
+    before = toyix.word(place) & 0xFFFF_FFFF
+    toyix.timeline.run(stop_kinds=["kprobe.hit"])
+    assert (toyix.word(place) & 0xFFFF_FFFF) - before == NMI_OFFSET + HARDIRQ_OFFSET
+    assert not toyix.machine.registers()["rflags"] & IF
+    toyix.timeline.run(stop_kinds=["kprobe.resume"])
+    toyix.timeline.seek(Moment(toyix.machine.moment.insn + 200))
+    assert toyix.word(place) & NMI_MASK == 0
+
+
+def test_a_probe_has_a_pre_and_a_post_handler_and_no_others() -> None:
+    """INT-14: neither a fault_handler nor a jprobe's break_handler."""
+    assert {name for name in vars(Kprobe()) if name.endswith("handler")} == {"pre_handler", "post_handler"}
 
 
 def test_the_guests_current_kprobe_says_when_the_fault_path_is_to_ask(toyix: Running) -> None:

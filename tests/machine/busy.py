@@ -1,9 +1,10 @@
 """A guest in which everything happens at once, and a component outside of it that counts along."""
 
 import hashlib
+from collections.abc import Generator
 from typing import Any
 
-from kprobesim.machine import Machine, Timeline, VCpu
+from kprobesim.machine import GuestCall, Machine, Timeline, VCpu
 from tests.guests.board import DATA, STACK_TOP, Guest
 
 __all__ = ["Busy"]
@@ -13,12 +14,14 @@ HIDDEN = DATA + 0x2000
 
 
 class Counter:
-    """A hypercall's host side with state of its own."""
+    """The host's side of two hypercalls, with state of its own; one of them has the guest work for it."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, triple: int) -> None:
         self.total = 0
         self._machine = machine
+        self._triple = triple
         machine.devices.hypercalls[20] = self.call
+        machine.devices.hypercalls[21] = self.call_with_help
 
     def call(self, cpu: VCpu, amount: int, _: int, __: int) -> int:
         self._machine.emit("count", total=self.total)
@@ -27,6 +30,11 @@ class Counter:
             self._machine.fine_step()
             self._machine.fine_step()
         return self.total
+
+    def call_with_help(self, cpu: VCpu, amount: int, _: int, __: int) -> Generator[GuestCall, int, int]:
+        tripled = yield GuestCall(self._triple, (amount,))
+        self.call(cpu, tripled, 0, 0)
+        return (yield GuestCall(self._triple, (tripled,)))
 
     def save(self) -> object:
         return self.total
@@ -46,11 +54,15 @@ def busy_guest(cpus: int) -> Guest:
         code.hypercall(2, number, "worker", STACK_TOP - 0x400 * number)
     code.mov("rax", 3_000).out(0x600).op("sti")
     code.label("loop").op("inc %rbx").raw("4889d8").store(DATA)  # mov %rbx,%rax
-    code.hypercall(20, 3).put("ab\n").interrupt(0x40).mov("rcx", HIDDEN).op("mov (%rcx),%rax")
+    code.hypercall(20, 3).mov("rdi", 5).call("with help")
+    code.put("ab\n").interrupt(0x40).mov("rcx", HIDDEN).op("mov (%rcx),%rax")
     code.hypercall(3, 1, 0x40).mov("rcx", 200).mov("rdi", DATA + 0x1000).op("rep stosb", "sti", "hlt").jmp("loop")
     code.label("worker").raw("4889fc").op("sti")  # mov %rdi,%rsp
     code.mov("rax", 2_000).out(0x600)
-    code.label("work").op("inc %rbx").mov("rcx", HIDDEN).op("mov (%rcx),%rax").hypercall(20, 1).jmp("work")
+    code.label("work").op("inc %rbx").mov("rcx", HIDDEN).op("mov (%rcx),%rax").hypercall(20, 1)
+    code.mov("rdi", 7).call("with help").jmp("work")
+    code.label("triple").raw("488d047f c3")  # lea (%rdi,%rdi,2),%rax; ret
+    code.stub("with help", 21)
     code.label("return").op("iretq")
     code.label("skip").raw("4883442408" + "03").op("add $8,%rsp", "iretq")  # addq $3,8(%rsp)
     code.label("tick").push("rax").push("rdx").mov("rax", 7_000).out(0x600).pop("rdx").pop("rax").op("iretq")
@@ -82,7 +94,7 @@ class Busy:
         guest = busy_guest(cpus)
         self.machine = guest.boot(cpus=cpus, seed=seed, ram_size=2 << 20, counting_hook=counting_hook)
         self.machine.slice = slice_size
-        self.counter = Counter(self.machine)
+        self.counter = Counter(self.machine, guest.address("triple"))
         self.timeline = Timeline(self.machine, [self.counter], spacing=spacing)
 
     def type(self, text: bytes) -> None:

@@ -41,6 +41,8 @@ def test_a_restored_checkpoint_is_the_machine_as_it_was() -> None:
     states: list[tuple[Checkpoint, dict[str, object]]] = []
     for insn in (0, 700, 1_400, 3_000):
         busy.machine.run(insn)
+        while busy.machine.suspended:
+            busy.machine.run(busy.machine.retired + 1)
         states.append((checkpoints.take(0), busy.state()))
     for checkpoint, state in (states[2], states[0], states[3], states[1]):
         checkpoints.restore(checkpoint)

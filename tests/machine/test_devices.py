@@ -1,11 +1,12 @@
 """System calls, timers, interrupts, several CPUs, the console and hypercalls."""
 
 import struct
+from collections.abc import Generator
 
 import pytest
 
 from kprobesim.errors import BusError, GuestError
-from kprobesim.machine import Event, Machine, Stop
+from kprobesim.machine import Event, GuestCall, Machine, Stop, VCpu, then
 from tests.guests.board import DATA, KERNEL_CS, STACK_TOP, USER_CS, USER_DS, Guest
 
 IF = 1 << 9
@@ -276,6 +277,49 @@ def test_a_hypercall_reaches_the_hosts_function_and_leaves_other_registers_alone
     registers = machine.registers()
     assert seen == [(0, 1, 2, 3)]
     assert (registers["rax"], registers["r10"], registers["rbx"], registers["rdi"]) == (77, 0, 5, 1)
+
+
+def test_a_function_of_the_host_may_have_the_guest_run_something_before_it_answers() -> None:
+    guest = Guest()
+    guest.code.mov("rdi", 5).mov("rbx", 11).call("stub").op("hlt").stub("stub", 20)
+    guest.code.label("triple").raw("488d047f c3")
+    machine = guest.boot()
+    seen: list[tuple[int, bool]] = []
+
+    def host(cpu: VCpu, amount: int, _: int, __: int) -> Generator[GuestCall, int, int]:
+        for _ in range(3):
+            amount = yield GuestCall(guest.address("triple"), (amount,))
+            seen.append((amount, machine.suspended))
+        return amount
+
+    machine.devices.hypercalls[20] = host
+    assert machine.run(10_000) is Stop.IDLE
+    assert seen == [(15, True), (45, True), (135, True)]
+    registers = machine.registers()
+    assert (registers["rax"], registers["rbx"], registers["r10"]) == (135, 11, 0)
+    assert not machine.suspended
+
+
+def test_an_answer_by_way_of_the_guest_can_be_gone_on_with() -> None:
+    assert then(3, lambda told: told + 1) == 4
+
+    def later() -> Generator[GuestCall, int, int]:
+        return (yield GuestCall(0x1000, (7,)))
+
+    answer = then(later(), lambda told: then(later(), lambda again: told + again))
+    assert not isinstance(answer, int)
+    assert next(answer) == GuestCall(0x1000, (7,))
+    assert answer.send(30) == GuestCall(0x1000, (7,))
+    with pytest.raises(StopIteration) as done:
+        answer.send(12)
+    assert done.value.value == 42
+
+
+def test_a_resume_that_nobody_waits_for_stops_the_machine_with_a_report() -> None:
+    guest = Guest()
+    guest.code.hypercall(0).op("hlt")
+    with pytest.raises(GuestError, match="hypercall 0"):
+        guest.boot().run(10_000)
 
 
 def test_an_unknown_hypercall_stops_the_machine_with_a_report() -> None:

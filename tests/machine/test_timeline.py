@@ -262,6 +262,30 @@ def test_an_input_that_fails_leaves_present_and_future_as_they_were() -> None:
     assert list(busy.machine.log) == log
 
 
+def test_an_input_that_fails_while_the_host_waits_for_the_guest_leaves_all_as_it_was() -> None:
+    busy = lived(Busy(2, spacing=300))
+    timeline, machine = busy.timeline, busy.machine
+    insn = 900
+    timeline.seek(Moment(insn))
+    while not machine.suspended:
+        insn += 1
+        timeline.seek(Moment(insn))
+    before = machine.registers()
+
+    def failing() -> None:
+        busy.machine.ram.write(DATA, b"gone")
+        raise KeyError
+
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            timeline.input("fails", failing)
+        assert (machine.moment, machine.registers(), machine.suspended) == (Moment(insn), before, True)
+    timeline.seek_end()
+    log, state = reference(2)
+    assert list(machine.log) == log
+    assert busy.state() == state
+
+
 def test_an_input_from_the_middle_of_an_instruction_waits_for_its_end() -> None:
     busy = Busy(1)
     busy.timeline.run(1_000, stop_kinds=["count"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kprobesim.lab import Lab, Moment
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, VCpu
 from kprobesim.tracing.ring_buffer import BUF_PAGE_SIZE, RingBuffer
 from tests.tracing.tracefs.console import HEADER_LINES, Console, functions
 
@@ -287,7 +287,7 @@ def test_deferred_call_sees_the_arguments_and_answers() -> None:
     number = next(n for n, _ in machine.devices.deferred.items())
     original = machine.devices.deferred[number]
 
-    def call(cpu: VCpu, first: int, second: int, third: int) -> int:
+    def call(cpu: VCpu, first: int, second: int, third: int) -> Answer:
         seen.append((machine.insn, machine.retired))
         return original(cpu, first, second, third)
 

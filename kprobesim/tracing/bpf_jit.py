@@ -1,0 +1,133 @@
+"""Programs as x86-64 code in the kernel's memory.
+
+Follows Linux kernel/bpf/core.c (bpf_prog_pack_alloc, bpf_prog_ksym_set_name) and arch/x86/net/bpf_jit_comp.c
+(bpf_int_jit_compile): programs share executable pages in chunks of 64 bytes, and each function of a program is a symbol
+``bpf_prog_<tag>_<name>`` of the module ``bpf``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from kprobesim.bpf import Program
+from kprobesim.bpf.helper_names import HELPER_NAMES
+from kprobesim.bpf.jit import CHUNK_SIZE, JitError, JitProgram, do_misc_fixups, jit_insns
+from kprobesim.errors import LinuxError
+from kprobesim.image import Symbol
+from kprobesim.kprobes import RunningKernel
+from kprobesim.machine import PAGE_SIZE
+
+__all__ = ["BpfJit", "JitedCode"]
+
+_HEADER: Final = 8
+
+
+class JitedCode(NamedTuple):
+    """A program's machine code in the kernel.
+
+    Attributes:
+        code: the functions and where each is.
+        origin: slot of ``code.insns`` -> slot of the program.
+        symbols: in kallsyms, one for each function.
+    """
+
+    code: JitProgram
+    origin: tuple[int, ...]
+    symbols: tuple[Symbol, ...]
+
+    def slot_at(self, address: int) -> int | None:
+        """Slot of the program's instruction whose code is at ``address``; None in a prologue or elsewhere."""
+        slot = self.code.slot_at(address)
+        return None if slot is None else self.origin[slot]
+
+
+class BpfJit:
+    """The JIT compiler's part of a running kernel.
+
+    Args:
+        kernel: the running kernel.
+
+    Attributes:
+        enabled: ``net.core.bpf_jit_enable``; counts when a program is loaded. It begins with 0, so that a program's own
+            instructions can be stepped.
+    """
+
+    def __init__(self, kernel: RunningKernel) -> None:
+        self._kernel = kernel
+        self.enabled = 0
+        self._pages: list[int] = []
+        self._taken: dict[int, int] = {}
+
+    def set_enabled(self, value: int) -> None:
+        """Choose what happens to programs from now on (Linux net/core/sysctl_net_core.c)."""
+        self.enabled = value
+
+    def compile(self, program: Program) -> JitedCode | None:
+        """Compile a program and put it into executable memory; None if it has to be interpreted.
+
+        As in Linux that is no error: an instruction that the JIT does not know, a helper that the kernel does not
+        have as a function, or no room.
+        """
+        fixed = do_misc_fixups(program.resolved)
+        try:
+            size = jit_insns(fixed.insns, address=self._home(), call_address=self._helper).size
+            place = self._alloc(size + _HEADER)
+        except (JitError, LinuxError):
+            return None
+        code = jit_insns(fixed.insns, address=place + _HEADER, call_address=self._helper)
+        self._kernel.write(place, (size + _HEADER).to_bytes(_HEADER, "little") + code.memory())
+        self._kernel.machine.flush_code()
+        symbols = []
+        for number, image in enumerate(code.images):
+            name = f"bpf_prog_{program.tag}_{program.name[:15] if number == 0 else 'F'}"
+            symbols.append(self._kernel.kallsyms.add(name, image.address, len(image.code), module="bpf"))
+        return JitedCode(code, fixed.origin, tuple(symbols))
+
+    def free(self, jited: JitedCode) -> None:
+        """Give a program's memory back."""
+        for symbol in jited.symbols:
+            self._kernel.kallsyms.remove(symbol)
+        del self._taken[jited.code.entry - _HEADER]
+
+    def _helper(self, number: int) -> int:
+        name = HELPER_NAMES[number] if 0 < number < len(HELPER_NAMES) else ""
+        found = self._kernel.kallsyms.lookup_name(f"bpf_{name}")
+        if not found:
+            raise JitError(f"the kernel has no function bpf_{name}.")
+        return found[0].address
+
+    def _home(self) -> int:
+        """An address near the kernel's text to try a compilation at; no distance depends on where exactly."""
+        return self._kernel.modules.base + _HEADER
+
+    def _alloc(self, size: int) -> int:
+        """The first free chunks that hold ``size`` bytes, in pages that follow each other."""
+        size = -(-size // CHUNK_SIZE) * CHUNK_SIZE
+        for page in sorted(self._pages):
+            place = page
+            while True:
+                block = next(
+                    (at for at in sorted(self._taken) if at < place + size and place < at + self._taken[at]), None
+                )
+                if block is None:
+                    break
+                place = block + self._taken[block]
+            if all(at & -PAGE_SIZE in self._pages for at in range(place & -PAGE_SIZE, place + size, PAGE_SIZE)):
+                self._taken[place] = size
+                return place
+        pages = -(-size // PAGE_SIZE)
+        first = self._kernel.modules.alloc_pages(pages)
+        self._pages += range(first, first + pages * PAGE_SIZE, PAGE_SIZE)
+        self._taken[first] = size
+        return first
+
+    # Going back and forth in time
+
+    def save(self) -> object:
+        """All state that is not in guest memory, symbols apart."""
+        return self.enabled, tuple(self._pages), tuple(self._taken.items())
+
+    def restore(self, state: Any) -> None:
+        """Go back to what `save` returned."""
+        self.enabled, pages, taken = state
+        self._pages, self._taken = list(pages), dict(taken)

@@ -1,0 +1,223 @@
+"""The run of a BPF program on a hit: interpreted by the host, or as machine code that the guest calls.
+
+Follows Linux kernel/trace/bpf_trace.c:trace_call_bpf: one program at a time on a CPU, and none while one runs there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from kprobesim.bpf import BoundProgram, BpfMap, Execution, Helper, HelperContext, MemoryFault, Program, RunError
+from kprobesim.bpf.helper_names import HELPER_IDS
+from kprobesim.bpf.helpers import HELPERS
+from kprobesim.errors import GuestError
+from kprobesim.kprobes import KprobeManager
+from kprobesim.machine import Answer, GuestCall, Hypercall, VCpu
+from kprobesim.tracing.bpf_jit import JitedCode
+from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
+
+__all__ = ["BpfRuns", "Call", "RunningProgram"]
+
+_MASK64: Final = (1 << 64) - 1
+_REGISTER_ARGUMENTS: Final = 3
+_PROLOGUE_PUSHES: Final = 16  # the return address and rbp, above what R10 points to
+
+
+@dataclass(slots=True)
+class Call:
+    """What is to be run, and where it was hit.
+
+    Attributes:
+        bound: the program and its surroundings, for the interpreter.
+        jited: its machine code, if it is run as that.
+        cpu: number of the vCPU.
+        ctx: guest address of its context.
+        ip: what ``bpf_get_func_ip`` answers.
+        cookie: what ``bpf_get_attach_cookie`` answers.
+    """
+
+    bound: BoundProgram
+    jited: JitedCode | None
+    cpu: int
+    ctx: int
+    ip: int = 0
+    cookie: int = 0
+
+
+@dataclass(slots=True)
+class RunningProgram:
+    """A program in the middle of a run, as a frozen machine shows it.
+
+    Attributes:
+        call: what runs, and for whom.
+        fp: R10 of its first function.
+        execution: its registers and place, when it is being stepped; None before the first step of a fast run, and for
+            machine code, which has the CPU's own.
+        looked_up: address of each element that it got a pointer to -> the map, the key, the value at that time.
+    """
+
+    call: Call
+    fp: int
+    execution: Execution | None = None
+    looked_up: dict[int, tuple[BpfMap, bytes, bytes]] = field(default_factory=dict)
+
+    @property
+    def program(self) -> Program:
+        """What runs."""
+        return self.call.bound.program
+
+    @property
+    def ctx(self) -> int:
+        """Guest address of its context."""
+        return self.call.ctx
+
+
+class BpfRuns:
+    """Runs programs, and tells of what they do.
+
+    Args:
+        manager: of the kernel whose probes are hit.
+        env: what helpers ask of the machine.
+        memory: guest memory.
+    """
+
+    def __init__(self, manager: KprobeManager, env: KernelEnvironment, memory: KernelMemory) -> None:
+        self._kernel = manager.kernel
+        self._machine = manager.kernel.machine
+        self._env = env
+        self._memory = memory
+        self._running: dict[int, RunningProgram] = {}
+        self._bind_helpers()
+
+    @property
+    def running(self) -> RunningProgram | None:
+        """What runs on the CPU whose turn it is."""
+        return self._running.get(self._machine.current_cpu.number)
+
+    def forget(self) -> None:
+        """Nothing runs any more: the machine has been taken to another time."""
+        self._running.clear()
+
+    def run(self, call: Call, stack: int) -> Answer:
+        """Run a program to its end.
+
+        Args:
+            call: what, and for whom.
+            stack: guest address above the stack that the interpreter gives it.
+
+        Returns:
+            R0, or by way of the guest; 0 if another program was running on this CPU, and if it faulted.
+        """
+        name = call.bound.program.name
+        if call.cpu in self._running:
+            self._machine.emit("bpf.skip", prog=name)
+            return 0
+        if call.jited is not None:
+            return self._run_jited(call, call.jited)
+        running = self._running[call.cpu] = RunningProgram(call, stack)
+        self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": stack})
+        self._is_asked_by(call)
+        try:
+            bound = call.bound
+            r0 = self._step_through(running) if self._machine.steps_matter else bound.run(call.ctx, stack)
+        except RunError as error:
+            r0 = 0
+            self._machine.emit("bpf.fault", prog=name, message=str(error))
+        else:
+            self._end(running, r0)
+        self._running.pop(call.cpu, None)
+        return r0
+
+    def _step_through(self, running: RunningProgram) -> int:
+        """The same run, with a moment after every instruction."""
+
+        def after_previous(execution: Execution) -> None:
+            if execution.executed:
+                self._machine.fine_step()
+
+        call = running.call
+        running.execution = call.bound.start(call.ctx, running.fp, hook=after_previous)
+        return running.execution.run()
+
+    def _run_jited(self, call: Call, jited: JitedCode) -> Generator[GuestCall, int, int]:
+        name = call.bound.program.name
+        fp = self._machine.cpus[call.cpu].stack_pointer - _PROLOGUE_PUSHES
+        running = self._running[call.cpu] = RunningProgram(call, fp)
+        self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": fp, "jited": jited.code.entry})
+        r0 = yield GuestCall(jited.code.entry, (call.ctx,))
+        self._end(running, r0)
+        del self._running[call.cpu]
+        return r0
+
+    def _end(self, running: RunningProgram, r0: int) -> None:
+        for address, (which, key, old) in running.looked_up.items():
+            # Changed through the pointer, which no helper saw.
+            new = self._memory.read(address, which.value_size)
+            if new != old and which.lookup_elem(key) == address:
+                self._machine.emit("map.update", map=which.name, key=key, old=old, new=new)
+        self._machine.record("bpf.exit", {"prog": running.program.name, "r0": r0})
+
+    # Helpers
+
+    def _is_asked_by(self, call: Call) -> None:
+        self._env.cpu, self._env.ip, self._env.cookie = call.cpu, call.ip, call.cookie
+
+    def around(self, helper: Helper, ctx: HelperContext, args: tuple[int, ...]) -> int:
+        """Call a helper for the program that runs on this CPU, and tell of it."""
+        machine, running = self._machine, self._running[self._env.cpu]
+        target: tuple[BpfMap, bytes] | None = None
+        old = b""
+        if helper.name in ("map_lookup_elem", "map_update_elem", "map_delete_elem"):
+            found = ctx.map_at(args[0])
+            target = found, ctx.memory.read(args[1], found.key_size)
+            old = found.read_value(target[1]) or b""
+        result: int = helper.function(ctx, *args) & _MASK64
+        machine.emit("bpf.helper", prog=running.program.name, name=f"bpf_{helper.name}", args=list(args), ret=result)
+        if target is not None:
+            which, key = target
+            if helper.name == "map_lookup_elem":
+                if result:
+                    running.looked_up.setdefault(result, (which, key, old))
+            elif result == 0 and helper.name == "map_update_elem":
+                machine.emit("map.update", map=which.name, key=key, old=old, new=which.read_value(key) or b"")
+            elif result == 0:
+                machine.emit("map.delete", map=which.name, key=key)
+        return result
+
+    def _bind_helpers(self) -> None:
+        """Connect the image's functions ``bpf_<helper>``, which machine code calls, to the helpers."""
+        for name, number in self._stubs():
+            helper = HELPERS.get(HELPER_IDS.get(name.removeprefix("bpf_"), 0))
+            if name.startswith("bpf_") and helper is not None:
+                self._machine.devices.hypercalls[number] = self._called_by_code(helper)
+
+    def _stubs(self) -> Iterable[tuple[str, int]]:
+        for address, number in self._kernel.tables.hypercalls:
+            place = self._kernel.kallsyms.lookup_size_offset(address)
+            if place is not None:
+                yield place[0].name, number
+
+    def _called_by_code(self, helper: Helper) -> Hypercall:
+        count = len(helper.args)
+
+        def call(cpu: VCpu, rdi: int, rsi: int, rdx: int) -> int:
+            running = self._running.get(cpu.number)
+            if running is None:
+                raise GuestError(
+                    f"bpf_{helper.name} was called, but no BPF program runs on vCPU {cpu.number}.",
+                    report=self._machine.report(cpu),
+                )
+            args = (rdi, rsi, rdx)[:count]
+            if count > _REGISTER_ARGUMENTS:
+                args += cpu.further_arguments()[: count - _REGISTER_ARGUMENTS]
+            self._is_asked_by(running.call)
+            try:
+                return self.around(helper, running.call.bound.helpers, args)
+            except MemoryFault as fault:
+                raise GuestError(
+                    f"bpf_{helper.name} was led astray: {fault}", report=self._machine.report(cpu)
+                ) from fault
+
+        return call
