@@ -17,11 +17,13 @@ extern const sys_call_ptr_t sys_call_table[];
 #define __SYSCALL_BODY(name, call, ...)						\
 	static __always_inline long __do_sys_##name(__VA_ARGS__);		\
 	long __x64_sys_##name(const struct pt_regs *regs);			\
+	ALLOW_ERROR_INJECTION(__x64_sys_##name, ERRNO);				\
 	long __x64_sys_##name(const struct pt_regs *regs) { return __do_sys_##name call; } \
 	static __always_inline long __do_sys_##name(__VA_ARGS__)
 
 #define SYSCALL_DEFINE0(name)							\
 	long __x64_sys_##name(const struct pt_regs *__unused_regs);		\
+	ALLOW_ERROR_INJECTION(__x64_sys_##name, ERRNO);				\
 	long __x64_sys_##name(const struct pt_regs *__unused_regs)
 #define SYSCALL_DEFINE1(name, t1, a1)						\
 	__SYSCALL_BODY(name, ((t1)regs->di), t1 a1)

@@ -121,10 +121,6 @@ class Environment(MapHost, Protocol):
         """A kernel address by name, as ``%ps`` and ``%pS`` print it."""
         ...
 
-    def show_btf(self, type_id: int, addr: int, flags: int) -> str | None:
-        """A value of kernel memory as text, by the number of its type (bpf_snprintf_btf); None: no such type."""
-        ...
-
     def find_vma(self, task: int, addr: int) -> int:
         """Address of the ``struct vm_area_struct`` that contains ``addr``; 0 if there is none."""
         ...
@@ -264,10 +260,6 @@ class BenchEnvironment:
         """See Environment; from ``symbols``, else the bare number."""
         name = self.symbols.get(addr)
         return f"0x{addr:x}" if name is None else f"{name}+0x0" if offset else name
-
-    def show_btf(self, type_id: int, addr: int, flags: int) -> str | None:
-        """See Environment; there are no types."""
-        return None
 
     def find_vma(self, task: int, addr: int) -> int:
         """See Environment; there are no areas."""

@@ -107,8 +107,7 @@ class Program:
         self.id = self.address = 0
         used = dict.fromkeys(use.map for use in self.map_uses.values())
         self.used_maps: tuple[BpfMap, ...] = tuple(used)
-        if TAIL_CALL in calls:
-            self._check_tail_call()
+        self._tail_calls = TAIL_CALL in calls
         self.resolved = self._resolve()
         self.tag = prog_tag(self.insns)
 
@@ -141,14 +140,18 @@ class Program:
 
         return listing(self.insns, self.level, imm64 or named)
 
-    def _check_tail_call(self) -> None:
-        """bpf_check_tail_call: the program must be one that its own arrays would take."""
-        for used in self.used_maps:
+    def check_tail_call(self) -> None:
+        """bpf_check_tail_call: a program that tail-calls must be one that its own arrays would take.
+
+        Raises:
+            LoadError: EINVAL, it is not.
+        """
+        for used in self.used_maps if self._tail_calls else ():
             if isinstance(used, ProgArray) and not used.compatible(self):
                 raise LoadError(
                     Errno.EINVAL,
                     "",
-                    hint=f"The programs of {used.name} are of another type, or this one overrides return values.",
+                    hint=f"Those of {used.name} are of another type or not compiled alike, or this overrides return values.",
                 )
 
     def _visit(self, index: int, insn: Insn, variant: Variant) -> None:

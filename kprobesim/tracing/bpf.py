@@ -20,9 +20,11 @@ from kprobesim.bpf import (
     create_map,
 )
 from kprobesim.bpf.verifier import map_meta_of, verify
-from kprobesim.errors import BadInput
+from kprobesim.bpf.jit import DEFAULT_CONFIG
+from kprobesim.errors import BadInput, LinuxError
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP
+from kprobesim.linux_errno import Errno
 from kprobesim.machine import Answer, then
 from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
 from kprobesim.tracing.bpf_runs import BpfRuns, Call, RunningProgram
@@ -31,6 +33,8 @@ from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 __all__ = ["Attachment", "BpfPrograms"]
 
 _STACK_SIZE: Final = FRAME_SIZE * MAX_CALL_FRAMES
+_BPF_FUNC: Final = DEFAULT_CONFIG.prog_bpf_func
+_BPF_PROG_SIZE: Final = 72
 
 
 @dataclass(eq=False)
@@ -71,7 +75,7 @@ class BpfPrograms:
         self._kernel = manager.kernel
         self._machine = manager.kernel.machine
         self._memory = KernelMemory(manager.kernel)
-        self._env = KernelEnvironment(manager.kernel, seed)
+        self._env = KernelEnvironment(manager, seed)
         self._runs = BpfRuns(manager, self._env, self._memory)
         self._arena: Arena | None = None
         self._stacks: dict[int, int] = {}
@@ -107,7 +111,8 @@ class BpfPrograms:
                     hint="Programs share a map by declaring it alike; give this one another name.",
                 )
             if spec.name not in self.maps:
-                made = create_map(spec, self._memory, arena, len(self.maps) + 1)
+                inner = self.maps.get(spec.inner)
+                made = create_map(spec, self._memory, arena, len(self.maps) + 1, self._env, inner)
                 self.maps[spec.name] = made
                 self._machine.emit("map.create", map=spec.name, type=spec.type, addr=made.address)
         maps = {number: self.maps[spec.name] for number, spec in enumerate(source.maps)}
@@ -119,7 +124,16 @@ class BpfPrograms:
         if verified and self.jit.enabled and (jited := self.jit.compile(program)) is not None:
             self._jited[name] = jited
             self._machine.emit("bpf.jit", prog=name, addr=jited.code.entry, size=jited.code.jited_len)
+            program.address = self._bpf_prog(jited)
+        program.check_tail_call()
         return program
+
+    def _bpf_prog(self, jited: JitedCode) -> int:
+        """What stands for the program's ``struct bpf_prog``: a tail call reads from it where the code is."""
+        address = self._get_arena().alloc(_BPF_PROG_SIZE)
+        entry = jited.code.entry.to_bytes(8, "little")
+        self._memory.write(address, bytes(_BPF_FUNC) + entry + bytes(_BPF_PROG_SIZE - _BPF_FUNC - 8))
+        return address
 
     def jited(self, name: str) -> JitedCode | None:
         """The machine code of a program that was compiled when it was loaded."""
@@ -130,16 +144,26 @@ class BpfPrograms:
 
         Raises:
             BadInput: no such program.
-            LinuxError: the probe was refused.
+            LinuxError: the probe was refused; EINVAL for a program that overrides return values, unless the probe is
+                at the entry of a function that may be made to fail.
         """
-        if attachment.program not in self.programs:
+        program = self.programs.get(attachment.program)
+        if program is None:
             raise BadInput(f"There is no program named {attachment.program}.")
+        if program.kprobe_override:
+            self._check_override(attachment.kprobe)
 
         # The handlers outlive a journey to before the load, which makes the program anew: they know it by its name.
 
         def on_hit(probe: Kprobe, regs: PtRegs) -> Answer:
-            answer = self._run(attachment, regs)
-            return 0 if isinstance(answer, int) else then(answer, lambda r0: 0)
+            overrides = self.programs[attachment.program].kprobe_override
+            ip = regs.ip if overrides else 0
+
+            def done(r0: int) -> int:
+                # Linux's kprobe_perf_func: the probed instruction is not executed where the program has moved on.
+                return int(overrides and regs.ip != ip)
+
+            return then(self._run(attachment, regs), done)
 
         def on_return(node: RethookNode, regs: PtRegs) -> Answer:
             return self._run(attachment, regs)
@@ -155,6 +179,21 @@ class BpfPrograms:
         self.attachments.append(attachment)
         place = self._manager.kprobes.place(attachment.kprobe)
         self._machine.emit("bpf.attach", prog=attachment.program, probe=place["probe"])
+
+    def _check_override(self, probe: Kprobe) -> None:
+        """The rules of perf_event_attach_bpf_prog for bpf_override_return."""
+        kallsyms, tables = self._kernel.kallsyms, self._kernel.tables
+        named = kallsyms.lookup_name(probe.symbol_name) if probe.symbol_name else []
+        address = (named[0].address if named else probe.address or 0) + probe.offset
+        place = kallsyms.lookup_size_offset(address)
+        if place is None or place[1]:
+            raise LinuxError(Errno.EINVAL, "Only at a function's entry can its return value be overridden.")
+        if address not in tables.error_injection:
+            raise LinuxError(
+                Errno.EINVAL,
+                f"{place[0].name} is not on the list of functions that may be made to fail.",
+                hint="System calls are, for example __x64_sys_openat (ALLOW_ERROR_INJECTION).",
+            )
 
     def detach(self, attachment: Attachment) -> None:
         """Remove an attachment's probe; the program stays loaded."""
@@ -230,7 +269,14 @@ def _verify(program: Program) -> int:
         Rejected: it refuses the program.
     """
     maps = {slot: map_meta_of(use.map) for slot, use in program.map_uses.items()}
-    verdict = verify(program.insns, program.type, maps, gpl_compatible=program.gpl_compatible)
+    verdict = verify(
+        program.insns,
+        program.type,
+        maps,
+        gpl_compatible=program.gpl_compatible,
+        static_functions=True,
+        kprobe_override=True,
+    )
     if verdict.rejected is not None:
         raise verdict.rejected
     return verdict.stats.insn_processed

@@ -1,12 +1,12 @@
 """What a helper is: its number, its name, its prototype, and its function; and what it works on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import MemoryFault
-from kprobesim.bpf.maps import ArrayOfMaps, BpfMap, HashOfMaps, RingBuf
+from kprobesim.bpf.maps import ArrayOfMaps, BpfMap, HashOfMaps, ProgArray, RingBuf
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.errors import KprobesimError
 
@@ -103,22 +103,34 @@ class HelperContext:
         found = self.maps.get(addr)
         if found is not None:
             return found
-        for outer in self.maps.values():
-            inside = outer.inner_at(addr) if isinstance(outer, (ArrayOfMaps, HashOfMaps)) else None
-            if inside is not None:
-                return inside
+        for other in self._reachable():
+            if other.address == addr:
+                return other
         raise MemoryFault(addr, 8, write=False)
+
+    def _reachable(self) -> Iterator[BpfMap]:
+        """The program's maps, the maps inside of them, and those of programs that it may tail-call."""
+        seen: set[int] = set()
+        pending = list(self.maps.values())
+        while pending:
+            found = pending.pop(0)
+            if found.address in seen:
+                continue
+            seen.add(found.address)
+            yield found
+            if isinstance(found, (ArrayOfMaps, HashOfMaps)):
+                pending += found.inside()
+            elif isinstance(found, ProgArray):
+                pending += [used for program in found.programs() for used in program.used_maps]
 
     def ring_of(self, sample: int) -> RingBuf:
         """The ring that a reserved sample is in, by the ``pg_off`` of its header; MemoryFault if there is none."""
         header = sample - 8
         pg_off = int.from_bytes(self.memory.read(header + 4, 4), "little")
         ring = (header & -4096) - (pg_off << 12)
-        for found in self.maps.values():
-            inside = found.inside() if isinstance(found, (ArrayOfMaps, HashOfMaps)) else ()
-            for each in (found, *inside):
-                if isinstance(each, RingBuf) and each.ring == ring:
-                    return each
+        for found in self._reachable():
+            if isinstance(found, RingBuf) and found.ring == ring:
+                return found
         raise MemoryFault(sample, 8, write=True)
 
     # Buffers
@@ -188,6 +200,7 @@ class Helper:
         args: what it takes, a word for each register it looks at.
         gpl_only: whether only programs with a GPL-compatible licence may call it.
         function: called with a HelperContext and one int per argument; gives an int, possibly negative.
+        steps: the same as a generator, for a helper that calls functions of the program; see `callbacks`.
     """
 
     id: int
@@ -196,6 +209,7 @@ class Helper:
     args: tuple[str, ...]
     gpl_only: bool
     function: Callable[..., Any]
+    steps: Callable[..., Generator[tuple[int, ...], int, int]] | None = None
 
 
 Around = Callable[[Helper, HelperContext, tuple[int, ...]], int]

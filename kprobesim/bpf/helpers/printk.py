@@ -1,4 +1,4 @@
-"""Formatted text: bpf_trace_printk, bpf_trace_vprintk, bpf_snprintf, bpf_snprintf_btf.
+"""Formatted text: bpf_trace_printk, bpf_trace_vprintk, bpf_snprintf.
 
 Follows Linux kernel/trace/bpf_trace.c and kernel/bpf/helpers.c:bpf_bprintf_prepare, which first copies all arguments
 into 512 bytes and then formats them. Pointers (``%p``) are printed as they are, where Linux prints a hash of them.
@@ -14,13 +14,11 @@ from kprobesim.bpf.helpers.base import HelperContext
 from kprobesim.bpf.helpers.probe_read import read_string
 from kprobesim.linux_errno import Errno
 
-__all__ = ["MAX_VARARGS", "format_text", "snprintf", "snprintf_btf", "trace_printk", "trace_vprintk"]
+__all__ = ["MAX_VARARGS", "format_text", "snprintf", "trace_printk", "trace_vprintk"]
 
 MAX_VARARGS = 12
 _TEXT_LIMIT = 1023
 _ROOM = 512
-_BTF_PTR = struct.Struct("<Q2I")
-_BTF_FLAGS = 0xF
 
 _END = r"(?=$|[\s!-/:-@\[-`{-~])"
 _DIRECTIVE = re.compile(
@@ -206,19 +204,3 @@ def snprintf(ctx: HelperContext, buf: int, buf_size: int, fmt: int, data: int, s
     _store(ctx, buf, buf_size, text)
     return len(text) + 1
 
-
-def snprintf_btf(ctx: HelperContext, buf: int, buf_size: int, ptr: int, ptr_size: int, flags: int) -> int:
-    """Print a value of kernel memory by its type; the text's length, EINVAL, ENOENT for an unknown type."""
-    if flags & ~_BTF_FLAGS or ptr_size != _BTF_PTR.size:
-        return -Errno.EINVAL
-    addr, type_id, _ = _BTF_PTR.unpack(ctx.memory.read(ptr, _BTF_PTR.size))
-    if not type_id:
-        return -Errno.EINVAL
-    try:
-        text = ctx.env.show_btf(type_id, addr, flags)
-    except MemoryFault:
-        return -Errno.EFAULT
-    if text is None:
-        return -Errno.ENOENT
-    _store(ctx, buf, buf_size, text)
-    return len(text)

@@ -10,7 +10,7 @@ from typing import Any
 from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.helpers import callbacks, clock, dynptr, map_access, perf, printk, ring, stack, strings, task
 from kprobesim.bpf.helpers import probe_read as pr
-from kprobesim.bpf.helpers.base import Helper
+from kprobesim.bpf.helpers.base import Helper, HelperContext
 from kprobesim.bpf.helpers.prototypes import PROTOTYPES, prototype_for
 from kprobesim.bpf.helpers.tail_call import tail_call
 
@@ -23,7 +23,6 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "trace_printk": printk.trace_printk,
     "trace_vprintk": printk.trace_vprintk,
     "snprintf": printk.snprintf,
-    "snprintf_btf": printk.snprintf_btf,
     "ktime_get_boot_ns": clock.ktime_get_ns,
     "ktime_get_tai_ns": clock.ktime_get_ns,
     "get_current_task_btf": task.get_current_task,
@@ -34,9 +33,30 @@ _MORE_ARGUMENTS = {"trace_printk": ("any", "any", "any"), "get_branch_snapshot":
 """Registers that a helper looks at although its prototype does not name them."""
 
 
+_CALL_BACK = ("for_each_map_elem", "loop", "find_vma", "user_ringbuf_drain")
+
+
+def _driven(steps: Callable[..., Any]) -> Callable[..., Any]:
+    """A helper that calls back, as a function: its calls are made by the context."""
+
+    def function(ctx: HelperContext, *args: int) -> int:
+        calls = steps(ctx, *args)
+        answer = None
+        while True:
+            try:
+                wanted = calls.send(answer)
+            except StopIteration as done:
+                return int(done.value)
+            answer = ctx.call_back(*wanted)
+
+    return function
+
+
 def _helper(name: str, function: Callable[..., Any]) -> Helper:
     proto = PROTOTYPES[HELPER_IDS[name]]
     args = proto.args + _MORE_ARGUMENTS.get(name, ())
+    if name in _CALL_BACK:
+        return Helper(proto.id, name, proto.ret, args, proto.gpl_only, _driven(function), function)
     return Helper(proto.id, name, proto.ret, args, proto.gpl_only, function)
 
 
@@ -46,7 +66,7 @@ HELPERS: dict[int, Helper] = {
 }
 """id -> helper, for all helpers that exist here."""
 
-CALLS_BACK = frozenset(HELPER_IDS[name] for name in ("for_each_map_elem", "loop", "find_vma", "user_ringbuf_drain"))
+CALLS_BACK = frozenset(HELPER_IDS[name] for name in _CALL_BACK)
 """Helpers that call a function of the program before they return."""
 
 

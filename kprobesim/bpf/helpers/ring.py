@@ -1,5 +1,7 @@
 """Helpers on ring buffers; follows Linux kernel/bpf/ringbuf.c."""
 
+from collections.abc import Generator
+
 from kprobesim.bpf.errors import MemoryFault
 from kprobesim.bpf.helpers.base import HelperContext
 from kprobesim.bpf.helpers.dynptr import DYNPTR_LOCAL, DYNPTR_RINGBUF, MAX_SIZE, init_dynptr, null_dynptr
@@ -90,8 +92,13 @@ def ringbuf_discard_dynptr(ctx: HelperContext, dynptr: int, flags: int) -> int:
     return _commit_dynptr(ctx, dynptr, flags, discard=True)
 
 
-def user_ringbuf_drain(ctx: HelperContext, addr: int, function: int, argument: int, flags: int) -> int:
-    """Call a function of the program with each sample that user space has put in; how many that were, or an errno."""
+def user_ringbuf_drain(
+    ctx: HelperContext, addr: int, function: int, argument: int, flags: int
+) -> Generator[tuple[int, ...], int, int]:
+    """Call a function of the program with each sample that user space has put in; how many that were, or an errno.
+
+    A generator like those of `callbacks`.
+    """
     if flags & ~_WAKEUPS:
         return -Errno.EINVAL
     found = ctx.map_at(addr)
@@ -114,7 +121,7 @@ def user_ringbuf_drain(ctx: HelperContext, addr: int, function: int, argument: i
             else:
                 dynptr = found.ring + _SCRATCH
                 init_dynptr(ctx, dynptr, sample[0], sample[1], DYNPTR_LOCAL)
-                stop = ctx.call_back(function, dynptr, argument)
+                stop = yield (function, dynptr, argument)
                 found.release(sample[1])
     finally:
         found.give_back()

@@ -100,18 +100,26 @@ class FdArray(IndexedMap, Generic[Target]):
 
 
 class ProgArray(FdArray["Program"]):
-    """Programs to tail-call. The first one, or the first to use the array, decides of which type all are."""
+    """Programs to tail-call.
+
+    The first one, or the first to use the array, decides of which type all are, and whether they are machine code.
+    """
 
     def __init__(self, spec: MapSpec, number: int, place: Place) -> None:
         super().__init__(spec, number, place)
-        self._owner = ""
+        self._owner: tuple[str, bool] | None = None
 
     def compatible(self, program: "Program") -> bool:
         """Whether a program may be stored here, or may call what is here; decides for good at the first call."""
         if program.kprobe_override:
             return False
-        self._owner = self._owner or program.type
-        return self._owner == program.type
+        kind = program.type, bool(program.address)
+        self._owner = self._owner or kind
+        return self._owner == kind
+
+    def programs(self) -> tuple["Program", ...]:
+        """The programs that are here, by index."""
+        return tuple(target for _, target in sorted(self._targets.items()))
 
     def _accept(self, target: "Program") -> int:
         return 0 if self.compatible(target) else -Errno.EINVAL

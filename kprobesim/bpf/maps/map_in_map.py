@@ -72,10 +72,6 @@ class ArrayOfMaps(FdArray[BpfMap]):
         place = self.element(key)
         return int.from_bytes(self.memory.read(place, 8), "little") if place else 0
 
-    def inner_at(self, address: int) -> BpfMap | None:
-        """The map inside whose head is at ``address``."""
-        return next((found for found in self._targets.values() if found.address == address), None)
-
     def inside(self) -> tuple[BpfMap, ...]:
         """The maps inside."""
         return tuple(self._targets.values())
@@ -106,10 +102,6 @@ class HashOfMaps(HashMap):
         """Address of the map under a key; 0 if there is none (htab_of_map_lookup_elem)."""
         place = HashMap.lookup_elem(self, key)
         return int.from_bytes(self.memory.read(place, 8), "little") if place else 0
-
-    def inner_at(self, address: int) -> BpfMap | None:
-        """The map inside whose head is at ``address``."""
-        return self._inside.get(address)
 
     def inside(self) -> tuple[BpfMap, ...]:
         """The maps that are, or have been, inside."""
