@@ -52,7 +52,9 @@ def bpf_view(running: RunningProgram, kernel: RunningKernel, registers: dict[str
             values = (*(registers[X86_NAMES[REG2HEX[number]]] for number in range(10)), frame)
     elif execution is not None:
         values, pc, executed = tuple(execution.regs), execution.pc, execution.executed
-    return BpfView(running.program, pc, values, kernel.read(values[10] - _STACK_SIZE, _STACK_SIZE), executed)
+    # A tail call has gone on in another program.
+    program = running.program if execution is None else execution.bound.program
+    return BpfView(program, pc, values, kernel.read(values[10] - _STACK_SIZE, _STACK_SIZE), executed)
 
 
 def _in_code(jited: JitedCode, kernel: RunningKernel, registers: dict[str, int]) -> tuple[int, int] | None:

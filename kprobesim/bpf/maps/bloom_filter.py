@@ -47,6 +47,7 @@ class BloomFilter(BpfMap):
             return -Errno.EINVAL
         for address, bit in self._places(value):
             self.memory.write(address, bytes([self.memory.read(address, 1)[0] | bit]))
+        self.host.tell("map.push", map=self.name, value=value)
         return 0
 
     def peek_elem(self, value: bytes) -> bytes | int:

@@ -49,6 +49,7 @@ class QueueMap(BpfMap):
             tail = (tail + 1) % self._size
         self.memory.write(self._element(head), value)
         self._set((head + 1) % self._size, tail)
+        self.host.tell("map.push", map=self.name, value=value)
         return 0
 
     def _get(self, *, delete: bool) -> bytes | int:
@@ -61,7 +62,10 @@ class QueueMap(BpfMap):
 
     def pop_elem(self) -> bytes | int:
         """See BpfMap; ENOENT."""
-        return self._get(delete=True)
+        value = self._get(delete=True)
+        if isinstance(value, bytes):
+            self.host.tell("map.pop", map=self.name, value=value)
+        return value
 
     def peek_elem(self, value: bytes) -> bytes | int:
         """See BpfMap; ENOENT."""

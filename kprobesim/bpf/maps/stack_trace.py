@@ -64,6 +64,7 @@ class StackTraceMap(BpfMap):
         self._spare = (*rest, bucket) if bucket else tuple(rest)
         self.memory.write(fresh + 8, struct.pack("<2I", hashed, len(ips)) + data)
         self.memory.write(self._table + 8 * number, fresh.to_bytes(8, "little"))
+        self.host.tell("map.stack", map=self.name, id=number, frames=list(ips))
         return number
 
     def lookup_elem(self, key: bytes) -> int:
