@@ -100,7 +100,7 @@ class FlatMemory:
                 raise MemoryFault(addr, size, write=write)
             found.append((page + at % PAGE_SIZE, page + at % PAGE_SIZE + end - at))
             at = end
-        if not found:
+        if size < 0 or (not found and addr & -PAGE_SIZE not in self._pages):
             raise MemoryFault(addr, size, write=write)
         return found
 

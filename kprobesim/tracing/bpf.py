@@ -21,6 +21,7 @@ from kprobesim.bpf import (
 )
 from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.bpf.jit import DEFAULT_CONFIG
+from kprobesim.bpf.maps import Place
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP
@@ -28,6 +29,7 @@ from kprobesim.linux_errno import Errno
 from kprobesim.machine import Answer, then
 from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
 from kprobesim.tracing.bpf_runs import BpfRuns, Call, RunningProgram
+from kprobesim.tracing.bpf_user import BpfUser
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 
 __all__ = ["Attachment", "BpfPrograms"]
@@ -67,6 +69,7 @@ class BpfPrograms:
 
     Attributes:
         programs, maps, attachments: what there is now.
+        user: what user space does with maps: reads rings, fills arrays of programs, pins.
         running: the program that a frozen machine is inside of.
     """
 
@@ -85,6 +88,7 @@ class BpfPrograms:
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
+        self.user = BpfUser(self.maps_by_name, self._place)
 
     # Loading and attaching
 
@@ -215,6 +219,16 @@ class BpfPrograms:
                 self._stacks[cpu.number] = self._arena.alloc(_STACK_SIZE, 16) + _STACK_SIZE
         return self._arena
 
+    def maps_by_name(self, name: str) -> BpfMap:
+        """A map; BadInput if there is none of this name."""
+        found = self.maps.get(name)
+        if found is None:
+            raise BadInput(f"There is no map named {name}.", hint=f"There are: {', '.join(self.maps) or 'none'}.")
+        return found
+
+    def _place(self) -> Place:
+        return Place(self._memory, self._get_arena(), self._env)
+
     # On a hit
 
     def _run(self, attachment: Attachment, regs: PtRegs) -> Answer:
@@ -241,11 +255,12 @@ class BpfPrograms:
             tuple(self.attachments),
             self._env.save(),
             self.jit.save(),
+            self.user.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, bound, jited, programs, maps, attachments, env, jit = state
+        arena, stacks, bound, jited, programs, maps, attachments, env, jit, user = state
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
@@ -259,6 +274,7 @@ class BpfPrograms:
         self.attachments = list(attachments)
         self._env.restore(env)
         self.jit.restore(jit)
+        self.user.restore(user)
         self._runs.forget()
 
 
