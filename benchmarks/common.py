@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from kprobesim.image import open_image
-from kprobesim.kprobes import KprobeManager, RunningKernel
+from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel
 from kprobesim.machine import Machine, Timeline
 
 __all__ = ["Toyix", "report"]
@@ -20,14 +20,15 @@ class Toyix:
 
     Args:
         commands: typed at its console.
+        optprobes: a kernel without ftrace, whose probes may become jumps.
     """
 
-    def __init__(self, *commands: str) -> None:
-        image = open_image("toyix")
+    def __init__(self, *commands: str, optprobes: bool = False) -> None:
+        image = open_image("toyix", variant="bare") if optprobes else open_image("toyix")
         self.machine = Machine()
         self.machine.boot(image.entry, image.segments)
         self.kernel = RunningKernel(self.machine, image)
-        self.manager = KprobeManager(self.kernel)
+        self.manager = KprobeManager(self.kernel, KprobeConfig(optprobes=optprobes))
         self.timeline = Timeline(self.machine, [self.manager])
         self.timeline.run(stop_kinds=["boot.done"])
         text = "".join(f"{command}\n" for command in commands).encode()

@@ -1,4 +1,4 @@
-"""Answers to the requests of ``kprobesim bpf batch`` that run, decode and verify programs; see ``answer``."""
+"""Answers to the requests of ``kprobesim bpf batch``; see ``answer``."""
 
 from typing import Any
 
@@ -58,7 +58,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
     ``{"op": "run", "engine": "interp|jit", "insns": HEX, "mem": HEX, "mem_size": N, "stack": N}`` gives ``r0`` in hex;
     ``{"op": "decode", "insns": HEX}`` gives ``ok``; ``{"op": "verify", "insns": HEX, ..}`` gives ``errno`` and ``log``,
-    see verify_request. An ``id`` comes back as it went in.
+    see verify_request; ``cbpf_check`` and ``cbpf_run`` are about classic filters, see kprobesim.bpf.classic.request.
+    An ``id`` comes back as it went in.
     """
     reply: dict[str, Any] = {"id": request["id"]} if "id" in request else {}
     try:
@@ -81,8 +82,12 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         elif op == "verify":
             verdict = verify_request(request)
             reply |= {"errno": verdict.errno, "log": verdict.log}
+        elif op in ("cbpf_check", "cbpf_run"):
+            from kprobesim.bpf.classic.request import cbpf_check, cbpf_run  # nobody else here needs classic filters
+
+            reply |= cbpf_check(request) if op == "cbpf_check" else cbpf_run(request)
         else:
-            raise ValueError(f"there is no request {op!r}: it is run, decode or verify")
+            raise ValueError(f"there is no request {op!r}: it is run, decode, verify, cbpf_check or cbpf_run")
     except KeyError as missing:
         reply["error"] = f"the request lacks {missing}"
     except (KprobesimError, ValueError, TypeError) as problem:

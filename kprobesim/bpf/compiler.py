@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from kprobesim.bpf.check import jump_target, subprograms
-from kprobesim.bpf.helpers import CALLS_BACK, HELPERS, HelperContext
+from kprobesim.bpf.helpers import CALLS, CALLS_BACK, HelperContext
 from kprobesim.bpf.helpers.base import CALLBACK_BASE, FRAME_SIZE, MAX_CALL_FRAMES, DepthError
 from kprobesim.bpf.helpers.tail_call import TAIL_CALL
 from kprobesim.bpf.isa import MASK64, Insn, Pseudo, is_lddw, lddw_value
@@ -63,7 +63,8 @@ class Compiled(NamedTuple):
     """A program ready to run.
 
     Attributes:
-        run: called with r1, r2 and the stack's top, and ``n``, how many instructions were executed before; gives r0 and the number of instructions executed.
+        run: called with r1, r2 and the stack's top, and as ``n`` how many instructions were executed before; gives r0
+            and the number of instructions executed.
         source: the Python text it was made from.
         insn_of_line: the slot of each line of that text, line 1 first.
         filename: the name by which tracebacks know it.
@@ -234,7 +235,7 @@ class _Function:
             block.add(at, f"r0, n = {callee}", clobber, depth=depth)
             return 0
         else:
-            arguments = "".join(f", r{n + 1}" for n in range(len(HELPERS[insn.imm].args)))
+            arguments = "".join(f", r{n + 1}" for n in range(len(CALLS[insn.imm].args)))
             call = f"h{insn.imm}(ctx{arguments})"
             if insn.imm == TAIL_CALL:
                 block.add(at, f"if {call}:", f"    return ctx.tail(r1, fp, n + {count})", clobber, depth=depth)
@@ -303,7 +304,7 @@ def _source(insns: Sequence[Insn], window: int | None, budget: int) -> tuple[str
     sizes = (2, 4, 8)
     names = ["view", "lowest", "highest", "elsewhere", "read", "write", "limit", "ctx"]
     names += [f"load{n}" for n in sizes] + [f"store{n}" for n in sizes] + [f"last{n}" for n in (1, *sizes)]
-    names += sorted({f"h{insn.imm}" for insn in insns if insn.code == 0x85 and insn.src == 0 and insn.imm in HELPERS})
+    names += sorted({f"h{insn.imm}" for insn in insns if insn.code == 0x85 and insn.src == 0 and insn.imm in CALLS})
     text = [f"def make({', '.join(names)}):"]
     text += [f"    {line}" for line, _ in lines]
     called = {at + 1 + insns[at].imm for at in range(len(insns)) if is_lddw(insns[at]) and insns[at].src == Pseudo.FUNC}
@@ -354,9 +355,9 @@ def compile_program(
         given |= {f"load{size}": codec.unpack_from, f"store{size}": codec.pack_into}
     given |= {f"last{size}": len(view) - size for size in (1, 2, 4, 8)}
     given |= {
-        f"h{insn.imm}": helpers.entry(HELPERS[insn.imm])
+        f"h{insn.imm}": helpers.entry(CALLS[insn.imm])
         for insn in insns
-        if insn.code == 0x85 and insn.src == 0 and insn.imm in HELPERS
+        if insn.code == 0x85 and insn.src == 0 and insn.imm in CALLS
     }
     names: Mapping[str, Any] = {
         **NAMES,

@@ -10,7 +10,7 @@ R9 and R10 are the caller's again, every call has 512 bytes of stack of its own 
 from collections.abc import Callable
 from enum import Enum, auto
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from kprobesim.bpf.check import jump_target
 from kprobesim.bpf.compiler import (
@@ -24,17 +24,18 @@ from kprobesim.bpf.compiler import (
 )
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import BpfFault, BudgetExceeded, MemoryFault, RunError
-from kprobesim.bpf.helpers import HELPERS, Around, HelperContext
+from kprobesim.bpf.helpers import CALLS, Around, HelperContext
 from kprobesim.bpf.helpers.base import CALLBACK_BASE
 from kprobesim.bpf.helpers.tail_call import TAIL_CALL
 from kprobesim.bpf.isa import MASK64, Class, Insn, Pseudo, is_lddw
+from kprobesim.bpf.maps import BpfMap
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
 
 if TYPE_CHECKING:
     from kprobesim.bpf.program import Program
 
-__all__ = ["DEFAULT_BUDGET", "BoundProgram", "Execution", "Frame", "run"]
+__all__ = ["DEFAULT_BUDGET", "BoundInsns", "BoundProgram", "Execution", "Frame", "Runnable", "run"]
 
 DEFAULT_BUDGET = 1_000_000
 """Most instructions that one run may execute."""
@@ -117,7 +118,7 @@ class Execution:
 
     def __init__(
         self,
-        bound: "BoundProgram",
+        bound: "BoundInsns",
         ctx: int,
         stack_top: int,
         *,
@@ -197,7 +198,7 @@ class Execution:
         self.regs[:] = regs
 
     def _helper(self, pc: int, number: int) -> int:
-        helpers, regs, helper = self.bound.helpers, self.regs, HELPERS[number]
+        helpers, regs, helper = self.bound.helpers, self.regs, CALLS[number]
         ctx, kept = regs[1], helpers.on_callback
         helpers.on_callback = self._callback
         try:
@@ -256,8 +257,22 @@ def _too_deep(pc: int) -> RunError:
     return RunError(f"calls are nested more than {MAX_CALL_FRAMES} deep.", pc)
 
 
-class BoundProgram:
-    """A program with the memory and the machine it runs in.
+class Runnable(Protocol):
+    """What can be bound and run: a Program, or a classic filter that was converted."""
+
+    @property
+    def resolved(self) -> tuple[Insn, ...]:
+        """The instructions, maps by their addresses."""
+        ...
+
+    @property
+    def used_maps(self) -> tuple[BpfMap, ...]:
+        """The maps they name."""
+        ...
+
+
+class BoundInsns:
+    """Instructions with the memory and the machine they run in.
 
     Args:
         program: what to run.
@@ -265,27 +280,22 @@ class BoundProgram:
         env: the machine around the program.
         budget: most instructions of one run.
         around: sees every call of a helper; see HelperContext.
-        peers: the programs that it is bound together with, for tail calls; filled as they are called.
+        bind: gives a program that is tail-called the machine to run in.
     """
 
     def __init__(
         self,
-        program: "Program",
+        program: Runnable,
         memory: GuestMemory,
         env: Environment,
         budget: int = DEFAULT_BUDGET,
         around: Around | None = None,
-        peers: "dict[Program, BoundProgram] | None" = None,
+        bind: "Callable[[Program], BoundProgram] | None" = None,
     ) -> None:
-        self.program = program
         self.insns = program.resolved
         self.memory = memory
         self.budget = budget
-        self._env, self._around = env, around
-        self._peers = {} if peers is None else peers
-        self._peers[program] = self
-        maps = {m.address: m for m in program.used_maps}
-        self.helpers = HelperContext(memory, env, maps, around, self._peer)
+        self.helpers = HelperContext(memory, env, {m.address: m for m in program.used_maps}, around, bind)
         self.callback_slots = frozenset(
             at + 1 + insn.imm for at, insn in enumerate(self.insns) if is_lddw(insn) and insn.src == Pseudo.FUNC
         )
@@ -332,12 +342,6 @@ class BoundProgram:
         """The same run, to be stepped; nothing is executed yet."""
         return Execution(self, ctx, stack_top, r2=r2, hook=hook)
 
-    def _peer(self, program: "Program") -> "BoundProgram":
-        found = self._peers.get(program)
-        if found is None:
-            found = BoundProgram(program, self.memory, self._env, self.budget, self._around, self._peers)
-        return found
-
     def _where(self, error: Exception) -> int:
         assert self._compiled is not None
         return self._compiled.where(error.__traceback__)
@@ -354,6 +358,35 @@ class BoundProgram:
         execution = self.start(ctx, stack_top, r2)
         execution.executed = n
         return execution.run(), execution.executed
+
+
+class BoundProgram(BoundInsns):
+    """A program that was loaded, with the memory and the machine it runs in; see BoundInsns.
+
+    Args:
+        peers: the programs that it is bound together with, for tail calls; filled as they are called.
+    """
+
+    def __init__(
+        self,
+        program: "Program",
+        memory: GuestMemory,
+        env: Environment,
+        budget: int = DEFAULT_BUDGET,
+        around: Around | None = None,
+        peers: "dict[Program, BoundProgram] | None" = None,
+    ) -> None:
+        super().__init__(program, memory, env, budget, around, self._peer)
+        self.program = program
+        self._env, self._around = env, around
+        self._peers: dict[Program, BoundProgram] = {} if peers is None else peers
+        self._peers[program] = self
+
+    def _peer(self, program: "Program") -> "BoundProgram":
+        found = self._peers.get(program)
+        if found is None:
+            found = BoundProgram(program, self.memory, self._env, self.budget, self._around, self._peers)
+        return found
 
 
 def run(

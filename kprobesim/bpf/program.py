@@ -151,7 +151,7 @@ class Program:
                 raise LoadError(
                     Errno.EINVAL,
                     "",
-                    hint=f"Those of {used.name} are of another type or not compiled alike, or this overrides return values.",
+                    hint=f"Those in {used.name} are of another type, or not compiled alike, or this overrides returns.",
                 )
 
     def _visit(self, index: int, insn: Insn, variant: Variant) -> None:

@@ -11,7 +11,9 @@ from typing import IO, Any, Final
 import click
 
 from kprobesim.bpf import PROG_TYPES, Level, answer, assemble, decode, encode, listing, source_imm64
+from kprobesim.bpf.classic import FORMS, format_filter, read_filter
 from kprobesim.bpf.verifier import STATS, verify_assembly
+from kprobesim.cli.bpf_filter import filter_command
 from kprobesim.errors import BadInput
 
 __all__ = ["command"]
@@ -25,10 +27,23 @@ def command() -> None:
     """BPF programs."""
 
 
+command.add_command(filter_command)
+
+_FORM_HELP = "Classic BPF: read a filter in any of these forms and print it in this one."
+
+
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
-def asm(file: IO[str]) -> None:
-    """Assemble FILE (or standard input) and print the instructions in hex, 8 bytes a line."""
+@click.option("--classic", "form", type=click.Choice(list(FORMS)), help=_FORM_HELP)
+def asm(file: IO[str], form: str | None) -> None:
+    """Assemble FILE (or standard input) and print the instructions in hex, 8 bytes a line.
+
+    With --classic it is a classic filter, in the kernel's bpf_asm language or as tcpdump -d, -dd or -ddd prints it. The
+    forms: d, dd, ddd as tcpdump; c and blob as bpf_asm with and without -c; asm, the source; hex.
+    """
+    if form is not None:
+        click.echo(format_filter(read_filter(_read(file)), form), nl=False)
+        return
     program = encode(assemble(_read(file)).insns)
     for start in range(0, len(program), 8):
         click.echo(program[start : start + 8].hex(" "))
@@ -36,8 +51,12 @@ def asm(file: IO[str]) -> None:
 
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
-def dis(file: IO[str]) -> None:
+@click.option("--classic", is_flag=True, help="A classic filter, in any form; printed as tcpdump -d does.")
+def dis(file: IO[str], classic: bool) -> None:
     """Disassemble hex from FILE (or standard input) into the kernel's text."""
+    if classic:
+        click.echo(format_filter(read_filter(_read(file)), "d"), nl=False)
+        return
     click.echo(listing(decode(_hex(_read(file), "The program")), Level.V4, source_imm64))
 
 

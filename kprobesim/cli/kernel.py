@@ -80,6 +80,10 @@ def disasm(name: str, symbol: str, probes: tuple[str, ...]) -> None:
         _print_code(lab, lab.code(address))
         click.echo(f"\nits slot, in {lab.symbolize(probe.ainsn.insn)}:")
         _print_code(lab, lab.code(probe.ainsn.insn))
+        view = next(view for view in lab.kprobes().probes if view.address == probe.addr)
+        if view.detour:
+            click.echo(f"\nits detour buffer, once the probe is a jump, in {lab.symbolize(view.detour)}:")
+            _print_code(lab, view.detour_code)
 
 
 def _print_code(lab: Lab, lines: tuple[CodeLine, ...]) -> None:

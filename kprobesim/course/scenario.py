@@ -28,7 +28,7 @@ class Scenario:
         folder: where it is.
         titles, summaries: by language.
         minutes: how long it takes a learner.
-        kernel, profile, cpus, seed: the machine.
+        kernel, profile, cpus, seed, optimization: the machine, as for `Lab.open`.
         program: file of a BPF program in the folder, or empty.
         probe: where the program is attached, or empty.
         command: typed at the console afterwards, or empty.
@@ -43,6 +43,7 @@ class Scenario:
     profile: str
     cpus: int
     seed: int
+    optimization: bool
     program: str
     probe: str
     command: str
@@ -71,7 +72,9 @@ class Scenario:
         Raises:
             KprobesimError: the scenario does not fit the kernel.
         """
-        lab = Lab.open(self.kernel, profile=self.profile, cpus=self.cpus, seed=self.seed)
+        lab = Lab.open(
+            self.kernel, profile=self.profile, cpus=self.cpus, seed=self.seed, optimization=self.optimization
+        )
         self._run_to_rest(lab)
         beginning = lab.moment.insn
         if self.program:
@@ -122,6 +125,7 @@ def read_scenario(folder: Path, file_name: str) -> Scenario:
         profile=_text(path, setup, "profile", "bare"),
         cpus=_number(path, setup, "cpus", 1),
         seed=_number(path, setup, "seed", 0),
+        optimization=_switch(path, setup, "optimization", True),
         program=_file_name(path, setup),
         probe=_text(path, setup, "probe", ""),
         command=_text(path, setup, "command", ""),
@@ -171,6 +175,13 @@ def _number(path: Path, table: Mapping[str, Any], key: str, default: int) -> int
     value = table.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadInput(f"{path}: {key} must be a whole number.")
+    return value
+
+
+def _switch(path: Path, table: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = table.get(key, default)
+    if not isinstance(value, bool):
+        raise BadInput(f"{path}: {key} must be true or false.")
     return value
 
 

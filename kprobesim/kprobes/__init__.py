@@ -5,7 +5,9 @@ functions' names. Knows nothing of who asks for a probe.
 """
 
 from kprobesim.kprobes.blacklist import Blacklist, BlacklistEntry
+from kprobesim.kprobes.config import KprobeConfig
 from kprobesim.kprobes.core import Kprobes
+from kprobesim.kprobes.detour import OptInsn, disassemble_detour
 from kprobesim.kprobes.kernel import MODULES_VADDR, RunningKernel, Task
 from kprobesim.kprobes.kinds import KPROBE_KINDS
 from kprobesim.kprobes.kprobe import (
@@ -19,9 +21,11 @@ from kprobesim.kprobes.kprobe import (
     PreHandler,
 )
 from kprobesim.kprobes.manager import KprobeManager
+from kprobesim.kprobes.optimize import Optimizer
 from kprobesim.kprobes.pt_regs import PT_REGS_FIELDS, PT_REGS_SIZE, PtRegs
 from kprobesim.kprobes.rethook import Kretprobe, RethookNode, Rethooks
 from kprobesim.kprobes.slots import InsnSlots
+from kprobesim.kprobes.text_poke import TextPoke
 
 __all__ = [
     "INT3",
@@ -34,12 +38,15 @@ __all__ = [
     "BlacklistEntry",
     "InsnSlots",
     "Kprobe",
+    "KprobeConfig",
     "KprobeCtlblk",
     "KprobeFlag",
     "KprobeManager",
     "KprobeStatus",
     "Kprobes",
     "Kretprobe",
+    "OptInsn",
+    "Optimizer",
     "PostHandler",
     "PreHandler",
     "PtRegs",
@@ -47,4 +54,6 @@ __all__ = [
     "Rethooks",
     "RunningKernel",
     "Task",
+    "TextPoke",
+    "disassemble_detour",
 ]

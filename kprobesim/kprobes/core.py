@@ -12,15 +12,18 @@ from typing import Any, Final
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes.blacklist import Blacklist
+from kprobesim.kprobes.config import KprobeConfig
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeCtlblk, KprobeFlag
+from kprobesim.kprobes.optimize import Optimizer
 from kprobesim.kprobes.prepare import can_probe, copy_instruction
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.kprobes.slots import InsnSlots
+from kprobesim.kprobes.text_poke import TextPoke
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import Answer, GuestCall
 
-__all__ = ["Kprobes", "aggr_post_handler", "aggr_pre_handler"]
+__all__ = ["Kprobes", "aggr_post_handler", "aggr_pre_handler", "handlers_answers"]
 
 _BUG_ENTRY_SIZE: Final = 12
 
@@ -30,24 +33,31 @@ class Kprobes:
 
     Args:
         kernel: the running kernel.
+        config: how it was built.
 
     Attributes:
         blacklist: where no probe is accepted.
+        text: all writes into the kernel's code.
+        optimizer: makes probes into jumps; None where the kernel cannot.
         slots: the instruction slots.
         ctlblk: ``kprobe_ctlblk`` by CPU number.
         all_disarmed: the global switch: probes are registered but none is armed.
     """
 
-    def __init__(self, kernel: RunningKernel) -> None:
+    def __init__(self, kernel: RunningKernel, config: KprobeConfig | None = None) -> None:
         self.kernel = kernel
+        self.config = config or KprobeConfig()
         self.blacklist = Blacklist(kernel)
         self.slots = InsnSlots(kernel.modules)
+        self.text = TextPoke(kernel)
         self.ctlblk = [KprobeCtlblk() for _ in kernel.machine.cpus]
         self.all_disarmed = False
         self._table: dict[int, Kprobe] = {}
         self._ever: dict[int, Kprobe] = {}
         self._places: dict[int, tuple[str, int]] = {}
         self._lingering: frozenset[int] = frozenset()
+        can_optimize = self.config.optprobes and kernel.has_symbol("optimized_callback")
+        self.optimizer = Optimizer(self) if can_optimize else None
 
     # Looking
 
@@ -65,13 +75,15 @@ class Kprobes:
         return tuple(self._table.values())
 
     def hidden(self, address: int) -> int | None:
-        """The byte that an armed probe hides at an address."""
+        """The kernel's own byte at an address where a probe is, or whose jump covers it."""
         probe = self._table.get(address)
-        return None if probe is None else probe.opcode
+        if probe is not None:
+            return probe.opcode
+        return None if self.optimizer is None else self.optimizer.hidden(address)
 
     def is_armed(self, probe: Kprobe) -> bool:
-        """Whether the probe's int3 is in guest memory now."""
-        return probe.addr is not None and self.kernel.read(probe.addr, 1)[0] == INT3
+        """Whether the probe's int3, or its jump, is in guest memory now."""
+        return probe.addr is not None and self.kernel.read(probe.addr, 1)[0] != probe.opcode
 
     def place(self, probe: Kprobe) -> dict[str, Any]:
         """The fields that say in an event which probe it is about."""
@@ -111,6 +123,7 @@ class Kprobes:
             self._table[address] = probe
             if not self.all_disarmed and not probe.is_disabled:
                 self._arm(probe)
+            self._try_to_optimize_kprobe(probe)
         self.kernel.machine.emit("kprobe.register", **self.place(probe), armed=int(self.is_armed(probe)))
 
     def register_kprobes(self, probes: Iterable[Kprobe]) -> None:
@@ -194,37 +207,81 @@ class Kprobes:
 
     # Several at one address
 
+    def _alloc_aggr_kprobe(self, probe: Kprobe) -> Kprobe:
+        """``alloc_aggr_kprobe``: an aggregator, with a detour buffer if its instructions allow it; not in use yet."""
+        site = Kprobe(address=probe.addr, pre_handler=aggr_pre_handler)
+        site.addr, site.children = probe.addr, [probe]
+        if self.optimizer is not None:
+            self.optimizer.prepare(site)
+        return site
+
+    def _init_aggr_kprobe(self, site: Kprobe, probe: Kprobe) -> None:
+        """``init_aggr_kprobe``: put it into the table in the place of its first probe."""
+        assert probe.addr is not None
+        site.opcode, site.ainsn = probe.opcode, probe.ainsn
+        site.flags = probe.flags & ~KprobeFlag.OPTIMIZED
+        site.post_handler = aggr_post_handler if probe.post_handler is not None else None
+        self._ever[id(site)] = site
+        self._table[probe.addr] = site
+
+    def _try_to_optimize_kprobe(self, probe: Kprobe) -> None:
+        """``try_to_optimize_kprobe``: what can become a jump is an aggregator from the start (REG-21)."""
+        if self.optimizer is not None:
+            site = self._alloc_aggr_kprobe(probe)
+            if site.optinsn is not None:
+                self._init_aggr_kprobe(site, probe)
+                self.optimizer.optimize(site)
+
     def _register_aggr_kprobe(self, old: Kprobe, probe: Kprobe, address: int) -> None:
         """Let a further probe share slot, saved byte and int3 of the one that is there."""
+        site = old
         if old.children is None:
-            aggregator = Kprobe(address=address, pre_handler=aggr_pre_handler, post_handler=aggr_post_handler)
-            aggregator.addr, aggregator.opcode, aggregator.ainsn = address, old.opcode, old.ainsn
-            aggregator.flags = old.flags
-            aggregator.children = [old]
-            self._ever[id(aggregator)] = aggregator
-            self._table[address] = aggregator
-            old = aggregator
-        assert old.children is not None
-        probe.addr, probe.opcode, probe.ainsn = address, old.opcode, old.ainsn
-        old.children.insert(0, probe)
-        if old.is_disabled and not probe.is_disabled:
-            old.flags &= ~KprobeFlag.DISABLED
+            site = self._alloc_aggr_kprobe(old)
+            self._init_aggr_kprobe(site, old)
+        elif not old.children and self.optimizer is not None:
+            self.optimizer.rescue(old)
+        assert site.children is not None
+        probe.addr, probe.opcode, probe.ainsn = address, site.opcode, site.ainsn
+        if probe.post_handler is not None:
+            if self.optimizer is not None:
+                self.optimizer.unoptimize(site, force=True)
+            site.post_handler = aggr_post_handler
+        site.children.insert(0, probe)
+        if site.is_disabled and not probe.is_disabled:
+            site.flags &= ~KprobeFlag.DISABLED
             if not self.all_disarmed:
-                self._arm(old)
+                self._arm(site)
 
     # Arming: one byte, then every CPU is made to see it
 
-    def _arm(self, probe: Kprobe) -> None:
-        self._poke(probe, bytes([INT3]))
+    def _arm(self, site: Kprobe) -> None:
+        """``__arm_kprobe``: a jump over this address becomes an int3 first; then this one may become a jump."""
+        assert site.addr is not None
+        if self.optimizer is not None and (around := self.optimizer.optimized_around(site.addr)) is not None:
+            self.optimizer.unoptimize(around, force=True)
+        self._poke(site, INT3)
+        if self.optimizer is not None:
+            self.optimizer.optimize(site)
 
-    def _disarm(self, probe: Kprobe) -> None:
-        self._poke(probe, bytes([probe.opcode]))
+    def _disarm(self, site: Kprobe, *, reopt: bool = True) -> None:
+        """``__disarm_kprobe``: what is a jump stays one until the optimizer comes; its handlers do not run any more."""
+        assert site.addr is not None
+        if self.optimizer is None:
+            self._poke(site, site.opcode)
+            return
+        self.optimizer.unoptimize(site, force=self.all_disarmed)
+        if not self.optimizer.is_queued(site):
+            self._poke(site, site.opcode)
+            if reopt and (around := self.optimizer.optimized_around(site.addr)) is not None:
+                self.optimizer.optimize(around)
 
-    def _poke(self, probe: Kprobe, data: bytes) -> None:
-        assert probe.addr is not None
-        if self.kernel.read(probe.addr, 1) != data:
-            place = self.place(probe)
-            self.kernel.machine.text_poke(probe.addr, data, symbol=place["symbol"], offset=place["offset"])
+    def disarm_now(self, site: Kprobe) -> None:
+        """``arch_disarm_kprobe``: put the first byte back."""
+        self._poke(site, site.opcode)
+
+    def _poke(self, site: Kprobe, byte: int) -> None:
+        assert site.addr is not None
+        self.text.text_poke(site.addr, bytes([byte]))
 
     # Removing
 
@@ -269,19 +326,38 @@ class Kprobes:
             self._lingering = busy
 
     def _unlink(self, site: Kprobe, probe: Kprobe) -> list[int]:
-        """Take a probe out of the table; the slots that nobody needs any more."""
+        """``__unregister_kprobe_top``: disable a probe, take it out of the table; the slots that nobody needs now."""
         assert site.addr is not None and site.ainsn is not None
-        if site.children is not None:
-            site.children.remove(probe)
-            if site.children:
-                if all(child.is_disabled for child in site.children) and not site.is_disabled:
-                    site.flags |= KprobeFlag.DISABLED
-                    self._disarm(site)
-                return []
-        if not site.is_disabled and not self.all_disarmed:
-            self._disarm(site)
+        self._disable(site, probe)
+        if site.children is None or (len(site.children) == 1 and self._is_disarmed(site)):
+            self.drop(site)
+            if self.optimizer is not None:
+                self.optimizer.free(site)
+            if site.children is not None:
+                site.children.remove(probe)
+            return [site.ainsn.insn]
+        site.children.remove(probe)
+        if probe.post_handler is not None and all(child.post_handler is None for child in site.children):
+            site.post_handler = None
+        if self.optimizer is not None and not site.is_disabled and not self.all_disarmed:
+            self.optimizer.optimize(site)
+        return []
+
+    def drop(self, site: Kprobe) -> None:
+        """Take a site out of the table; it can no longer be hit."""
+        assert site.addr is not None
         del self._table[site.addr]
-        return [site.ainsn.insn]
+
+    def free_aggr_kprobe(self, site: Kprobe) -> None:
+        """Give back what an aggregator used that was dropped some time ago."""
+        assert site.ainsn is not None
+        if self.optimizer is not None:
+            self.optimizer.free(site)
+        self._lingering |= {site.ainsn.insn}
+        self.synchronize()
+
+    def _is_disarmed(self, site: Kprobe) -> bool:
+        return site.is_disabled if self.optimizer is None else self.optimizer.is_disarmed(site)
 
     # Enabling and disabling
 
@@ -291,13 +367,19 @@ class Kprobes:
         Raises:
             LinuxError: EINVAL, it is not registered.
         """
-        site = self._site_of(probe)
-        probe.flags |= KprobeFlag.DISABLED
-        if site.children is not None and not all(child.is_disabled for child in site.children):
+        self._disable(self._site_of(probe), probe)
+
+    def _disable(self, site: Kprobe, probe: Kprobe) -> None:
+        """``__disable_kprobe``."""
+        if probe.is_disabled:
             return
-        site.flags |= KprobeFlag.DISABLED
-        if not self.all_disarmed:
+        if probe is not site:
+            probe.flags |= KprobeFlag.DISABLED
+            if not all(child.is_disabled for child in site.children or ()):
+                return
+        if not self.all_disarmed and not site.is_disabled:
             self._disarm(site)
+        site.flags |= KprobeFlag.DISABLED
 
     def enable_kprobe(self, probe: Kprobe) -> None:
         """Undo `disable_kprobe`.
@@ -308,17 +390,25 @@ class Kprobes:
         site = self._site_of(probe)
         if probe.flags & KprobeFlag.GONE:
             raise LinuxError(Errno.EINVAL, "The probed code is gone.")
-        probe.flags &= ~KprobeFlag.DISABLED
-        site.flags &= ~KprobeFlag.DISABLED
-        if not self.all_disarmed:
+        if probe is not site:
+            probe.flags &= ~KprobeFlag.DISABLED
+        if not self.all_disarmed and site.is_disabled:
+            site.flags &= ~KprobeFlag.DISABLED
             self._arm(site)
 
     def arm_all_kprobes(self, on: bool) -> None:
         """The global switch: arm or disarm every site without touching the probes' own flags (REG-25)."""
+        if on != self.all_disarmed:
+            return
         self.all_disarmed = not on
-        for site in self._table.values():
+        for site in self.sites():
             if not site.is_disabled:
-                (self._arm if on else self._disarm)(site)
+                if on:
+                    self._arm(site)
+                else:
+                    self._disarm(site, reopt=False)
+        if not on and self.optimizer is not None:
+            self.optimizer.wait()
 
     def _site_of(self, probe: Kprobe) -> Kprobe:
         site = self._table.get(probe.addr) if probe.addr is not None else None
@@ -341,11 +431,13 @@ class Kprobes:
             self._lingering,
             self.slots.save(),
             self.kernel.modules.save(),
+            self.text.save(),
+            None if self.optimizer is None else self.optimizer.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned; probes registered since are as before registration."""
-        table, probes, blocks, self.all_disarmed, self._lingering, slots, modules = state
+        table, probes, blocks, self.all_disarmed, self._lingering, slots, modules, text, optimizer = state
         known = {id(probe) for probe, _ in probes}
         for number, probe in list(self._ever.items()):
             if number not in known:
@@ -359,11 +451,14 @@ class Kprobes:
             block.current, block.status, block.old_flags, block.saved_flags, block.previous = saved
         self.slots.restore(slots)
         self.kernel.modules.restore(modules)
+        self.text.restore(text)
+        if self.optimizer is not None:
+            self.optimizer.restore(optimizer)
 
 
 def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> Answer:
     """Run the children's pre_handlers, the latest first, until one's answer is not zero (AGG-02, AGG-03)."""
-    answers = _answers(site, regs)
+    answers = handlers_answers(site, regs)
     for answer in answers:
         if not isinstance(answer, int):
             return _aggr_by_way_of_the_guest(answer, answers)
@@ -372,7 +467,8 @@ def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> Answer:
     return 0
 
 
-def _answers(site: Kprobe, regs: PtRegs) -> Iterator[Answer]:
+def handlers_answers(site: Kprobe, regs: PtRegs) -> Iterator[Answer]:
+    """Run the children's pre_handlers one after the other, the latest first, as the answers are asked for."""
     for child in site.children or ():
         if child.pre_handler is not None and not child.is_disabled:
             yield child.pre_handler(child, regs)

@@ -15,7 +15,7 @@ from kprobesim.image import Instruction, OpcodeMap
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.linux_errno import Errno
 
-__all__ = ["Emulator", "prepare_emulation"]
+__all__ = ["Emulator", "condition_holds", "prepare_emulation"]
 
 Emulator = Callable[[PtRegs], None]
 
@@ -141,7 +141,7 @@ def _jmp(distance: int, size: int) -> Emulator:
     return kprobe_emulate_jmp
 
 
-def _condition(code: int, flags: int) -> bool:
+def condition_holds(code: int, flags: int) -> bool:
     """Whether condition ``code`` of a Jcc holds; the lowest bit inverts."""
     kind = code >> 1
     if kind < 6:
@@ -154,7 +154,7 @@ def _condition(code: int, flags: int) -> bool:
 
 def _jcc(code: int, distance: int, size: int) -> Emulator:
     def kprobe_emulate_jcc(regs: PtRegs) -> None:
-        taken = _condition(code, regs.flags)
+        taken = condition_holds(code, regs.flags)
         regs.ip = _next_ip(regs, size) + (distance if taken else 0)
 
     return kprobe_emulate_jcc

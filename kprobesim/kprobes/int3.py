@@ -129,6 +129,9 @@ class Int3Path:
 
     def _setup_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, *, reenter: bool) -> None:
         assert probe.ainsn is not None
+        if probe.is_optimized:
+            self._setup_detour_execution(probe, regs, block, reenter=reenter)
+            return
         if reenter:
             block.previous = (block.current, block.status, block.old_flags, block.saved_flags)
             self._set_current(probe, regs.cpu, block, regs.flags)
@@ -145,6 +148,14 @@ class Int3Path:
         place = self._kprobes.place(probe)
         saved_if = int(block.saved_flags != 0)
         self._machine.record("kprobe.singlestep", {**place, "slot": probe.ainsn.insn, "saved_if": saved_if})
+
+    def _setup_detour_execution(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, *, reenter: bool) -> None:
+        """The instructions run in the detour buffer, which jumps back by itself: no second trap (OPT-06)."""
+        assert probe.optinsn is not None
+        regs.ip = probe.optinsn.detour
+        if not reenter:
+            self._reset_current(block, regs.cpu)
+        self._machine.record("kprobe.detour", {**self._kprobes.place(probe), "ip": probe.optinsn.detour})
 
     def _resume_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
         assert probe.ainsn is not None and probe.addr is not None
@@ -166,7 +177,7 @@ class Int3Path:
     def _set_current(self, probe: Kprobe, cpu: int, block: KprobeCtlblk, flags: int) -> None:
         block.current = probe
         block.saved_flags = block.old_flags = flags & _IF
-        self._note(cpu, probe.addr or 0)
+        self.note(cpu, probe.addr or 0)
 
     def _leave(self, block: KprobeCtlblk, cpu: int) -> None:
         """After a reentered probe the outer one is current again, otherwise none is."""
@@ -174,16 +185,16 @@ class Int3Path:
             block.current, block.status, block.old_flags, block.saved_flags = block.previous
             block.previous = NOTHING_BEFORE
             self._kprobes.synchronize()
-            self._note(cpu, (block.current and block.current.addr) or 0)
+            self.note(cpu, (block.current and block.current.addr) or 0)
         else:
             self._reset_current(block, cpu)
 
     def _reset_current(self, block: KprobeCtlblk, cpu: int) -> None:
         block.current, block.status = None, KprobeStatus.NONE
         self._kprobes.synchronize()
-        self._note(cpu, 0)
+        self.note(cpu, 0)
 
-    def _note(self, cpu: int, address: int) -> None:
+    def note(self, cpu: int, address: int) -> None:
         """Tell the guest, whose fault path asks only while a probe is being handled."""
         if self._guest_is_told:
             _WORD.pack_into(self._machine.ram.bytes, self._kernel.percpu_physical("current_kprobe", cpu), address)
@@ -202,10 +213,10 @@ class _Running:
         block = path._kprobes.ctlblk[self._regs.cpu]
         self._outer = (block.current, block.status, block.old_flags, block.saved_flags)
         block.current, block.status = self._probe, KprobeStatus.HIT_ACTIVE
-        path._note(self._regs.cpu, self._probe.addr or 1)
+        path.note(self._regs.cpu, self._probe.addr or 1)
 
     def __exit__(self, *_: object) -> None:
         path = self._path
         block = path._kprobes.ctlblk[self._regs.cpu]
         block.current, block.status, block.old_flags, block.saved_flags = self._outer
-        path._note(self._regs.cpu, (block.current and block.current.addr) or 0)
+        path.note(self._regs.cpu, (block.current and block.current.addr) or 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from kprobesim.errors import ImageError, LinuxError
@@ -157,6 +159,23 @@ class RunningKernel:
             self._percpu[key] = physical
         return self._percpu[key]
 
+    @contextmanager
+    def preempt_disabled(self, cpu: int) -> Iterator[None]:
+        """``preempt_disable()`` and ``preempt_enable_no_resched()`` around what the host has the guest do."""
+        if not self.has_symbol("__preempt_count"):
+            yield
+            return
+        self._preempt_count_add(cpu, 1)
+        try:
+            yield
+        finally:
+            self._preempt_count_add(cpu, -1)
+
+    def _preempt_count_add(self, cpu: int, value: int) -> None:
+        place = self.percpu_physical("__preempt_count", cpu)
+        count = int.from_bytes(self.machine.ram.read(place, 4), "little")
+        self.machine.ram.write(place, (count + value & 0xFFFF_FFFF).to_bytes(4, "little"))
+
     def current(self, cpu: int) -> Task:
         """The task that runs on a CPU."""
         return Task(self, self.machine.ram.read_u64(self.percpu_physical("current_task", cpu)))
@@ -191,6 +210,13 @@ class ModuleArea:
         self._kernel = kernel
         self._owners: list[str | None] = []
         self._named: tuple[Symbol, ...] = ()
+        self._last_owners: dict[int, str] = {}  # never taken back: events of another time name their pages too
+
+    def name(self, address: int) -> str:
+        """What the page at an address is called, or was, or will be."""
+        number = (address - MODULES_VADDR) // PAGE_SIZE
+        owner = self._owners[number] if 0 <= number < len(self._owners) else None
+        return owner or self._last_owners.get(number, "kprobe_insn_page")
 
     @property
     def pages(self) -> int:
@@ -230,6 +256,8 @@ class ModuleArea:
                     Errno.ENOMEM, "The kernel has not mapped its module area yet.", hint="Let it boot first."
                 )
             self._owners[number : number + count] = [owner] * count
+            if owner:
+                self._last_owners |= dict.fromkeys(range(number, number + count), owner)
             self._name_pages()
             return address
         raise LinuxError(

@@ -69,6 +69,79 @@ KPROBE_KINDS: Final = (
         (Field("addr", "address", "where the int3 was"),),
     ),
     EventKind(
+        "kprobe.opt_prepare",
+        "The detour buffer of a probe that can be optimized was made; the text is not changed yet.",
+        (
+            *_PLACE,
+            Field("detour", "address", "the detour buffer"),
+            Field("size", "number", "bytes of the instructions that the jump will replace"),
+            Field(
+                "code", "bytes", "the buffer: save, call optimized_callback, restore, copied instructions, jump back"
+            ),
+        ),
+    ),
+    EventKind(
+        "kprobe.opt_refuse",
+        "A probe stays an int3: a jump in its place would not be safe.",
+        (*_PLACE, Field("reason", "text", "what was found")),
+    ),
+    EventKind(
+        "kprobe.opt_queue",
+        "A probe waits to become a jump; it counts as optimized from now on.",
+        (*_PLACE, Field("detour", "address", "the detour buffer")),
+    ),
+    EventKind("kprobe.opt_dequeue", "A probe that waited to become a jump does not wait any more.", _PLACE),
+    EventKind("kprobe.unopt_queue", "A jump waits to become an int3 again.", _PLACE),
+    EventKind(
+        "kprobe.optimizer",
+        "The delayed work runs: it takes jumps away, waits until nobody is in the way, and makes new jumps.",
+        (
+            Field("optimizing", "number", "probes that are to become jumps"),
+            Field("unoptimizing", "number", "jumps that are to become int3 again"),
+        ),
+    ),
+    EventKind(
+        "kprobe.optimize",
+        "A probe is a jump to its detour buffer now.",
+        (*_PLACE, Field("detour", "address", "the detour buffer")),
+    ),
+    EventKind("kprobe.unoptimize", "A jump is an int3 again, and the bytes behind it are the kernel's own.", _PLACE),
+    EventKind(
+        "kprobe.opt_free",
+        "A detour buffer is not needed any more.",
+        (*_PLACE, Field("detour", "address", "the detour buffer")),
+    ),
+    EventKind(
+        "kprobe.opt_hit",
+        "optimized_callback was called from a detour buffer, completed pt_regs and made the probe current.",
+        _PLACE,
+    ),
+    EventKind(
+        "kprobe.opt_pre_handler",
+        "The pre_handlers of an optimized probe returned.",
+        (*_PLACE, Field("ret", "number", "the last answer that was not 0, which is ignored")),
+    ),
+    EventKind(
+        "kprobe.detour",
+        "After an int3, regs->ip points to the copied instructions in the detour buffer; they jump back by themselves.",
+        (*_PLACE, Field("ip", "address", "the copied instructions")),
+    ),
+    EventKind(
+        "text.sync",
+        "text_poke_sync() is over: every CPU has seen what a stage of a patch wrote.",
+        (Field("addr", "address", "the first byte of the patch"), Field("stage", "number", "1 to 3")),
+    ),
+    EventKind(
+        "text.emulate",
+        "A CPU met the int3 of a patch under way and was given the new instruction's effect.",
+        (
+            Field("addr", "address", "where the int3 is"),
+            Field("new", "bytes", "the instruction that was emulated"),
+            Field("ip", "address", "where the CPU goes on"),
+            Field("stage", "number", "the stage that was written last, 1 to 3"),
+        ),
+    ),
+    EventKind(
         "rethook.prepare",
         "The return address on the stack was replaced by the trampoline's.",
         (

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Any, Final, NamedTuple
 
+from kprobesim.kprobes.detour import OptInsn
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.machine import Answer
 
@@ -39,6 +40,11 @@ class KprobeFlag(IntFlag):
     OPTIMIZED = 4
     FTRACE = 8
     ON_FUNC_ENTRY = 16
+
+
+# Asked at every hit: plain numbers, as the operators of IntFlag take a microsecond.
+_DISABLED_OR_GONE: Final = int(KprobeFlag.DISABLED | KprobeFlag.GONE)
+_OPTIMIZED: Final = int(KprobeFlag.OPTIMIZED)
 
 
 class KprobeStatus(IntEnum):
@@ -79,6 +85,8 @@ class _State(NamedTuple):
     opcode: int
     ainsn: ArchSpecificInsn | None
     children: tuple[Kprobe, ...]
+    post_handler: PostHandler | None
+    optinsn: OptInsn | None
 
 
 @dataclass(eq=False)
@@ -101,6 +109,7 @@ class Kprobe:
         nmissed: hits whose handlers were not run.
         opcode: the byte that the int3 hides.
         children: for an aggregator, the probes behind it, the latest first.
+        optinsn: for an aggregator, the detour buffer, if there is one: then it is a ``struct optimized_kprobe``.
     """
 
     symbol_name: str | None = None
@@ -117,19 +126,28 @@ class Kprobe:
     opcode: int = field(default=0, init=False)
     ainsn: ArchSpecificInsn | None = field(default=None, init=False)
     children: list[Kprobe] | None = field(default=None, init=False)
+    optinsn: OptInsn | None = field(default=None, init=False)
 
     @property
     def is_disabled(self) -> bool:
         """``kprobe_disabled()``: disabled, or gone with its module."""
-        return bool(self.flags & (KprobeFlag.DISABLED | KprobeFlag.GONE))
+        return int.__and__(self.flags, _DISABLED_OR_GONE) != 0
+
+    @property
+    def is_optimized(self) -> bool:
+        """``kprobe_optimized()``: it is a jump, or waits to become one."""
+        return int.__and__(self.flags, _OPTIMIZED) != 0
 
     def save(self) -> _State:
         """A copy of what registration and hits change."""
-        return _State(self.addr, self.flags, self.nmissed, self.opcode, self.ainsn, tuple(self.children or ()))
+        children = tuple(self.children or ())
+        return _State(
+            self.addr, self.flags, self.nmissed, self.opcode, self.ainsn, children, self.post_handler, self.optinsn
+        )
 
     def restore(self, state: _State) -> None:
         """Go back to what `save` returned."""
-        self.addr, self.flags, self.nmissed, self.opcode, self.ainsn, children = state
+        self.addr, self.flags, self.nmissed, self.opcode, self.ainsn, children, self.post_handler, self.optinsn = state
         if self.children is not None:
             self.children = list(children)
 

@@ -6,9 +6,11 @@ from contextlib import suppress
 from typing import Any
 
 from kprobesim.errors import ImageError
+from kprobesim.kprobes.config import KprobeConfig
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kernel import RunningKernel, Task
+from kprobesim.kprobes.optimized import OptimizedPath
 from kprobesim.kprobes.rethook import Rethooks
 from kprobesim.machine import Hypercall, MemoryFault, VCpu
 
@@ -20,16 +22,19 @@ class KprobeManager:
 
     Args:
         kernel: the running kernel; its hypercall stubs are bound to this manager.
+        config: how it was built.
 
     Attributes:
         kprobes: the table: register, arm, remove.
+        text: all writes into the kernel's code, also for those who patch calls and branches.
         int3: what happens at a hit.
         rethooks: return probes.
     """
 
-    def __init__(self, kernel: RunningKernel) -> None:
+    def __init__(self, kernel: RunningKernel, config: KprobeConfig | None = None) -> None:
         self.kernel = kernel
-        self.kprobes = Kprobes(kernel)
+        self.kprobes = Kprobes(kernel, config)
+        self.text = self.kprobes.text
         self.int3 = Int3Path(self.kprobes)
         self.rethooks = Rethooks(self.kprobes, self.int3)
         self._bind()
@@ -44,7 +49,11 @@ class KprobeManager:
             "kprobe_int3_handler": self.int3.kprobe_int3_handler,
             "kprobe_fault_handler": self.int3.kprobe_fault_handler,
             "rethook_trampoline_handler": self.rethooks.rethook_trampoline_handler,
+            "poke_int3_handler": self.text.poke_int3_handler,
         }
+        if self.kprobes.optimizer is not None:
+            path = OptimizedPath(self.kprobes, self.kprobes.optimizer, self.int3)
+            functions["optimized_callback"] = path.optimized_callback
         devices = self.kernel.machine.devices
         devices.describe = self._describe
         for address, number in self.kernel.tables.hypercalls:

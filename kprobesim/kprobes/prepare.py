@@ -16,11 +16,11 @@ from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.kprobe import INT3, ArchSpecificInsn
 from kprobesim.linux_errno import Errno
 
-__all__ = ["can_probe", "copy_instruction", "recover_code"]
+__all__ = ["Hidden", "can_probe", "copy_instruction", "recover_code", "relocate_instruction"]
 
 _FORCED_EMULATION: Final = (b"\x0f\x0b\x78\x65\x6e", b"\x0f\x0b\x6b\x76\x6d")  # ud2; "xen" and ud2; "kvm"
 
-# The byte that an armed probe hides at an address, or None where there is no armed probe.
+# The byte of the kernel's own that a probe hides at an address, or None where there is no probe.
 Hidden = Callable[[int], int | None]
 
 
@@ -31,11 +31,11 @@ def recover_code(kernel: RunningKernel, address: int, size: int, hidden: Hidden)
         kernel: whose memory.
         address: of the first byte.
         size: in bytes.
-        hidden: says which bytes are a probe's int3.
+        hidden: says which bytes are a probe's.
     """
     code = bytearray(kernel.read(address, size))
-    for offset, byte in enumerate(code):
-        if byte == INT3 and (original := hidden(address + offset)) is not None:
+    for offset in range(size):
+        if (original := hidden(address + offset)) is not None:
             code[offset] = original
     return bytes(code)
 
@@ -75,6 +75,24 @@ def copy_instruction(kernel: RunningKernel, address: int, slot: int, hidden: Hid
         LinuxError: EINVAL, it cannot be copied; EOPNOTSUPP, it can neither be stepped nor emulated; ENOSPC, there is no
             room for the int3.
     """
+    insn, copy = relocate_instruction(kernel, address, slot, hidden)
+    emulate_op = prepare_emulation(insn)
+    if insn.size + 1 > MAX_INSN_SIZE:
+        where = kernel.kallsyms.symbolize(address)
+        raise LinuxError(Errno.ENOSPC, f"The instruction at {where} fills the slot and leaves no room for the int3.")
+    return ArchSpecificInsn(slot, insn.size, insn.raw, copy + bytes([INT3]), insn.text, emulate_op)
+
+
+def relocate_instruction(kernel: RunningKernel, address: int, slot: int, hidden: Hidden) -> tuple[Instruction, bytes]:
+    """The instruction at an address, and its bytes for another place (``__copy_instruction``).
+
+    Args:
+        kernel, address, hidden: as for `copy_instruction`.
+        slot: where it will stand.
+
+    Raises:
+        LinuxError: EINVAL, it cannot be copied.
+    """
     place = kernel.kallsyms.lookup_size_offset(address)
     room = MAX_INSN_SIZE if place is None else min(MAX_INSN_SIZE, max(place[2] - place[1], 1))
     code = recover_code(kernel, address, room, hidden)
@@ -98,11 +116,7 @@ def copy_instruction(kernel: RunningKernel, address: int, slot: int, hidden: Hid
             )
         start = encoding.displacement_offset
         copy[start : start + 4] = displacement.to_bytes(4, "little", signed=True)
-    emulate_op = prepare_emulation(insn)
-    if insn.size + 1 > MAX_INSN_SIZE:
-        raise LinuxError(Errno.ENOSPC, f"The instruction at {where} fills the slot and leaves no room for the int3.")
-    copy.append(INT3)
-    return ArchSpecificInsn(slot, insn.size, insn.raw, bytes(copy), insn.text, emulate_op)
+    return insn, bytes(copy)
 
 
 def _masks_exceptions(insn: Instruction) -> bool:

@@ -1,52 +1,57 @@
 """Out-of-line instruction slots: where displaced instructions run.
 
 Follows Linux kernel/kprobes.c:__get_insn_slot and __free_insn_slot: pages in the module area, within 2 GiB of the text,
-cut into slots of the longest instruction's size.
+cut into slots of one size: the longest instruction's, or a detour buffer's.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.kernel import ModuleArea
 from kprobesim.machine import PAGE_SIZE
 
-__all__ = ["SLOTS_PER_PAGE", "InsnSlots"]
-
-SLOTS_PER_PAGE: Final = PAGE_SIZE // MAX_INSN_SIZE
+__all__ = ["InsnSlots"]
 
 
 class InsnSlots:
-    """The slots of all pages named ``kprobe_insn_page``.
+    """The slots of all pages of one name (``struct kprobe_insn_cache``).
 
     Args:
         modules: where pages come from.
+        page_name: their name in kallsyms.
+        size: bytes of a slot.
     """
 
-    def __init__(self, modules: ModuleArea) -> None:
+    def __init__(self, modules: ModuleArea, page_name: str = "kprobe_insn_page", size: int = MAX_INSN_SIZE) -> None:
         self._modules = modules
+        self._page_name = page_name
+        self._size = size
         self._pages: dict[int, set[int]] = {}
 
     def get(self) -> int:
-        """Address of a free slot of 15 bytes.
+        """Address of a free slot.
 
         Raises:
             LinuxError: ENOMEM, the module area is full.
         """
         for page, used in self._pages.items():
-            if len(used) < SLOTS_PER_PAGE:
-                number = next(number for number in range(SLOTS_PER_PAGE) if number not in used)
+            number = next((number for number in range(PAGE_SIZE // self._size) if number not in used), None)
+            if number is not None:
                 used.add(number)
-                return page + number * MAX_INSN_SIZE
-        page = self._modules.alloc_page("kprobe_insn_page")
+                return page + number * self._size
+        page = self._modules.alloc_page(self._page_name)
         self._pages[page] = {0}
         return page
 
     def free(self, slot: int) -> None:
         """Give a slot back; a page without slots is kept, as Linux keeps the last one."""
         page = slot & ~(PAGE_SIZE - 1)
-        self._pages[page].discard((slot - page) // MAX_INSN_SIZE)
+        self._pages[page].discard((slot - page) // self._size)
+
+    @property
+    def is_full(self) -> bool:
+        """No page has a free slot."""
+        return all(len(used) >= PAGE_SIZE // self._size for used in self._pages.values())
 
     @property
     def used(self) -> int:

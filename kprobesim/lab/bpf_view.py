@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.bpf import Program
+from kprobesim.bpf import BoundProgram, Program
 from kprobesim.bpf.jit import REG2HEX, X86_NAMES
 from kprobesim.kprobes import RunningKernel
 from kprobesim.tracing import JitedCode, RunningProgram
@@ -53,7 +53,8 @@ def bpf_view(running: RunningProgram, kernel: RunningKernel, registers: dict[str
     elif execution is not None:
         values, pc, executed = tuple(execution.regs), execution.pc, execution.executed
     # A tail call has gone on in another program.
-    program = running.program if execution is None else execution.bound.program
+    bound = running.call.bound if execution is None else execution.bound
+    program = bound.program if isinstance(bound, BoundProgram) else running.program
     return BpfView(program, pc, values, kernel.read(values[10] - _STACK_SIZE, _STACK_SIZE), executed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -35,8 +36,10 @@ class Lab(Look):
         start: instruction at which the experiment begins; no motion goes back behind it.
     """
 
-    def __init__(self, image: KernelImage, machine: Machine, profile: Profile, sources: Path | None) -> None:
-        super().__init__(image, machine, sources)
+    def __init__(
+        self, image: KernelImage, machine: Machine, profile: Profile, sources: Path | None, *, optimization: bool
+    ) -> None:
+        super().__init__(image, machine, replace(profile.config, optimization=optimization), sources)
         self.profile = profile
         self.timeline = Timeline(machine, [self.manager, self.bpf, self.tracing])
         self.start = 0
@@ -51,6 +54,7 @@ class Lab(Look):
         cpus: int = 1,
         seed: int = 0,
         boot: bool = True,
+        optimization: bool = True,
     ) -> Lab:
         """Put a kernel on a new machine and boot it.
 
@@ -60,6 +64,7 @@ class Lab(Look):
             cpus: number of vCPUs, 1 to 8.
             seed: of everything random; same seed, same run.
             boot: run until the kernel waits for something to do; otherwise stop before the first instruction.
+            optimization: probes may become jumps, as the sysctl debug.kprobes-optimization has it.
 
         Raises:
             BadInput: no such kernel or profile, or a number of CPUs that cannot be.
@@ -73,7 +78,7 @@ class Lab(Look):
         info = _shipped(kernel)
         machine = Machine(cpus=cpus, seed=seed)
         machine.boot(image.entry, image.segments)
-        lab = cls(image, machine, chosen, info.folder if info else None)
+        lab = cls(image, machine, chosen, info.folder if info else None, optimization=optimization)
         if boot:
             lab.boot()
         return lab
@@ -186,6 +191,18 @@ class Lab(Look):
         """Take a program off its probe."""
         self.timeline.input(f"detach {attachment.program}", lambda: self.bpf.detach(attachment))
 
+    def _address_of(self, where: str) -> int:
+        probe = self._probe_at(where)
+        if probe.address is not None:
+            return probe.address + probe.offset
+        assert probe.symbol_name is not None
+        found = self.kernel.kallsyms.lookup_name(probe.symbol_name)
+        if not found:
+            near = self.kernel.kallsyms.near_names(probe.symbol_name)
+            hint = f"Did you mean {' or '.join(near)}?" if near else ""
+            raise BadInput(f"The kernel has no symbol {probe.symbol_name}.", hint=hint)
+        return found[0].address + probe.offset
+
     def _probe_at(self, where: str) -> Kprobe:
         symbol, plus, offset = where.partition("+")
         try:
@@ -205,24 +222,27 @@ class Lab(Look):
         *,
         instructions: int | None = None,
         until: Iterable[str] = (),
+        to: str | int | None = None,
         interrupt: Callable[[], bool] | None = None,
     ) -> Stop:
-        """Go forward until an event of some kinds, or for some instructions, or until nothing more happens.
+        """Go forward until an event of some kinds, to a place in the code, for some instructions, or to the end.
 
         Args:
             instructions: at most so many.
             until: event kinds to stop at, as `Event.kind` has them.
+            to: stop before the instruction at this address, ``symbol`` or ``symbol+offset``; if the machine is there
+                now, the next time.
             interrupt: asked every few million instructions; when it is true the run ends there, as at a limit.
 
         Raises:
-            BadInput: no such kind of event.
+            BadInput: no such kind of event, or no such place.
             GuestError: the guest cannot go on.
         """
         kinds = frozenset(until)
         if unknown := sorted(kinds - EVENT_KINDS.keys()):
             raise BadInput(f"There is no event kind {unknown[0]!r}.", hint="docs/events.md lists them.")
         limit = self.machine.moment.insn + (instructions if instructions is not None else 1 << 60)
-        return self._motion.run(limit, kinds, interrupt)
+        return self._motion.run(limit, kinds, interrupt, self._address_of(to) if isinstance(to, str) else to)
 
     def step(
         self,

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
-from kprobesim.image import DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
-from kprobesim.kprobes import KprobeManager, RunningKernel, Task
+from kprobesim.image import MAX_INSN_SIZE, DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
+from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task
+from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE
 from kprobesim.lab.bpf_view import BpfView, bpf_view
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
@@ -29,6 +30,7 @@ class Look:
 
     Args:
         image, machine: the kernel and the computer it runs on.
+        config: how the kernel was built.
         sources: folder of the kernel's sources, if they came with the image.
 
     Attributes:
@@ -39,11 +41,11 @@ class Look:
         tracing: probe events, the trace, and the files under ``/sys/kernel/tracing``.
     """
 
-    def __init__(self, image: KernelImage, machine: Machine, sources: Path | None) -> None:
+    def __init__(self, image: KernelImage, machine: Machine, config: KprobeConfig, sources: Path | None) -> None:
         self.image = image
         self.machine = machine
         self.kernel = RunningKernel(machine, image)
-        self.manager = KprobeManager(self.kernel)
+        self.manager = KprobeManager(self.kernel, config)
         self.bpf = BpfPrograms(self.manager, machine.seed)
         self.tracing = Tracing(self.manager)
         self._sources = SourceFolder(sources) if sources is not None else None
@@ -173,8 +175,10 @@ class Look:
 
     def _slot_code(self, address: int) -> tuple[CodeLine, ...]:
         for probe in kprobe_view(self.manager.kprobes, self.cpu).probes:
-            if probe.slot <= address < probe.slot + 16:
+            if probe.slot <= address < probe.slot + MAX_INSN_SIZE:
                 return probe.slot_code
+            if probe.detour and probe.detour <= address < probe.detour + MAX_OPTINSN_SIZE:
+                return probe.detour_code
         return ()
 
     def stack(self, count: int = 32) -> tuple[StackWord, ...]:

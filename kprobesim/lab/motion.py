@@ -27,7 +27,7 @@ _SLICE: Final = 4_000_000
 _FAR: Final = 1_000_000_000
 _USER_END: Final = 1 << 47
 _ALL: Final = frozenset(EVENT_KINDS)
-_HITS: Final = frozenset({"kprobe.hit", "kprobe.miss", "rethook.handler"})
+_HITS: Final = frozenset({"kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler"})
 _BPF_BEGIN: Final = frozenset({"bpf.enter", "bpf.skip"})
 _BPF_END: Final = frozenset({"bpf.exit", "bpf.fault", "bpf.skip"})
 _KERNEL_ENTRY: Final = frozenset({"trap", "syscall"})
@@ -99,13 +99,13 @@ class Motion:
             self._interrupt = None
         return (self._machine.moment, self._machine.frozen is None) != before
 
-    def run(self, limit: int, kinds: frozenset[str], interrupt: Interrupt | None) -> Stop:
+    def run(self, limit: int, kinds: frozenset[str], interrupt: Interrupt | None, address: int | None = None) -> Stop:
         """`Timeline.run`, in slices where somebody may want to interrupt it."""
         if interrupt is None:
-            return self._timeline.run(limit, stop_kinds=kinds)
+            return self._timeline.run(limit, stop_kinds=kinds, stop_address=address)
         while not interrupt():
             goal = min(limit, self._machine.moment.insn + _SLICE)
-            stop = self._timeline.run(goal, stop_kinds=kinds)
+            stop = self._timeline.run(goal, stop_kinds=kinds, stop_address=address)
             if stop is not Stop.LIMIT or goal >= limit:
                 return stop
         return Stop.LIMIT
@@ -162,7 +162,7 @@ class Motion:
             return None
         if last.kind == "kprobe.singlestep":
             places = {last.fields["slot"]}
-        elif last.kind in ("kprobe.resume", "kprobe.emulate"):
+        elif last.kind in ("kprobe.resume", "kprobe.emulate", "kprobe.detour"):
             places = {last.fields["ip"]}
         elif last.kind == "gate" and last.fields["vector"] == 3:
             kernel = self._lab.kernel

@@ -89,7 +89,7 @@ class Narrator:
     def _place(self, address: int) -> str:
         """An address as symbol and offset. Slots have their page's name also at a time when there is no such page."""
         if MODULES_VADDR <= address < _MODULES_END:
-            return f"kprobe_insn_page+{address % PAGE_SIZE:#x}"
+            return f"{self._kernel.modules.name(address)}+{address % PAGE_SIZE:#x}"
         return self._kernel.kallsyms.symbolize(address)
 
     def _extras(self, event: Event) -> dict[str, str]:
@@ -148,6 +148,8 @@ def _gate(fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _poke(fields: dict[str, Any]) -> tuple[str, ...]:
+    if "stage" in fields:
+        return (f"stage{fields['stage']}",)
     return ("arm",) if fields["new"] == b"\xcc" else ("disarm",) if fields["old"] == b"\xcc" else ()
 
 
@@ -168,6 +170,7 @@ _VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "kprobe.prepare": lambda fields: ("emulated" if fields["emulated"] else "copied",),
     "kprobe.register": lambda fields: ("armed" if fields["armed"] else "disarmed",),
     "kprobe.pre_handler": lambda fields: ("changed" if fields["ret"] else "zero",),
+    "kprobe.opt_pre_handler": lambda fields: ("ignored" if fields["ret"] else "zero",),
     "kprobe.singlestep": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "bpf.helper": _helper,
     "map.update": lambda fields: () if fields["old"] else ("new",),

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["Phase", "current_phase"]
 
 _WINDOW = 64
-_ENDED = ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate")
+_ENDED = ("kprobe.resume", "kprobe.post_handler", "kprobe.emulate", "kprobe.detour")
 _IN_BPF = ("bpf.enter", "bpf.helper", "map.update", "map.delete", "trace.printk")
 _IN_HANDLER = (
     "kprobe.hit", "kprobe.miss", "kprobe.pre_handler", "bpf.exit", "bpf.fault", "bpf.skip",
     "rethook.prepare", "rethook.handler", "rethook.miss",
 )  # fmt: skip
+_IN_DETOUR = ("kprobe.opt_hit", "kprobe.opt_pre_handler")
 _ELSEWHERE = ("trap", "gate", "syscall", "idle", "sched.switch", "input")
 
 
@@ -36,12 +37,15 @@ class Phase(Enum):
     SLOT = "slot"
     SECOND_BREAKPOINT = "#BP 2"
     RESUME = "resume"
+    DETOUR = "detour"
 
 
 def current_phase(look: Look) -> Phase:
     """The phase of the current vCPU, read from the events behind the present moment and from RIP."""
     log, cpu = look.machine.log, look.cpu
     rip = look.registers()["rip"]
+    if rip >= MODULES_VADDR and look.kernel.modules.name(rip) == "kprobe_optinsn_page":
+        return Phase.DETOUR
     for seq in range(look.seq - 1, max(look.seq - _WINDOW, -1), -1):
         event = log[seq]
         if event.cpu != cpu:
@@ -50,6 +54,8 @@ def current_phase(look: Look) -> Phase:
             return Phase.RUN if _left(look, rip) else Phase.RESUME
         if event.kind == "kprobe.singlestep":
             return Phase.SLOT if 0 <= rip - event.fields["slot"] <= MAX_INSN_SIZE else Phase.HANDLER
+        if event.kind in _IN_DETOUR:
+            return Phase.RUN if _left(look, rip) else Phase.DETOUR
         if event.kind in _IN_BPF:
             return Phase.BPF
         if event.kind in _IN_HANDLER:

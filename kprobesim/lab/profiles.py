@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from kprobesim.errors import BadInput
+from kprobesim.kprobes import KprobeConfig
 
 __all__ = ["Profile"]
 
@@ -20,6 +21,11 @@ class Profile(Enum):
     BARE = "bare"
     SERVER = "server"
     HISTORY = "history"
+
+    @property
+    def config(self) -> KprobeConfig:
+        """What the kprobe core needs to know of the build."""
+        return KprobeConfig(optprobes=True)
 
     @classmethod
     def parse(cls, name: str) -> Profile:

@@ -8,7 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kprobesim.image import DecodeError, Instruction, SourceLine, decode_one, decode_range
-from kprobesim.kprobes import INT3, PT_REGS_FIELDS, PT_REGS_SIZE, Kprobe, KprobeCtlblk, Kprobes, RunningKernel
+from kprobesim.kprobes import (
+    PT_REGS_FIELDS,
+    PT_REGS_SIZE,
+    Kprobe,
+    KprobeCtlblk,
+    Kprobes,
+    OptInsn,
+    RunningKernel,
+    disassemble_detour,
+)
 from kprobesim.kprobes.prepare import recover_code
 from kprobesim.machine import MemoryFault
 
@@ -73,12 +82,16 @@ class ProbeView:
 
     Attributes:
         name, symbol, offset, address: which and where.
-        armed: its int3 is in guest memory now.
-        hidden: the byte that the int3 hides.
+        armed: its int3 or its jump is in guest memory now.
+        byte: the first byte of the place in memory.
+        hidden: the byte of the kernel's own there.
         slot: address of the copy.
         slot_code: the instructions in the slot, the int3 included.
         nmissed: hits without handlers.
         emulated: the copy is never run.
+        optimized: it is a jump, or waits to become one.
+        detour: address of its detour buffer; 0 without one.
+        detour_code: the instructions in the buffer.
     """
 
     name: str
@@ -86,11 +99,15 @@ class ProbeView:
     offset: int
     address: int
     armed: bool
+    byte: int
     hidden: int
     slot: int
     slot_code: tuple[CodeLine, ...]
     nmissed: int
     emulated: bool
+    optimized: bool
+    detour: int
+    detour_code: tuple[CodeLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +180,12 @@ def _slot_lines(kernel: RunningKernel, probe: Kprobe) -> tuple[CodeLine, ...]:
     return tuple(lines)
 
 
+def _detour_lines(kernel: RunningKernel, optinsn: OptInsn) -> tuple[CodeLine, ...]:
+    code = kernel.read(optinsn.insn, optinsn.end - optinsn.insn)
+    listing = disassemble_detour(optinsn, code, kernel.kallsyms.symbolize)
+    return tuple(CodeLine(insn.address, insn.raw, insn.raw, insn.text, None) for insn in listing)
+
+
 def kprobe_view(kprobes: Kprobes, cpu: int) -> KprobeView:
     """The kprobe machinery as it is on a CPU."""
     block: KprobeCtlblk = kprobes.ctlblk[cpu]
@@ -170,18 +193,23 @@ def kprobe_view(kprobes: Kprobes, cpu: int) -> KprobeView:
     for probe in kprobes:
         assert probe.addr is not None and probe.ainsn is not None
         place = kprobes.place(probe)
+        site = kprobes.get_kprobe(probe.addr) or probe
         probes.append(
             ProbeView(
                 name=place["probe"],
                 symbol=place["symbol"],
                 offset=place["offset"],
                 address=probe.addr,
-                armed=kprobes.kernel.read(probe.addr, 1)[0] == INT3,
+                armed=kprobes.is_armed(probe),
+                byte=kprobes.kernel.read(probe.addr, 1)[0],
                 hidden=probe.opcode,
                 slot=probe.ainsn.insn,
                 slot_code=_slot_lines(kprobes.kernel, probe),
                 nmissed=probe.nmissed,
                 emulated=probe.ainsn.emulate_op is not None,
+                optimized=site.is_optimized,
+                detour=site.optinsn.insn if site.optinsn else 0,
+                detour_code=_detour_lines(kprobes.kernel, site.optinsn) if site.optinsn else (),
             )
         )
 

@@ -72,6 +72,7 @@ class Engine:
 
     Attributes:
         waiting: the last run ended in ``hlt``.
+        reached: the last run ended before the instruction that is watched for.
     """
 
     def __init__(self, ram: PhysicalMemory, events: EngineEvents, *, counting_hook: bool = False) -> None:
@@ -86,6 +87,9 @@ class Engine:
         self._limit = 0
         self._stopped_at = 0
         self.waiting = False
+        self.reached = False
+        self._watch: ctypes.c_size_t | None = None
+        self._at_watch = _CODE(self._reach)
         self._callbacks: list[Any] = []
         self._rip = RegisterSet(self.handle, ("rip",))
         self._scratch = self._uc.context_save()
@@ -118,7 +122,7 @@ class Engine:
             Anything that a callback raised.
         """
         self._rip.read()
-        self._limit, self._stopped_at = count, 0
+        self._limit, self._stopped_at, self.reached = count, 0, False
         if self._counts_by_hook:
             self._counter.value = 0
         limit = 0 if self._counts_by_hook else count
@@ -127,6 +131,8 @@ class Engine:
         # than it ran: the one that it then refused.
         counted = self._stopped_at or self._counter.value
         self.waiting = counted <= count and not self._stopped_at
+        if self.reached:
+            counted -= 1
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -196,6 +202,15 @@ class Engine:
         self._stopped_at = self._counter.value
         uclib.uc_emu_stop(self.handle)
 
+    def watch(self, address: int | None) -> None:
+        """End runs before the instruction at a virtual address; None ends the watch. Translated code is forgotten."""
+        if self._watch is not None:
+            uclib.uc_hook_del(self.handle, self._watch)
+            self._watch = None
+        if address is not None:
+            self._watch = self._add_hook(UC_HOOK_CODE, self._at_watch, address, address)
+        self.flush_code()
+
     def read_register(self, register: int) -> Any:
         """One register, slowly; ``register`` is a constant of ``unicorn.x86_const``."""
         return self._uc.reg_read(register)
@@ -221,6 +236,11 @@ class Engine:
         self._uc.reg_write(x86.UC_X86_REG_CR3, self._uc.reg_read(x86.UC_X86_REG_CR3))
 
     def _hook(self, kind: int, callback: Any, *extra: int) -> None:
+        self._add_hook(kind, callback, 1, 0, *extra)
+        self._callbacks.append(callback)
+
+    def _add_hook(self, kind: int, callback: Any, begin: int, end: int, *extra: int) -> ctypes.c_size_t:
+        """Add a hook for code from ``begin`` to ``end``, the latter included; begin above end means everywhere."""
         handle = ctypes.c_size_t()
         status = uclib.uc_hook_add(
             self.handle,
@@ -228,13 +248,13 @@ class Engine:
             kind,
             callback,
             None,
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),
+            ctypes.c_uint64(begin),
+            ctypes.c_uint64(end),
             *(ctypes.c_int(value) for value in extra),
         )
         if status != UC_ERR_OK:
             raise UcError(status)
-        self._callbacks.append(callback)
+        return handle
 
     # The callbacks. Nothing may be raised out of them: the engine would not notice.
 
@@ -264,6 +284,11 @@ class Engine:
         self._counter.value += 1
         if self._counter.value > self._limit:
             uclib.uc_emu_stop(self.handle)
+
+    def _reach(self, *_: Any) -> None:
+        if not self._stopped_at:
+            self.reached = True
+            self.stop()
 
     def _invalid_instruction(self, *_: Any) -> bool:
         try:

@@ -58,6 +58,7 @@ MACHINE_KINDS: Final = (
             Field("offset", "number", "bytes from the function's start"),
             Field("old", "bytes", "bytes before"),
             Field("new", "bytes", "bytes now in guest memory"),
+            Field("stage", "number", "1, 2 or 3 where a patch is made in stages"),
         ),
     ),
     EventKind("console", "The kernel finished a line on the console.", (Field("text", "text", "the line"),)),

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from kprobesim.errors import GuestError
 from kprobesim.machine import loader
+from kprobesim.machine.delayed_work import DelayedWork, Waiting, Work
 from kprobesim.machine.devices import TIMER_VECTOR, Devices
 from kprobesim.machine.events import EventLog, Moment, StopAtMoment
 from kprobesim.machine.memory import PhysicalMemory
@@ -32,6 +33,7 @@ class Stop(Enum):
 
     LIMIT = "the instruction count asked for is reached"
     MOMENT = "the moment or event asked for is reached; the machine is frozen there"
+    ADDRESS = "the address asked for is reached, and about to be executed"
     IDLE = "all vCPUs wait and no timer is set: only input can wake them"
     OFF = "the guest switched the machine off"
 
@@ -47,6 +49,7 @@ class MachineState(NamedTuple):
     off: int | None
     cpus: tuple[VCpuState, ...]
     devices: tuple[int, int, bytes]
+    work: Waiting
 
 
 @contextmanager
@@ -76,6 +79,7 @@ class Machine:
         cpus: the vCPUs.
         devices: console, timers, hypercalls.
         log: all events.
+        caller: the vCPU whose deferred hypercall the host is playing, or None.
         retired: instructions retired so far; in the middle of a run, before that run.
         frozen: the registers of the vCPU that was stopped in the middle of an instruction, or None. A frozen machine
             can be looked at but not run: go on from a checkpoint.
@@ -104,6 +108,8 @@ class Machine:
         self.frozen: dict[str, int] | None = None
         self.failure: GuestError | None = None
         self.slice = _SLICE
+        self.caller: VCpu | None = None
+        self._work = DelayedWork()
         self.devices = Devices(self)
         self.cpus = [VCpu(self, number, counting_hook=counting_hook) for number in range(cpus)]
         self._turn_cpu = 0
@@ -214,6 +220,20 @@ class Machine:
 
     # Running
 
+    @contextmanager
+    def watching(self, address: int | None) -> Iterator[None]:
+        """While code runs: end runs before the instruction at a virtual address, on whichever vCPU."""
+        if address is None:
+            yield
+            return
+        for cpu in self.cpus:
+            cpu.engine.watch(address)
+        try:
+            yield
+        finally:
+            for cpu in self.cpus:
+                cpu.engine.watch(None)
+
     def run(self, limit: int, *, stop_at: Moment | None = None, stop_kinds: frozenset[str] = frozenset()) -> Stop:
         """Run until ``limit`` instructions are retired in all, or something else stops the machine.
 
@@ -264,6 +284,13 @@ class Machine:
             if self.retired >= limit:
                 return Stop.LIMIT
             deadline = self._fire_timers()
+            due = self._work.due
+            if due is not None and due <= self.ns:
+                self._work.pop()()
+                self.retired += 1
+                continue
+            if due is not None and (deadline is None or due < deadline):
+                deadline = due
             cpu = self._next_turn()
             if cpu is None:
                 if deadline is None:
@@ -278,6 +305,8 @@ class Machine:
                     cpu.take_pending()
                 budget = min(budget, _INTERRUPT_POLL - self.retired % _INTERRUPT_POLL)
             self._run_turn(cpu, budget)
+            if cpu.engine.reached:
+                return Stop.ADDRESS
         return Stop.OFF
 
     def _run_turn(self, cpu: VCpu, budget: int) -> None:
@@ -327,6 +356,20 @@ class Machine:
         if self._running is not None:
             self._running.engine.stop()
 
+    def schedule(self, due: int, work: Work) -> None:
+        """Have the host do something later, between two instructions (`DelayedWork`).
+
+        Args:
+            due: nanoseconds since power-on; what is past comes as soon as possible.
+            work: a method of something that is saved and restored with the machine.
+        """
+        self._work.add(due, work)
+        self.reschedule()
+
+    def cancel(self, work: Work) -> None:
+        """Take back what `schedule` was given."""
+        self._work.cancel(work)
+
     def power_off(self, code: int) -> None:
         """Switch the machine off after the present instruction."""
         self.off = code
@@ -355,7 +398,9 @@ class Machine:
 
     # Changing code
 
-    def text_poke(self, virtual: int, data: bytes, *, symbol: str, offset: int = 0, root: int | None = None) -> None:
+    def text_poke(
+        self, virtual: int, data: bytes, *, symbol: str, offset: int = 0, root: int | None = None, stage: int = 0
+    ) -> None:
         """Write into the guest's code and make every vCPU see it; only between runs.
 
         Args:
@@ -363,17 +408,24 @@ class Machine:
             data: the new bytes.
             symbol, offset: what people call the place, for the event.
             root: CR3 to translate with; the current vCPU's by default.
+            stage: which stage of a patch in several stages it is, from 1.
 
         Raises:
             MemoryFault: it is not mapped.
         """
+        old = self.write_code(virtual, data, root=root)
+        staged = {"stage": stage} if stage else {}
+        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data), **staged)
+
+    def write_code(self, virtual: int, data: bytes, *, root: int | None = None) -> bytes:
+        """The same without an event, for code that nobody runs yet; what was there before."""
         assert self._running is None, "code is changed between runs, never inside one"
         if root is None:
             root = self.root
         old = self.ram.read_virtual(root, virtual, len(data))
         self.ram.write_virtual(root, virtual, data)
         self.flush_code()
-        self.emit("text.poke", addr=virtual, symbol=symbol, offset=offset, old=old, new=bytes(data))
+        return old
 
     def flush_code(self) -> None:
         """Make every vCPU forget the code that it has translated: memory that may hold code has changed."""
@@ -421,6 +473,7 @@ class Machine:
             self.off,
             tuple(cpu.save() for cpu in self.cpus),
             self.devices.save(),
+            self._work.save(),
         )
 
     def restore(self, state: MachineState) -> None:
@@ -433,3 +486,4 @@ class Machine:
         for cpu, saved in zip(self.cpus, state.cpus, strict=True):
             cpu.restore(saved)
         self.devices.restore(state.devices)
+        self._work.restore(state.work)

@@ -113,10 +113,15 @@ class Timeline:
         self._applied += 1
         self._anchor = None
 
-    def run(self, limit: int = _FOREVER, *, stop_kinds: Iterable[str] = ()) -> Stop:
+    def run(self, limit: int = _FOREVER, *, stop_kinds: Iterable[str] = (), stop_address: int | None = None) -> Stop:
         """Go forward until ``limit`` instructions are retired, or an event of ``stop_kinds``, or nothing more happens.
 
         From the past the known future is lived again, inputs included.
+
+        Args:
+            limit: value of the machine's ``retired`` to stop at.
+            stop_kinds: freeze at the first event of these kinds.
+            stop_address: stop before the instruction at this address; if the machine is there now, the next time.
 
         Raises:
             GuestError: the guest cannot go on.
@@ -129,7 +134,13 @@ class Timeline:
             self._advance(place.insn)
             if kinds and (stop := self._within(place, kinds)) is not None:
                 return stop
-        return self._advance(limit, kinds)
+        if stop_address is not None:
+            here = self.machine.retired + 1
+            stop = self._advance(min(here, limit), kinds)
+            if stop is not Stop.LIMIT or here > limit:
+                return stop
+        with self.machine.watching(stop_address):
+            return self._advance(limit, kinds)
 
     # Moving
 

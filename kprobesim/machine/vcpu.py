@@ -60,6 +60,7 @@ class VCpuState(NamedTuple):
     halted: bool
     pending: tuple[int, ...]
     timer: int | None
+    held: bool
 
 
 class VCpu:
@@ -74,6 +75,7 @@ class VCpu:
         halted: it waits in ``hlt``.
         pending: external interrupts not taken yet, oldest first.
         timer: virtual nanoseconds at which the local timer fires, or None.
+        held: the host keeps it where it is, until what it waits for is done.
     """
 
     def __init__(self, machine: Machine, number: int, *, counting_hook: bool = False) -> None:
@@ -82,6 +84,7 @@ class VCpu:
         self.halted = False
         self.pending: list[int] = []
         self.timer: int | None = None
+        self.held = False
         self.syscall_pending = False
         self._deferred: tuple[Hypercall, tuple[int, int, int]] | None = None
         self._machine = machine
@@ -227,7 +230,11 @@ class VCpu:
         """Call the function that `defer` put off, and answer the hypercall."""
         assert self._deferred is not None
         (call, arguments), self._deferred = self._deferred, None
-        self.answer(call(self, *arguments))
+        self._machine.caller = self
+        try:
+            self.answer(call(self, *arguments))
+        finally:
+            self._machine.caller = None
 
     # Traps
 
@@ -258,7 +265,7 @@ class VCpu:
     @property
     def runnable(self) -> bool:
         """It has something to do: it runs, or waits with an interrupt that it can take."""
-        return self.online and (not self.halted or (bool(self.pending) and self.interrupts_enabled()))
+        return self.online and not self.held and (not self.halted or (bool(self.pending) and self.interrupts_enabled()))
 
     def take_pending(self) -> None:
         """Take the oldest pending interrupt, between two instructions; leaves ``hlt``."""
@@ -402,6 +409,7 @@ class VCpu:
             self.halted,
             tuple(self.pending),
             self.timer,
+            self.held,
         )
 
     def restore(self, state: VCpuState) -> None:
@@ -409,7 +417,7 @@ class VCpu:
         self.engine.restore_context(state.context)
         self.engine.flush_tlb()
         self.engine.flush_code()
-        self.online, self.halted, self.timer = state.online, state.halted, state.timer
+        self.online, self.halted, self.timer, self.held = state.online, state.halted, state.timer, state.held
         self.pending = list(state.pending)
         self.syscall_pending, self._deferred = False, None
         self._suspended.clear()

@@ -19,9 +19,9 @@ from kprobesim.bpf import (
     Program,
     create_map,
 )
-from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.bpf.jit import DEFAULT_CONFIG
 from kprobesim.bpf.maps import Place
+from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP

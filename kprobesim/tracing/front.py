@@ -33,7 +33,7 @@ class Tracing:
         roots = {
             _TRACEFS: self.directory.root,
             _DEBUGFS: debugfs_directory(manager, self.directory.root),
-            _PROC: proc_directory(manager.kernel),
+            _PROC: proc_directory(manager),
         }
         self.hostfs: Final = HostFs(manager.kernel, roots)
         self.events.trace.on_write = self.hostfs.wake_up

@@ -13,7 +13,10 @@ from typing import Any, Final
 from kprobesim.kprobes import PtRegs, RunningKernel
 from kprobesim.tracing.ring_buffer import Entry, RingBuffer
 
-__all__ = ["TraceArray", "int3_context", "thread_context"]
+__all__ = ["NMI_MASK", "TraceArray", "int3_context", "thread_context"]
+
+NMI_MASK: Final = 0xF0_0000
+"""The bits of a preempt count that say that an NMI, or a breakpoint, is being handled."""
 
 _BOOT_KB, _EXPANDED_KB = 7, 1408
 _HEAD: Final = struct.Struct("<HBBi")
@@ -43,7 +46,7 @@ def int3_context(preempt_count: int) -> tuple[int, int]:
 
 
 def thread_context(regs: PtRegs, preempt_count: int) -> tuple[int, int]:
-    """The same for a return handler, which runs as part of the probed task."""
+    """The same for a handler that runs as part of the probed task: of a return, or of an optimized probe."""
     flags = 0 if regs.flags & _IF else _IRQS_OFF
     return flags | (_HARDIRQ if preempt_count & 0xF0000 else 0), min(preempt_count & 0xFF, 0xF)
 

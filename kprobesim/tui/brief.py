@@ -44,7 +44,7 @@ def brief(lab: Lab, event: Event) -> str:
             return str(fields["message"])
         case "kprobe.singlestep":
             return f"ip → {lab.symbolize(fields['slot'])}"
-        case "kprobe.resume" | "kprobe.emulate":
+        case "kprobe.resume" | "kprobe.emulate" | "kprobe.detour":
             return f"ip → {lab.symbolize(fields['ip'])}"
     return " ".join(_words(lab, fields))
 

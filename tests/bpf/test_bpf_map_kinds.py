@@ -1,6 +1,7 @@
 """Each kind of map by its behaviour. Reference bpf.md section 4 (maps)."""
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -338,7 +339,7 @@ def test_a_map_of_maps_is_not_put_into_another() -> None:
         assert refused.value.errno is errno
 
 
-KINDS: dict[str, dict[str, int]] = {
+KINDS: dict[str, dict[str, Any]] = {
     "array": {}, "percpu_array": {}, "hash": {}, "percpu_hash": {}, "lru_hash": {}, "lru_percpu_hash": {},
     "prog_array": {"value": 4}, "perf_event_array": {"value": 4}, "stack_trace": {},
     "lpm_trie": {"key": 8, "flags": MapFlag.NO_PREALLOC}, "queue": {"key": 0}, "stack": {"key": 0},

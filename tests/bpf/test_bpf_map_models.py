@@ -187,7 +187,7 @@ class Tries(GoesBack):
 
     @invariant()
     def same(self) -> None:
-        walked = [(int.from_bytes(key[:4], "little"), int.from_bytes(key[4:], "big")) for key in self.map.keys()]
+        walked = [(int.from_bytes(key[:4], "little"), int.from_bytes(key[4:], "big")) for key, _ in self.map.items()]
         assert sorted((n, d >> 16 - n) for n, d in walked) == sorted(self.model)
         assert len(self.map) == len(self.model)
         following, seen = self.map.get_next_key(None), []

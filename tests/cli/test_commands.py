@@ -83,6 +83,7 @@ def test_code_is_shown_before_and_after_patching(cli: Cli) -> None:
     before, _, after = text.partition("with a kprobe at vfs_read+0:")
     assert "push   %rbp" in before and "(was" not in before
     assert "(was 55)" in after and "its slot" in after and "int3" in after
+    assert "its detour buffer" in after and "<optimized_callback+0x0>" in after and "<vfs_read+0x6>" in after
 
 
 def test_doctor_finds_everything_here(cli: Cli) -> None:

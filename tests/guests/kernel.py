@@ -23,11 +23,16 @@ from tests.image.elf_writer import (
 
 __all__ = ["HIDDEN", "HandMadeKernel"]
 
-HC_MARK, HC_INT3, HC_FAULT = 6, 16, 17
+HC_MARK, HC_INT3, HC_FAULT, HC_OPTIMIZED = 6, 16, 17, 21
 BOOT_DONE: Final = 5
 HIDDEN: Final = DATA + 0x2000
 MODULE_AREA, MODULE_PAGES = 0x180000, 4
 DATA_BASE: Final = TEXT_BASE + 0x10000
+STUBS: Final = (
+    ("kprobe_int3_handler", HC_INT3),
+    ("kprobe_fault_handler", HC_FAULT),
+    ("optimized_callback", HC_OPTIMIZED),
+)
 SAVED: Final = ("rdi", "rsi", "rdx", "rcx", "rax", "r8", "r9", "r10", "r11", "rbx", "rbp", "r12", "r13", "r14", "r15")
 
 
@@ -56,6 +61,7 @@ class HandMadeKernel:
         self._functions: list[tuple[str, str]] = [("startup_64", ".text")]
         self._nokprobe: list[str] = []
         self._bugs: list[str] = []
+        self._extable: list[str] = []
         self.code.hypercall(HC_MARK, BOOT_DONE)
 
     def function(self, name: str, section: str = ".text") -> Code:
@@ -71,6 +77,10 @@ class HandMadeKernel:
     def bug(self, label: str) -> None:
         """There is the ud2 of a BUG() at a label."""
         self._bugs.append(label)
+
+    def may_fault(self, label: str) -> None:
+        """The exception table has an entry for a label; the fixup is ``fault_path``."""
+        self._extable.append(label)
 
     def image(self) -> KernelImage:
         """The image; nothing can be added after this."""
@@ -104,8 +114,7 @@ class HandMadeKernel:
             data.extend(contents.ljust(-len(contents) % 16 + len(contents), b"\0"))
             return place
 
-        stubs = (("kprobe_int3_handler", HC_INT3), ("kprobe_fault_handler", HC_FAULT))
-        section(".hypercalls", b"".join(struct.pack("<QQ", labels[name], number) for name, number in stubs))
+        section(".hypercalls", b"".join(struct.pack("<QQ", labels[name], number) for name, number in STUBS))
         section(
             "_kprobe_blacklist", struct.pack(f"<{len(self._nokprobe)}Q", *(labels[name] for name in self._nokprobe))
         )
@@ -116,6 +125,11 @@ class HandMadeKernel:
                 struct.pack("<iii", labels[label] - bugs - 12 * number, 0, 0) for number, label in enumerate(self._bugs)
             ),
         )
+        entries = b""
+        for label in self._extable:
+            here = DATA_BASE + len(data) + len(entries)
+            entries += struct.pack("<iii", labels[label] - here, labels["fault_path"] - here - 4, 0)
+        section("__ex_table", entries)
         for name, value in (("module_area_pages", MODULE_PAGES), ("current_kprobe", 0), ("counter", 0x1234)):
             place = section(f".data.{name}", struct.pack("<Q", value))
             symbols.append(WrittenSymbol(name, place, f".data.{name}", 8, OBJECT))
@@ -139,7 +153,7 @@ class HandMadeKernel:
         code.push("rbx").push("rdi").call("fault_path").pop("rdi").pop("rbx").mov("rsi", 14)
         code.call("kprobe_fault_handler")
         code.mov("rax", HIDDEN | 3).store(TABLES + 0x3000 + 8 * (HIDDEN >> 12)).op("ret")
-        for name, number in (("kprobe_int3_handler", HC_INT3), ("kprobe_fault_handler", HC_FAULT)):
+        for name, number in STUBS:
             code = self.function(name, ".kprobes.text")
             code.mov("rax", number).raw("e7b8").op("ret")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kprobesim.image import KernelImage
-from kprobesim.kprobes import Kprobe, KprobeManager, Kretprobe, PtRegs, RunningKernel
+from kprobesim.kprobes import Kprobe, KprobeConfig, KprobeManager, Kretprobe, PtRegs, RunningKernel
 from kprobesim.machine import Event, Machine, Stop, Timeline
 
 __all__ = ["Running", "Spy"]
@@ -64,6 +64,7 @@ class Running:
         commands: typed at the console beforehand.
         ram_size: bytes.
         spacing: instructions between checkpoints.
+        config: how the kernel was built.
     """
 
     def __init__(
@@ -74,11 +75,12 @@ class Running:
         commands: Iterable[str] = (),
         ram_size: int = 16 << 20,
         spacing: int = 2_000_000,
+        config: KprobeConfig | None = None,
     ) -> None:
         self.machine = Machine(cpus=cpus, ram_size=ram_size)
         self.machine.boot(image.entry, image.segments)
         self.kernel = RunningKernel(self.machine, image)
-        self.manager = KprobeManager(self.kernel)
+        self.manager = KprobeManager(self.kernel, config)
         self.kprobes = self.manager.kprobes
         self.timeline = Timeline(self.machine, [self.manager], spacing=spacing)
         assert self.timeline.run(10_000_000, stop_kinds=["boot.done"]) is Stop.MOMENT

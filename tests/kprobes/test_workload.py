@@ -1,5 +1,6 @@
 """Probes anywhere in toyix: accepted or refused as Linux would, and never noticed by what runs."""
 
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from kprobesim.errors import LinuxError
 from kprobesim.image import decode_range, open_image
-from kprobesim.kprobes import Kprobe
+from kprobesim.kprobes import Kprobe, KprobeConfig
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import Moment
 from tests.kprobes.running import Running, Spy
@@ -66,6 +67,37 @@ def test_a_workload_prints_the_same_with_probes_all_over(
     assert spy.calls
     assert all(probe.nmissed == 0 for probe in accepted)
     running.unregister(*accepted)
+    assert running.text() == before
+    assert running.kprobes.slots.used == 0
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_workload_prints_the_same_with_a_jump_at_every_function_that_allows_it(undisturbed: str, cpus: int) -> None:
+    """OPT-01 to OPT-03, OPT-08: whatever is accepted must be harmless, wherever it is."""
+    config = KprobeConfig(optprobes=True)
+    running = Running(open_image("toyix", variant="bare"), cpus=cpus, config=config)
+    entries = {symbol.address: None for symbol in running.kernel.kallsyms if symbol.is_text}
+    probes = [Kprobe(address=address, pre_handler=lambda _, __: 0) for address in entries]
+
+    def register() -> None:
+        for probe in probes:
+            with contextlib.suppress(LinuxError):
+                running.kprobes.register_kprobe(probe)
+
+    before = running.text()
+    running.timeline.input("register", register)
+    running.run()
+    accepted = [probe for probe in probes if probe.addr is not None]
+    jumps = [probe for probe in accepted if running.byte(probe.addr or 0) == 0xE9]
+    assert len(jumps) > 100
+    commands = "".join(f"{command}\n" for command in COMMANDS).encode()
+    running.timeline.input("type", lambda: running.machine.devices.type(commands))
+    running.run(60_000_000)
+    assert said(running.console()) == said(undisturbed)
+    assert len(running.events("kprobe.opt_hit")) > 1_000
+    assert all(probe.nmissed == 0 for probe in accepted)
+    running.unregister(*accepted)
+    running.run()
     assert running.text() == before
     assert running.kprobes.slots.used == 0
 

@@ -18,9 +18,9 @@ def by_pid() -> str:
     return (DEMO / "by_pid.bpf").read_text(encoding="utf-8")
 
 
-def rested(cpus: int = 1, seed: int = 0) -> Lab:
-    """A booted machine that waits for input."""
-    lab = Lab.open(cpus=cpus, seed=seed)
+def rested(cpus: int = 1, seed: int = 0, *, optimization: bool = False) -> Lab:
+    """A booted machine that waits for input, and whose probes stay int3 unless a test is about the others."""
+    lab = Lab.open(cpus=cpus, seed=seed, optimization=optimization)
     lab.run()
     return lab
 

@@ -316,3 +316,32 @@ def test_a_guest_that_triple_faults_says_so_with_the_last_state(tmp_path: object
     with pytest.raises(GuestError, match="Triple fault") as caught:
         Lab.open(path)
     assert "rip" in caught.value.report
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_run_to_a_place_stops_before_its_instruction_every_time(cpus: int) -> None:
+    lab = rested(cpus)
+    lab.type("cat /etc/motd")
+    lab.kprobe("vfs_read")
+    hits, instructions = 0, []
+    while lab.run(to="vfs_open+0") is Stop.ADDRESS:
+        hits += 1
+        assert lab.machine.registers()["rip"] == lab.kernel.symbol("vfs_open")
+        instructions.append(lab.moment.insn)
+    end, console = lab.moment, lab.console
+    assert hits == 2  # the program, and what it prints
+    plain = rested(cpus)
+    plain.type("cat /etc/motd")
+    plain.kprobe("vfs_read")
+    plain.run()
+    assert (plain.moment, plain.console) == (end, console)
+    for insn in reversed(instructions):
+        lab.seek(insn)
+        assert lab.machine.registers()["rip"] == lab.kernel.symbol("vfs_open")
+
+
+def test_a_run_to_nowhere_is_a_sentence() -> None:
+    lab = rested()
+    with pytest.raises(BadInput, match="no symbol vfs_raed"):
+        lab.run(to="vfs_raed")
+    assert lab.run(to=0xFFFF_FFFF_8100_0000) is Stop.IDLE

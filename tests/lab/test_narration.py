@@ -110,6 +110,8 @@ def made(kind: str, **changes: object) -> Event:
         "list": [1, 2, 3, 4, 5, 6],
     }
     fields = {field.name: values[field.type] for field in EVENT_KINDS[kind].fields}
+    if kind == "text.poke":
+        del fields["stage"]
     if kind == "gate":
         fields["frame"] = bytes(40)
     return Event(0, 1, 0, kind, Moment(1), fields | changes)
@@ -137,6 +139,8 @@ def every_sort() -> list[Event]:
     events += [
         made("text.poke", old=b"\x0f", new=b"\xcc"),
         made("text.poke", old=b"\xcc", new=b"\x0f"),
+        *(made("text.poke", stage=stage) for stage in (1, 2, 3)),
+        made("kprobe.opt_pre_handler", ret=0),
         made("console", text="\n"),
         made("kprobe.prepare", emulated=0, original=bytes(7), copy=bytes(8)),
         made("kprobe.register", armed=0),

@@ -141,12 +141,11 @@ def test_a_stack_trace_shows_real_callers_where_a_return_probe_waits() -> None:
 
 
 def test_a_users_stack_begins_at_the_system_call() -> None:
-    lab, _ = trace_of("vfs_read", flags=0)
-    lab2 = rested()
-    lab2.load_program(STACK.format(flags=1 << 8), "stack")
-    lab2.attach("stack", "vfs_read")
-    commanded(lab2)
-    traces = [value for _, value in lab2.bpf.maps["stacks"].items()]
+    lab = rested()
+    lab.load_program(STACK.format(flags=1 << 8), "stack")
+    lab.attach("stack", "vfs_read")
+    commanded(lab)
+    traces = [value for _, value in lab.bpf.maps["stacks"].items()]
     assert traces and all(0 < numbers(trace)[0] < 1 << 47 for trace in traces)
 
 
@@ -236,6 +235,20 @@ TAIL = """
     r0 = 1
     exit
 """
+COUNT = """
+    .map counts array key=4 value=8 max_entries=1
+    *(u32 *)(r10 -4) = 0
+    r2 = r10
+    r2 += -4
+    r1 = map counts
+    call map_lookup_elem
+    if r0 == 0 goto out
+    r1 = 1
+    lock *(u64 *)(r0 +0) += r1
+out:
+    r0 = 2
+    exit
+"""
 
 
 @pytest.mark.parametrize("jit", [0, 1])
@@ -243,9 +256,7 @@ def test_a_tail_call_goes_on_in_another_program(jit: int) -> None:
     lab = rested()
     lab.bpf.jit.set_enabled(jit)
     jumper = lab.load_program(TAIL, "jumper")
-    target = lab.load_program(".map counts array key=4 value=8 max_entries=1\n*(u32 *)(r10 -4) = 0\nr2 = r10\nr2 += -4\n"
-                              "r1 = map counts\ncall map_lookup_elem\nif r0 == 0 goto out\nr1 = 1\n"
-                              "lock *(u64 *)(r0 +0) += r1\nout: r0 = 2\nexit", "target")  # fmt: skip
+    target = lab.load_program(COUNT, "target")
     assert jumper is not target
     lab.attach("jumper", "vfs_read")
     commanded(lab)

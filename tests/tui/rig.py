@@ -53,7 +53,7 @@ def _lines() -> LineTable:
 
 def open_plain() -> Lab:
     """A lab in which nothing is probed and nothing happens."""
-    lab = Lab.open("toyix")
+    lab = Lab.open("toyix", optimization=False)
     lab.lines = _lines()
     return lab
 

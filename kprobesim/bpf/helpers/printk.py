@@ -44,7 +44,7 @@ def _pad(text: str, flags: str, width: int) -> str:
     return text.zfill(width) if "0" in flags else text.rjust(width)
 
 
-class _Full(Exception):  # noqa: N818 - not an error, but a way out
+class _Full(Exception):
     """The arguments do not fit 512 bytes."""
 
 
@@ -203,4 +203,3 @@ def snprintf(ctx: HelperContext, buf: int, buf_size: int, fmt: int, data: int, s
         return -text
     _store(ctx, buf, buf_size, text)
     return len(text) + 1
-

@@ -73,4 +73,8 @@ CALLS_BACK = frozenset(HELPER_IDS[name] for name in _CALL_BACK)
 @cache
 def helpers_for(program_type: str) -> dict[int, Helper]:
     """Those that a privileged program of this type may call."""
-    return {number: helper for number, helper in HELPERS.items() if prototype_for(number, program_type, kprobe_override=True)}
+    return {
+        number: helper
+        for number, helper in HELPERS.items()
+        if prototype_for(number, program_type, kprobe_override=True)
+    }

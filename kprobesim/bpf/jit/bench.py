@@ -14,7 +14,8 @@ from unicorn import x86_const as x86
 
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import BpfFault, BudgetExceeded, MemoryFault, RunError
-from kprobesim.bpf.helpers import HELPERS, Around, HelperContext
+from kprobesim.bpf.helpers import CALLS, Around, HelperContext
+from kprobesim.bpf.interpreter import Runnable
 from kprobesim.bpf.jit.blinding import blind_constants
 from kprobesim.bpf.jit.config import DEFAULT_CONFIG, JitConfig
 from kprobesim.bpf.jit.errors import JitError
@@ -23,7 +24,6 @@ from kprobesim.bpf.jit.image import ExtableEntry
 from kprobesim.bpf.jit.program import JitProgram, jit_insns
 from kprobesim.bpf.jit.stack import MAX_BPF_STACK
 from kprobesim.bpf.memory import WindowedMemory
-from kprobesim.bpf.program import Program
 from kprobesim.bpf.semantics import CLOBBERED
 from kprobesim.machine.calibration import calibrate
 
@@ -169,7 +169,7 @@ class Bench:
 
     def _serve(self, jited: "JitedProgram", number: int) -> None:
         uc = self._uc
-        helper = HELPERS[number]
+        helper = CALLS[number]
         arguments = [int(uc.reg_read(register)) for register in _ARGUMENTS[: len(helper.args)]]
         try:
             result = jited.helpers.entry(helper)(jited.helpers, *arguments)
@@ -200,6 +200,7 @@ class JitedProgram:
         stack_depth: bytes of stack of every function; 512 because nobody has checked how much it uses.
         config: the kernel and the CPU.
         random32: blind constants with these random numbers; None does not.
+        from_cbpf: whether it is a converted classic filter, which the verifier has neither seen nor rewritten.
 
     Attributes:
         code: the machine code.
@@ -208,7 +209,7 @@ class JitedProgram:
 
     def __init__(
         self,
-        program: Program,
+        program: Runnable,
         bench: Bench,
         env: Environment,
         budget: int = DEFAULT_BUDGET,
@@ -217,8 +218,12 @@ class JitedProgram:
         stack_depth: int = MAX_BPF_STACK,
         config: JitConfig = DEFAULT_CONFIG,
         random32: Callable[[], int] | None = None,
+        from_cbpf: bool = False,
     ) -> None:
-        insns, self.origin = do_misc_fixups(program.resolved)
+        if from_cbpf:
+            insns, self.origin = program.resolved, tuple(range(len(program.resolved)))
+        else:
+            insns, self.origin = do_misc_fixups(program.resolved)
         if random32 is not None:
             fixed = self.origin
             insns, blinded = blind_constants(insns, random32)
@@ -227,7 +232,12 @@ class JitedProgram:
         self.bench = bench
         self.budget = budget
         self.code = jit_insns(
-            insns, address=bench.next_address, call_address=helper_stub, stack_depth=stack_depth, config=config
+            insns,
+            address=bench.next_address,
+            call_address=helper_stub,
+            stack_depth=stack_depth,
+            from_cbpf=from_cbpf,
+            config=config,
         )
         self.helpers = HelperContext(bench.memory, env, {m.address: m for m in program.used_maps}, around)
         self._extable = {image.address + entry.offset: entry for image in self.code.images for entry in image.extable}

@@ -235,5 +235,5 @@ class BpfMap(ABC):
         """What a kind of map keeps in Python."""
         return None
 
-    def _restore(self, state: Any) -> None:
+    def _restore(self, state: Any) -> None:  # noqa: B027 - most kinds keep nothing in Python
         """Put back what ``_save`` gave."""

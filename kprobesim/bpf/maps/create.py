@@ -48,7 +48,7 @@ _OF_MAPS: dict[str, Callable[[MapSpec, int, Place, BpfMap | None], BpfMap]] = {
 }
 
 CREATABLE = frozenset((*_KINDS, *_OF_MAPS))
-"""The kinds of map that this machine has; what needs cgroups, sockets or devices is missing, as without their config."""
+"""The kinds of map that this machine has; what needs cgroups, sockets or devices is missing, as without that config."""
 
 _MAX_U32 = (1 << 32) - 1
 _KMALLOC_MAX = 1 << 22

@@ -1,4 +1,4 @@
-"""Bob Jenkins' lookup3 (public domain), which Linux calls jhash and uses for hash maps, stack traces and bloom filters."""
+"""Bob Jenkins' lookup3 (public domain): Linux's jhash, for hash maps, stack traces and bloom filters."""
 
 import struct
 
@@ -41,4 +41,3 @@ def jhash(key: bytes, seed: int = 0) -> int:
     """``hashlittle`` of some bytes: 32 bits. For whole words it is what Linux's jhash2 gives."""
     padded = key + bytes(-len(key) % 4)
     return _hash(list(struct.unpack(f"<{len(padded) // 4}I", padded)), len(key), seed)
-

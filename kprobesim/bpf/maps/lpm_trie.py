@@ -1,8 +1,8 @@
 """BPF_MAP_TYPE_LPM_TRIE: the longest prefix that matches wins, as in a routing table.
 
 A key is ``u32 prefixlen`` and data, most significant bit first. Nodes are Linux's ``struct lpm_trie_node`` in guest
-memory: ``child[2]`` at 16, ``u32 prefixlen`` at 32, ``u32 flags`` at 36, data at 40, the value behind it. The root is at
-256 of the map, the number of entries at 264. Follows Linux kernel/bpf/lpm_trie.c; no Python state.
+memory: ``child[2]`` at 16, ``u32 prefixlen`` at 32, ``u32 flags`` at 36, data at 40, the value behind it. The root is
+at 256 of the map, the number of entries at 264. Follows Linux kernel/bpf/lpm_trie.c; no Python state.
 """
 
 import struct
@@ -193,7 +193,7 @@ class LpmTrie(BpfMap):
         start = 0
         if key is not None:
             prefixlen, data = _split(key)
-            slots, node, matched = self._walk(prefixlen, data) if prefixlen <= self.max_prefixlen else ([], None, 0)
+            _, node, matched = self._walk(prefixlen, data) if prefixlen <= self.max_prefixlen else ([], None, 0)
             if node is not None and node.prefixlen == matched and not node.intermediate:
                 start = next(rank for rank, other in enumerate(order) if other.address == node.address) + 1
         if start >= len(order):

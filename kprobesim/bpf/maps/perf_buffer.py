@@ -58,7 +58,7 @@ class PerfEvent:
         cpu: which CPU.
         pages: of the ring's data, a power of two; 0 for an event that only counts.
         config: what it counts.
-        id: by which number PERF_RECORD_LOST names it.
+        number: by which PERF_RECORD_LOST names it.
 
     Attributes:
         address: of what stands for Linux's ``struct bpf_event_entry``.
@@ -70,12 +70,12 @@ class PerfEvent:
     """
 
     def __init__(
-        self, place: Place, cpu: int, pages: int = 8, config: PerfConfig = PerfConfig.BPF_OUTPUT, id: int = 1
+        self, place: Place, cpu: int, pages: int = 8, config: PerfConfig = PerfConfig.BPF_OUTPUT, number: int = 1
     ) -> None:
         if pages < 0 or pages & pages - 1:
             raise BadInput(f"A perf ring has a power of two of data pages, not {pages}.")
         self.memory, self._arena, self._host = place
-        self.cpu, self.config, self.id = cpu, config, id
+        self.cpu, self.config, self.id = cpu, config, number
         self.size = pages * PAGE_SIZE
         self.wakeups = 0
         self._opened = self._count(), self._host.ktime_get_ns()

@@ -142,9 +142,7 @@ def map_meta_of(live: BpfMap) -> MapMeta:
 
 
 def _meta_of(spec: MapSpec) -> MapMeta:
-    return MapMeta(
-        spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name, has_btf=True
-    )
+    return MapMeta(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name, has_btf=True)
 
 
 _SIZES = re.compile(r"\b(?:key=(?P<key>\d+)|val(?:ue)?=(?P<value>\d+)|max=(?P<max>\d+))")

@@ -19,7 +19,7 @@ from kprobesim.tracing.probe_events.errors import PROBE_ERRORS, ProbeCommandErro
 from kprobesim.tracing.probe_events.event_format import print_event
 from kprobesim.tracing.probe_events.fetch import store_trace_args
 from kprobesim.tracing.probe_events.trace_kprobe import COMMON_FIELDS, TraceKprobe, TraceProbeEvent
-from kprobesim.tracing.trace_array import TraceArray, int3_context, thread_context
+from kprobesim.tracing.trace_array import NMI_MASK, TraceArray, int3_context, thread_context
 
 __all__ = ["DynEvents"]
 
@@ -260,7 +260,7 @@ class DynEvents:
         cpu = regs.cpu
         preempt_count = self.trace.preempt_count(cpu)
         if ret_ip is None:
-            context = int3_context(preempt_count)
+            context = int3_context(preempt_count) if preempt_count & NMI_MASK else thread_context(regs, preempt_count)
             place = _IP.pack(probe.kprobe.addr or 0)
         else:
             context = thread_context(regs, preempt_count)

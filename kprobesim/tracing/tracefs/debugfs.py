@@ -45,19 +45,23 @@ def _list(manager: KprobeManager) -> str:
     """One line for each probe, bucket by bucket, the latest first (REG-19, TFS-15)."""
     latest_first = manager.kprobes.sites()[::-1]
     sites = sorted(latest_first, key=lambda site: _bucket(site.addr or 0))
-    probes = (probe for site in sites for probe in (site.children if site.children is not None else [site]))
-    return "".join(_line(manager, probe) for probe in probes)
+    return "".join(
+        _line(manager, probe, site)
+        for site in sites
+        for probe in (site.children if site.children is not None else [site])
+    )
 
 
-def _line(manager: KprobeManager, probe: Kprobe) -> str:
-    """``report_probe``."""
+def _line(manager: KprobeManager, probe: Kprobe, site: Kprobe) -> str:
+    """``report_probe``; how it is served is a matter of the aggregator, if there is one."""
     address = probe.addr or 0
     place = manager.kernel.kallsyms.lookup_size_offset(address)
     where = f"{place[0].name}+{place[1]:#x}" if place else f"{address:016x}"
     letter = "r" if isinstance(probe.data, Kretprobe) else "k"
-    flags = {"GONE": KprobeFlag.GONE, "DISABLED": KprobeFlag.DISABLED, "OPTIMIZED": KprobeFlag.OPTIMIZED}
-    flags["FTRACE"] = KprobeFlag.FTRACE
-    shown = [name for name, flag in flags.items() if probe.flags & flag]
+    own = {"GONE": KprobeFlag.GONE, "DISABLED": KprobeFlag.DISABLED}
+    sites = {"OPTIMIZED": KprobeFlag.OPTIMIZED, "FTRACE": KprobeFlag.FTRACE}
+    shown = [name for name, flag in own.items() if probe.flags & flag]
+    shown += [name for name, flag in sites.items() if site.flags & flag]
     if "GONE" in shown and "DISABLED" in shown:
         shown.remove("DISABLED")
     module = place[0].module if place and place[0].module else " "

@@ -1,25 +1,48 @@
-"""The little of ``/proc`` that there is: kallsyms, uptime, version."""
+"""The little of ``/proc`` that there is: kallsyms, uptime, version, and one sysctl."""
 
 from __future__ import annotations
 
-from kprobesim.kprobes import RunningKernel
+from kprobesim.errors import LinuxError
+from kprobesim.kprobes import KprobeManager, Optimizer, RunningKernel
+from kprobesim.linux_errno import Errno
+from kprobesim.tracing.probe_events.kstrto import kstrtol
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node
 
 __all__ = ["proc_directory"]
 
 
-def proc_directory(kernel: RunningKernel) -> Directory:
+def proc_directory(manager: KprobeManager) -> Directory:
     """The tree of proc.
 
     Args:
-        kernel: what it tells of.
+        manager: of the kernel that it tells of.
     """
+    kernel, optimizer = manager.kernel, manager.kprobes.optimizer
     files: dict[str, Node] = {
         "kallsyms": File(0o444, lambda: _kallsyms(kernel)),
         "uptime": File(0o444, lambda: _uptime(kernel)),
         "version": File(0o444, lambda: "Linux version 6.1.0-toyix (kprobesim) #1 SMP PREEMPT\n"),
     }
+    if optimizer is not None:
+        files["sys"] = _sysctls(optimizer)
     return Directory(lambda: files, 0o555)
+
+
+def _sysctls(optimizer: Optimizer) -> Directory:
+    """``sys/debug/kprobes-optimization`` (Linux kernel/kprobes.c:proc_kprobes_optimization_handler, OPT-15)."""
+
+    def write(data: bytes) -> None:
+        words = data.split(b"\0")[0].decode("latin-1").split()
+        if not words:
+            return
+        number = kstrtol(words[0], 0)
+        if number not in (0, 1):
+            raise LinuxError(Errno.EINVAL, "This sysctl takes 0 and 1.")
+        optimizer.allow(bool(number))
+
+    file = File(0o644, lambda: f"{int(optimizer.allowed)}\n", write)
+    debug = Directory(lambda: {"kprobes-optimization": file}, 0o555)
+    return Directory(lambda: {"debug": debug}, 0o555)
 
 
 def _kallsyms(kernel: RunningKernel) -> str:

@@ -12,6 +12,9 @@ from kprobesim.tui.cells import row
 
 __all__ = ["Banner"]
 
+_TRAPS = tuple(phase for phase in Phase if phase is not Phase.DETOUR)
+_JUMP = (Phase.RUN, Phase.DETOUR, Phase.BPF)
+"""The life of a hit of an optimized probe is a shorter one."""
 _SHORT = {Phase.HANDLER: "handler", Phase.SECOND_BREAKPOINT: "#BP2"}
 _LONGEST_JOIN = 5
 
@@ -30,12 +33,16 @@ class Banner(Widget):
         self.phase = phase
         self.refresh()
 
+    @property
+    def _phases(self) -> tuple[Phase, ...]:
+        return _JUMP if self.phase is Phase.DETOUR else _TRAPS
+
     def render(self) -> Content:
         """The line, as generous as the width allows."""
         width = self.size.width
         for names in ({}, _SHORT):
             for gap in (" ", ""):
-                words = [f"{gap}{names.get(phase, phase.value)}" for phase in Phase]
+                words = [f"{gap}{names.get(phase, phase.value)}" for phase in self._phases]
                 spare = width - 1 - sum(cell_len(word) + 1 for word in words)
                 join = min(spare // (len(words) - 1), _LONGEST_JOIN)
                 if join >= (3 if gap else 1):
@@ -45,7 +52,7 @@ class Banner(Widget):
     def _line(self, words: list[str], join: int, width: int) -> Content:
         between = f" {'─' * (join - 2)} " if join >= 3 else " " * join
         parts: list[tuple[str, str]] = [(" ", "")]
-        for index, (phase, word) in enumerate(zip(Phase, words, strict=True)):
+        for index, (phase, word) in enumerate(zip(self._phases, words, strict=True)):
             if index:
                 parts.append((between, styles.DIM))
             here = phase is self.phase

@@ -87,7 +87,7 @@ def _place(probe: ProbeView) -> str:
 
 
 def _text(probe: ProbeView) -> str:
-    return f"● cc (was {probe.hidden:02x})" if probe.armed else f"○ {probe.hidden:02x}"
+    return f"● {probe.byte:02x} (was {probe.hidden:02x})" if probe.armed else f"○ {probe.hidden:02x}"
 
 
 def _slot(probe: ProbeView, view: View, width: int) -> list[Content]:

@@ -97,6 +97,7 @@ def test_the_text_is_untouched_until_enabled() -> None:
     console = Console()
     address = console.lab.kernel.symbol("vfs_read")
     before = console.lab.read(address, 1)
+    console.run("echo 0 > /proc/sys/debug/kprobes-optimization")
     console.run("echo p:a vfs_read > kprobe_events")
     line = f"{address:016x}  k  vfs_read+0x0    "
     assert console.run("cat ../debug/kprobes/list") == f"{line}[DISABLED]\n"
@@ -197,7 +198,7 @@ def test_lists_of_debugfs_and_proc() -> None:
     assert all(line.endswith("  vfs_read+0x0    [DISABLED]") for line in listed)
     events = console.lab.tracing.events.probes
     console.run("echo 1 > events/kprobes/b/enable")
-    assert console.run("cat /sys/kernel/debug/kprobes/list").splitlines()[1].endswith("vfs_read+0x0    ")
+    assert console.run("cat /sys/kernel/debug/kprobes/list").splitlines()[1].endswith("vfs_read+0x0    [OPTIMIZED]")
     assert [probe.definition.event for probe in events] == ["a", "b", "c"]
     entry = console.lab.manager.kprobes.blacklist.entries[0]
     line = console.run("head -n 1 /sys/kernel/debug/kprobes/blacklist")
