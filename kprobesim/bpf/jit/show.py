@@ -9,7 +9,7 @@ from kprobesim.bpf.jit.blinding import blind_constants
 from kprobesim.bpf.jit.fixups import do_misc_fixups
 from kprobesim.bpf.jit.listing import listing_text
 from kprobesim.bpf.jit.program import jit_insns
-from kprobesim.bpf.maps import create_map
+from kprobesim.bpf.maps import create_maps
 from kprobesim.bpf.memory import Arena, FlatMemory
 from kprobesim.bpf.program import Program
 from kprobesim.errors import BadInput
@@ -63,7 +63,7 @@ def _program(text: str) -> Program:
         source = assemble(text, Level.V4)
         memory = FlatMemory(_MAPS, _MAP_MEMORY)
         arena = Arena(_MAPS + 64, _MAP_MEMORY - 64)
-        maps = [create_map(spec, memory, arena, number) for number, spec in enumerate(source.maps, 1)]
+        maps = create_maps(source.maps, memory, arena)
         return Program("shown", source.type, source.insns, maps, source.license, Level.V4)
     return Program("shown", "kprobe", insns, level=Level.V4)
 

@@ -3,7 +3,7 @@
 from kprobesim.bpf.maps.array import ArrayMap, PercpuArrayMap
 from kprobesim.bpf.maps.base import MAP_TYPES, BpfMap, MapSpec, Place, map_type_id
 from kprobesim.bpf.maps.bloom_filter import BloomFilter
-from kprobesim.bpf.maps.create import CREATABLE, create_map
+from kprobesim.bpf.maps.create import CREATABLE, create_map, create_maps
 from kprobesim.bpf.maps.fd_array import PerfEventArray, ProgArray
 from kprobesim.bpf.maps.flags import MapFlag, UpdateFlag
 from kprobesim.bpf.maps.hash import HashMap, PercpuHashMap
@@ -46,5 +46,6 @@ __all__ = [
     "UpdateFlag",
     "UserRingBuf",
     "create_map",
+    "create_maps",
     "map_type_id",
 ]

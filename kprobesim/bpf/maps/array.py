@@ -58,7 +58,7 @@ class IndexedMap(BpfMap):
         return -Errno.EINVAL
 
     def elements(self) -> Iterator[tuple[int, int]]:
-        """See BpfMap (bpf_for_each_array_elem); the key, in Linux a variable of the helper, stands in the map's head."""
+        """See BpfMap (bpf_for_each_array_elem); the key, a variable of the helper in Linux, is in the head."""
         place = self.address + _KEY_AT
         for index in range(self.max_entries):
             key = index.to_bytes(4, "little")

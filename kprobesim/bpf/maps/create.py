@@ -4,7 +4,7 @@ Follows Linux kernel/bpf/syscall.c:map_create and the ``map_alloc_check`` and ``
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kprobesim.bpf.environment import BenchEnvironment, MapHost
 from kprobesim.bpf.errors import LoadError
@@ -23,7 +23,7 @@ from kprobesim.bpf.maps.stack_trace import MAX_DEPTH, StackTraceMap
 from kprobesim.bpf.memory import PAGE_SIZE, Arena, ArenaFull, GuestMemory
 from kprobesim.linux_errno import Errno
 
-__all__ = ["CREATABLE", "create_map"]
+__all__ = ["CREATABLE", "create_map", "create_maps"]
 
 _KINDS: dict[str, Callable[[MapSpec, int, Place], BpfMap]] = {
     "array": ArrayMap,
@@ -236,3 +236,19 @@ def create_map(
     except ArenaFull as full:
         arena.restore(before)
         raise _refuse(Errno.ENOMEM, str(full)) from full
+
+
+def create_maps(
+    specs: Iterable[MapSpec], memory: GuestMemory, arena: Arena, host: MapHost | None = None
+) -> list[BpfMap]:
+    """Make the maps of one source, numbered from 1; maps in maps find their example by its name among those before.
+
+    Raises:
+        LoadError: see `create_map`.
+    """
+    made: dict[str, BpfMap] = {}
+    found: list[BpfMap] = []
+    for number, spec in enumerate(specs, 1):
+        found.append(create_map(spec, memory, arena, number, host, made.get(spec.inner)))
+        made[spec.name] = found[-1]
+    return found

@@ -1,6 +1,6 @@
 """BPF_MAP_TYPE_RINGBUF and BPF_MAP_TYPE_USER_RINGBUF: records of any length, one ring for all CPUs.
 
-Follows Linux kernel/bpf/ringbuf.c. The ring is real memory: a page of the kernel's own (``mask`` at 64, ``busy`` at 72),
+Follows Linux kernel/bpf/ringbuf.c. The ring is memory: a page of the kernel's own (``mask`` at 64, ``busy`` at 72),
 a page with the consumer's position, a page with the producer's and the pending position, then the data, a power of two
 of pages. The data pages are mapped twice in a row, so that a record that wraps around the end is still in one piece. A
 record is ``u32 len`` with two flag bits, ``u32 pg_off`` (pages from the ring's beginning, by which a record finds its
