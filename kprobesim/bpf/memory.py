@@ -104,6 +104,10 @@ class FlatMemory:
             raise MemoryFault(addr, size, write=write)
         return found
 
+    def ring_pages(self) -> tuple[tuple[int, int], ...]:
+        """Address of each page of a ring, and offset of the page that it shows."""
+        return tuple(self._pages.items())
+
     def map_ring(self, arena: "Arena", block: int, meta: int, data: int) -> int:
         """See MappingMemory."""
         ring = self.RINGS + 2 * (block - self.base)
