@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kprobesim.bpf import Arena
+from kprobesim.bpf import Arena, ArenaFull
 from kprobesim.kprobes import RunningKernel
 from kprobesim.kprobes.kernel import DIRECT_MAP
 from kprobesim.machine import PAGE_SIZE
@@ -31,17 +31,34 @@ def map_pages(kernel: RunningKernel, arena: Arena, virtual: int, pages: list[int
         pages: direct-map addresses.
 
     Raises:
-        ArenaFull: no room for a table.
+        ArenaFull: no room for a table; nothing is mapped then.
     """
     ram = kernel.machine.ram
-    for number, page in enumerate(pages):
+    made: list[tuple[int, int]] = []
+    tables = []
+    try:
+        for number in range(len(pages)):
+            tables.append(_table(kernel, arena, virtual + number * PAGE_SIZE, made))
+    except ArenaFull:
+        for entry, table in reversed(made):
+            ram.write(entry, bytes(8))
+            arena.free(table)
+        raise
+    for number, (table, page) in enumerate(zip(tables, pages, strict=True)):
         address = virtual + number * PAGE_SIZE
-        table = kernel.root & _ADDRESS
-        for shift in (39, 30, 21):
-            entry = table + 8 * (address >> shift & 511)
-            if not ram.read_u64(entry) & 1:
-                fresh = arena.alloc(PAGE_SIZE, PAGE_SIZE)
-                kernel.write(fresh, bytes(PAGE_SIZE))
-                ram.write(entry, (fresh - DIRECT_MAP | _PRESENT_RW).to_bytes(8, "little"))
-            table = ram.read_u64(entry) & _ADDRESS
         ram.write(table + 8 * (address >> 12 & 511), (page - DIRECT_MAP | _PRESENT_RW | _NX).to_bytes(8, "little"))
+
+
+def _table(kernel: RunningKernel, arena: Arena, address: int, made: list[tuple[int, int]]) -> int:
+    """Physical address of the last-level table for an address; tables on the way are made and noted with their entry."""
+    ram = kernel.machine.ram
+    table = kernel.root & _ADDRESS
+    for shift in (39, 30, 21):
+        entry = table + 8 * (address >> shift & 511)
+        if not ram.read_u64(entry) & 1:
+            fresh = arena.alloc(PAGE_SIZE, PAGE_SIZE)
+            made.append((entry, fresh))
+            kernel.write(fresh, bytes(PAGE_SIZE))
+            ram.write(entry, (fresh - DIRECT_MAP | _PRESENT_RW).to_bytes(8, "little"))
+        table = ram.read_u64(entry) & _ADDRESS
+    return table

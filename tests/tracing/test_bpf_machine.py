@@ -2,6 +2,7 @@
 
 import pytest
 
+from kprobesim.bpf import LoadError
 from kprobesim.bpf.maps import Sample
 from kprobesim.errors import LinuxError
 from kprobesim.lab import Lab
@@ -353,3 +354,25 @@ def test_maps_of_all_kinds_go_back() -> None:
     assert contents() != there
     lab.seek(middle)
     assert contents() == there
+
+
+def test_a_ring_that_does_not_fit_leaves_the_page_tables_alone() -> None:
+    lab = rested()
+    lab.load_program(".map small ringbuf max_entries=4096\nr1 = map small\nr0 = 0\nexit", "one")
+    free = lab.bpf.maps["small"].arena.size - lab.bpf.maps["small"].arena.used
+    size = 1 << free.bit_length() - 1
+    hog = f".map hog array key=4 value={free - size - 65536} max_entries=1\nr1 = map hog\nr0 = 0\nexit"
+    lab.load_program(hog, "two")
+    before = lab.read(lab.kernel.symbol("init_top_pgt"), 4096), lab.bpf.maps["small"].arena.used
+    with pytest.raises(LoadError) as refused:
+        lab.load_program(f".map big ringbuf max_entries={2 * size}\nr1 = map big\nr0 = 0\nexit", "three")
+    assert refused.value.errno is Errno.ENOMEM
+    assert (lab.read(lab.kernel.symbol("init_top_pgt"), 4096), lab.bpf.maps["small"].arena.used) == before
+
+
+def test_a_map_of_a_thousand_million_elements_is_refused_at_once() -> None:
+    lab = rested()
+    for line in ("hash key=4 value=8", "array key=4 value=8", "percpu_array key=4 value=8", "lru_hash key=4 value=8"):
+        with pytest.raises(LoadError) as refused:
+            lab.load_program(f".map m {line} max_entries=1000000000\nr1 = map m\nr0 = 0\nexit", "huge")
+        assert refused.value.errno in (Errno.ENOMEM, Errno.E2BIG)
