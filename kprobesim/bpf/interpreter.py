@@ -320,21 +320,25 @@ class BoundInsns:
             RunError: calls nested too deep.
         """
         self.helpers.tail_call_cnt = 0
-        return self._guarded(ctx, r2, stack_top, 0)
+        try:
+            return self._run(ctx, r2, stack_top)
+        except (MemoryFault, OverBudgetError, DepthError) as error:
+            raise self._explained(error) from None
 
     def run_on(self, ctx: int, stack_top: int, executed: int) -> tuple[int, int]:
         """Take over from a program that tail-calls this one, after so many instructions; like `run_counted`."""
-        return self._guarded(ctx, 0, stack_top, executed)
-
-    def _guarded(self, ctx: int, r2: int, stack_top: int, executed: int) -> tuple[int, int]:
         try:
-            return self._run(ctx, r2, stack_top, n=executed)
-        except MemoryFault as fault:
-            raise BpfFault(self._where(fault), fault) from None
-        except OverBudgetError as over:
-            raise BudgetExceeded(self._where(over), self.budget) from None
-        except DepthError as deep:
-            raise _too_deep(self._where(deep)) from None
+            return self._run(ctx, 0, stack_top, n=executed)
+        except (MemoryFault, OverBudgetError, DepthError) as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: MemoryFault | OverBudgetError | DepthError) -> RunError:
+        """What compiled code raises, with the instruction that it happened at."""
+        if isinstance(error, MemoryFault):
+            return BpfFault(self._where(error), error)
+        if isinstance(error, OverBudgetError):
+            return BudgetExceeded(self._where(error), self.budget)
+        return _too_deep(self._where(error))
 
     def start(
         self, ctx: int, stack_top: int, r2: int = 0, hook: Callable[[Execution], None] | None = None
@@ -346,7 +350,7 @@ class BoundInsns:
         assert self._compiled is not None
         return self._compiled.where(error.__traceback__)
 
-    def _first_run(self, ctx: int, r2: int, stack_top: int, n: int) -> tuple[int, int]:
+    def _first_run(self, ctx: int, r2: int, stack_top: int, n: int = 0) -> tuple[int, int]:
         if len(self.insns) > _FAST_LIMIT:
             self._run = self._stepped
         else:
@@ -354,7 +358,7 @@ class BoundInsns:
             self._run = self._compiled.run
         return self._run(ctx, r2, stack_top, n=n)
 
-    def _stepped(self, ctx: int, r2: int, stack_top: int, n: int) -> tuple[int, int]:
+    def _stepped(self, ctx: int, r2: int, stack_top: int, n: int = 0) -> tuple[int, int]:
         execution = self.start(ctx, stack_top, r2)
         execution.executed = n
         return execution.run(), execution.executed
