@@ -50,7 +50,7 @@ def map_pages(kernel: RunningKernel, arena: Arena, virtual: int, pages: list[int
 
 
 def _table(kernel: RunningKernel, arena: Arena, address: int, made: list[tuple[int, int]]) -> int:
-    """Physical address of the last-level table for an address; tables on the way are made and noted with their entry."""
+    """Physical address of the last-level table for an address; what is made on the way is noted with its entry."""
     ram = kernel.machine.ram
     table = kernel.root & _ADDRESS
     for shift in (39, 30, 21):
