@@ -48,11 +48,13 @@ noinstr void irqentry_enter(struct pt_regs *regs)
 		irqentry_enter_from_user_mode(regs);
 }
 
-/* The kernel is preemptible: an interrupt that made a more urgent task runnable switches to it here. */
+/* Where the kernel is preemptible, an interrupt that made a more urgent task runnable switches to it here. */
 static void irqentry_exit_cond_resched(void)
 {
+#ifdef CONFIG_PREEMPTION
 	if (!preempt_count() && need_resched())
 		preempt_schedule_irq();
+#endif
 }
 
 noinstr void irqentry_exit(struct pt_regs *regs)

@@ -24,7 +24,12 @@ _MAX_FILE: Final = 1 << 20
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("-c", "commands", help="Run these command lines instead of a file's.")
 @click.option("--kernel", default="toyix", show_default=True, help="An image that ships, or a path.")
-@click.option("--profile", default="bare", show_default=True, help="distro, bare, server or history.")
+@click.option(
+    "--profile",
+    default="bare",
+    show_default=True,
+    help="How probes are served: distro (by ftrace at entries), bare (int3), server (boosted), history (TF and #DB).",
+)
 @click.option("--cpus", default=1, show_default=True, type=click.IntRange(1, 8))
 @click.option("--seed", default=0, show_default=True, type=int)
 def command(file: Path | None, commands: str | None, kernel: str, profile: str, cpus: int, seed: int) -> None:

@@ -16,6 +16,8 @@ __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 MODULES_VADDR: Final = 0xFFFF_FFFF_A000_0000
 DIRECT_MAP: Final = 0xFFFF_8880_0000_0000
 _COMM_LEN: Final = 16
+_THREAD_SIZE: Final = 16384
+_PAGE_MODULES: Final = {"ftrace_trampoline": "__builtin__ftrace"}
 
 
 class Task:
@@ -274,7 +276,12 @@ class ModuleArea:
         for symbol in self._named:
             overlay.remove(symbol)
         self._named = tuple(
-            overlay.add(owner, MODULES_VADDR + number * PAGE_SIZE, PAGE_SIZE, module="__builtin__kprobes")
+            overlay.add(
+                owner,
+                MODULES_VADDR + number * PAGE_SIZE,
+                PAGE_SIZE,
+                module=_PAGE_MODULES.get(owner, "__builtin__kprobes"),
+            )
             for number, owner in enumerate(self._owners)
             if owner
         )

@@ -28,10 +28,18 @@ KPROBE_KINDS: Final = (
     EventKind(
         "kprobe.register",
         "A probe is in the table.",
-        (*_PLACE, Field("armed", "number", "1 if its int3 is in the text")),
+        (
+            *_PLACE,
+            Field("armed", "number", "1 if its int3, or its call of ftrace, is in the text"),
+            Field("by", "text", "what will bring the CPU to it: int3 or ftrace"),
+        ),
     ),
     EventKind("kprobe.unregister", "A probe left the table.", _PLACE),
-    EventKind("kprobe.hit", "kprobe_int3_handler found a probe at ip - 1 and makes it current.", _PLACE),
+    EventKind(
+        "kprobe.hit",
+        "A probe is hit: it was looked up and made current.",
+        (*_PLACE, Field("by", "text", "what brought the CPU here: int3 or ftrace")),
+    ),
     EventKind(
         "kprobe.miss",
         "A probe was hit while another one was being handled: its handlers are not run, its instruction is.",
@@ -46,6 +54,25 @@ KPROBE_KINDS: Final = (
         "kprobe.singlestep",
         "regs->ip points to the slot and IF is off in the saved flags: iretq will run the copy there.",
         (*_PLACE, Field("slot", "address", "the copy"), Field("saved_if", "number", "IF of the interrupted code")),
+    ),
+    EventKind(
+        "kprobe.boost",
+        "regs->ip points to the boosted copy: behind it a jump leads back, without a second trap and a post_handler.",
+        (*_PLACE, Field("slot", "address", "the copy")),
+    ),
+    EventKind(
+        "kprobe.step_tf",
+        "regs->ip points to the slot, TF is on and IF off in the saved flags: after one instruction there comes a #DB.",
+        (*_PLACE, Field("slot", "address", "the copy"), Field("saved_if", "number", "IF of the interrupted code")),
+    ),
+    EventKind(
+        "kprobe.debug",
+        "The copy has run and raised #DB: what it did as if it were in the text is put right.",
+        (
+            *_PLACE,
+            Field("ip", "address", "where the function goes on"),
+            Field("fixed", "text", "what was put right: ip, return address, flags on the stack, or nothing"),
+        ),
     ),
     EventKind(
         "kprobe.emulate",
@@ -142,6 +169,16 @@ KPROBE_KINDS: Final = (
         ),
     ),
     EventKind(
+        "ftrace.trampoline",
+        "A user of ftrace has got a copy of ftrace_regs_caller of its own, which calls its function.",
+        (
+            Field("addr", "address", "the copy"),
+            Field("size", "number", "its length in bytes"),
+            Field("user", "text", "the ftrace_ops"),
+            Field("func", "address", "the function that it calls"),
+        ),
+    ),
+    EventKind(
         "rethook.prepare",
         "The return address on the stack was replaced by the trampoline's.",
         (
@@ -158,6 +195,38 @@ KPROBE_KINDS: Final = (
     EventKind(
         "rethook.miss",
         "All of the return probe's nodes are in use: this call's return is not seen.",
+        (*_PLACE, Field("nmissed", "number", "misses so far")),
+    ),
+    EventKind(
+        "rethook.warn",
+        "WARN: the trampoline was reached through another place of the stack than that of the call awaited last.",
+        (
+            Field("frame", "address", "where it was reached"),
+            Field("expected", "address", "where the return was awaited"),
+            Field("ret_addr", "address", "where it goes on all the same"),
+        ),
+    ),
+    EventKind(
+        "fprobe.register",
+        "An fprobe has hooked the entries of its functions.",
+        (
+            Field("probe", "text", "the fprobe's name"),
+            Field("functions", "number", "how many"),
+            Field("nodes", "number", "calls whose return can be awaited at once; 0 without an exit_handler"),
+        ),
+    ),
+    EventKind(
+        "fprobe.unregister", "An fprobe has let go of its functions.", (Field("probe", "text", "the fprobe's name"),)
+    ),
+    EventKind("fprobe.entry", "A function of an fprobe was entered; its entry_handler, if any, ran.", _PLACE),
+    EventKind(
+        "fprobe.exit",
+        "The function returned to the trampoline; the fprobe's exit_handler ran.",
+        (*_PLACE, Field("ret_addr", "address", "where it will go on"), Field("retval", "number", "rax")),
+    ),
+    EventKind(
+        "fprobe.miss",
+        "Neither handler runs: no node is left, or another handler is under way on this CPU.",
         (*_PLACE, Field("nmissed", "number", "misses so far")),
     ),
 )

@@ -10,7 +10,7 @@ from typing import Final
 from kprobesim.bpf import Assembly, Program, assemble
 from kprobesim.errors import BadInput, GuestError
 from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
-from kprobesim.kprobes import Kprobe, Kretprobe, PostHandler, PreHandler
+from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, Kretprobe, PostHandler, PreHandler
 from kprobesim.lab.clock import insn_at, ns_at
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.look import Look
@@ -74,7 +74,7 @@ class Lab(Look):
         chosen = profile if isinstance(profile, Profile) else Profile.parse(profile)
         if not 1 <= cpus <= 8:
             raise BadInput(f"A machine has 1 to 8 CPUs, not {cpus}.")
-        image = open_image(kernel, variant=chosen.value)
+        image = open_image(kernel, variant=chosen.variant)
         info = _shipped(kernel)
         machine = Machine(cpus=cpus, seed=seed)
         machine.boot(image.entry, image.segments)
@@ -140,6 +140,37 @@ class Lab(Look):
         """Remove a probe."""
         text = f"unregister_kprobe {probe.name or probe.symbol_name or hex(probe.address or 0)}"
         self.timeline.input(text, lambda: self.manager.kprobes.unregister_kprobe(probe))
+
+    def fprobe(
+        self,
+        match: str,
+        *,
+        entry_handler: FprobeHandler | None = None,
+        exit_handler: FprobeHandler | None = None,
+        notfilter: str | None = None,
+        name: str = "fprobe",
+    ) -> Fprobe:
+        """Probe the entries and returns of all functions whose names match; ftrace serves it, so the profile must be
+        *distro*.
+
+        Args:
+            match: names; ``*``, ``?`` and ``[...]`` as in a shell.
+            entry_handler, exit_handler: called with the fprobe, the function's address, the registers and the bytes of
+                the call, or None. They must do the same each time they are called.
+            notfilter: names to leave out.
+            name: what events call it.
+
+        Raises:
+            LinuxError: what register_fprobe() would return.
+        """
+        fprobe = Fprobe(entry_handler, exit_handler, name=name)
+        text = f"register_fprobe {match}" + (f" but {notfilter}" if notfilter else "")
+        self.timeline.input(text, lambda: self.manager.fprobes.register_fprobe(fprobe, match, notfilter))
+        return fprobe
+
+    def unregister_fprobe(self, fprobe: Fprobe) -> None:
+        """Remove an fprobe."""
+        self.timeline.input(f"unregister_fprobe {fprobe.name}", lambda: self.manager.fprobes.unregister_fprobe(fprobe))
 
     def load_program(self, source: str | Assembly, name: str, *, verified: bool = True) -> Program:
         """Load a BPF program.

@@ -34,19 +34,24 @@ _LEGEND: Final = (
 )
 
 
-def int3_context(preempt_count: int) -> tuple[int, int]:
+def int3_context(preempt_count: int, *, preemption: bool = True) -> tuple[int, int]:
     """Flags and preempt count of a record that is written in a breakpoint's handler (TFS-22).
 
     ``tracing_gen_ctx_dec`` takes one preempt level off, which a breakpoint has never added: with a count of zero it
-    borrows from the flags, and ``d`` becomes ``.`` and the depths ``ff``.
+    borrows from the flags, and ``d`` becomes ``.`` and the depths ``ff``. A kernel that is not preemptible takes off
+    nothing.
+
+    Args:
+        preempt_count: of the CPU.
+        preemption: ``CONFIG_PREEMPTION``.
     """
     context = (_IRQS_OFF | _HARDIRQ | _NMI) << 16 | min(preempt_count & 0xFF, 0xF)
-    context -= 1
+    context -= preemption
     return context >> 16, context & 0xFF
 
 
 def thread_context(regs: PtRegs, preempt_count: int) -> tuple[int, int]:
-    """The same for a handler that runs as part of the probed task: of a return, or of an optimized probe."""
+    """The same for a handler that runs as part of the probed task: of a return, of an optimized probe, by ftrace."""
     flags = 0 if regs.flags & _IF else _IRQS_OFF
     return flags | (_HARDIRQ if preempt_count & 0xF0000 else 0), min(preempt_count & 0xFF, 0xF)
 

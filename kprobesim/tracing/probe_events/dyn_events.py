@@ -18,6 +18,7 @@ from kprobesim.tracing.probe_events.command import parse_probe_command
 from kprobesim.tracing.probe_events.errors import PROBE_ERRORS, ProbeCommandError
 from kprobesim.tracing.probe_events.event_format import print_event
 from kprobesim.tracing.probe_events.fetch import store_trace_args
+from kprobesim.tracing.probe_events.notrace import check_within_notrace_func
 from kprobesim.tracing.probe_events.trace_kprobe import COMMON_FIELDS, TraceKprobe, TraceProbeEvent
 from kprobesim.tracing.trace_array import NMI_MASK, TraceArray, int3_context, thread_context
 
@@ -135,6 +136,7 @@ class DynEvents:
     def _register(self, probe: TraceKprobe) -> None:
         """``__register_trace_kprobe``: disabled, unless the event is enabled already (TFS-02)."""
         try:
+            check_within_notrace_func(self._manager.kprobes, probe.kprobe)
             probe.update_args()
             probe.kprobe.disabled = not (probe.event and probe.event.enabled)
             if probe.kretprobe is not None:
@@ -260,7 +262,10 @@ class DynEvents:
         cpu = regs.cpu
         preempt_count = self.trace.preempt_count(cpu)
         if ret_ip is None:
-            context = int3_context(preempt_count) if preempt_count & NMI_MASK else thread_context(regs, preempt_count)
+            if preempt_count & NMI_MASK:
+                context = int3_context(preempt_count, preemption=self._manager.kprobes.config.preemption)
+            else:
+                context = thread_context(regs, preempt_count)
             place = _IP.pack(probe.kprobe.addr or 0)
         else:
             context = thread_context(regs, preempt_count)
