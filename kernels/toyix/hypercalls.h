@@ -42,8 +42,17 @@
 /* The helpers of BPF programs, by their own numbers (bpf_helpers.S). */
 #define HC_FIRST_BPF_HELPER		1024
 
-/* The tracepoints, in the order of trace.S. */
-#define HC_FIRST_TRACEPOINT		32
+/* Breakpoints in programs (uprobes.c). */
+#define HC_FIND_UPROBE			80
+#define HC_VMA_HAS_UPROBES		81
+#define HC_INSTALL_BREAKPOINTS		82
+#define HC_CONSUMERS_HANDLER		83
+#define HC_CONSUMERS_RET_HANDLER	84
+#define HC_EMULATE_INSN			85
+#define HC_ARCH_UPROBE_COPY_IXOL	86
+
+/* The tracepoints, in the order of tracepoints.h. */
+#define HC_FIRST_TRACEPOINT		128
 
 #ifndef __ASSEMBLER__
 #include "compiler.h"

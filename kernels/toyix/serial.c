@@ -3,6 +3,7 @@
  * only empties the port (the flip buffer), and a kworker makes lines of the bytes and wakes the readers. There is no echo;
  * Ctrl-C and Ctrl-D act, everything else is data.
  */
+#include "interrupt.h"
 #include "printk.h"
 #include "processor.h"
 #include "trace.h"
@@ -63,7 +64,7 @@ static void interrupt_foreground(void)
 	while (p && !list_empty(&p->children) && !list_last_entry(&p->children, struct task_struct, sibling)->exit_state)
 		p = list_last_entry(&p->children, struct task_struct, sibling);
 	if (p && p != init_pid1)
-		send_sig(SIGINT, p);
+		do_send_sig_info(SIGINT, SEND_SIG_PRIV, p, PIDTYPE_TGID);
 	spin_unlock_irq(&tasklist_lock);
 }
 
@@ -102,16 +103,17 @@ static void flush_to_ldisc(struct work_struct *work)
 }
 
 static DECLARE_WORK(flip_work, flush_to_ldisc);
+static const struct irqaction serial_action = { .name = "ttyS0" };
 
 DEFINE_IDTENTRY_SYSVEC(sysvec_serial_interrupt)
 {
-	trace_irq_handler_entry(SERIAL_IRQ, "ttyS0");
+	trace_irq_handler_entry(SERIAL_IRQ, &serial_action);
 	spin_lock(&flip_lock);
 	while (inb(COM1_LSR) & LSR_DATA_READY)
 		ring_put(&flip, inb(COM1));
 	spin_unlock(&flip_lock);
 	schedule_work(&flip_work);
-	trace_irq_handler_exit(SERIAL_IRQ, "ttyS0", 1);
+	trace_irq_handler_exit(SERIAL_IRQ, &serial_action, IRQ_HANDLED);
 }
 
 ssize_t console_read(char *buf, size_t count)

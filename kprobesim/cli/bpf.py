@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import IO, Any, Final
 
 import click
 
 from kprobesim.bpf import PROG_TYPES, Level, answer, assemble, decode, encode, listing, source_imm64
 from kprobesim.bpf.classic import FORMS, format_filter, read_filter
-from kprobesim.bpf.verifier import STATS, verify_assembly
+from kprobesim.bpf.verifier import STATS
 from kprobesim.cli.bpf_filter import filter_command
+from kprobesim.cli.options import lang_option
 from kprobesim.errors import BadInput
 
 __all__ = ["command"]
@@ -102,22 +102,19 @@ def exec_(memory: str, jit: bool) -> None:
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
 @click.option("--type", "prog_type", type=click.Choice(PROG_TYPES[1:]), help="Program type; the source's by default.")
+@click.option("--attach", "attach_type", default="", help="Attach type, as bpftool names it: cgroup_inet4_bind.")
 @click.option("--level", type=click.IntRange(1, 2), default=2, show_default=True, help="1: the failing path. 2: all.")
 @click.option("--stats", is_flag=True, help="Stack depths and time as well.")
 @click.option("--unpriv", is_flag=True, help="As a user without capabilities.")
 @click.option("--strict-alignment", is_flag=True, help="Refuse unaligned accesses everywhere.")
-def verify(file: IO[str], prog_type: str | None, level: int, stats: bool, unpriv: bool, strict_alignment: bool) -> None:
-    """Verify the program in FILE (or standard input), assembly text, and print the kernel's log."""
-    source = assemble(_read(file))
-    verdict = verify_assembly(
-        replace(source, type=prog_type or source.type),
-        log_level=level | (STATS if stats else 0),
-        unpriv=unpriv,
-        strict_alignment=strict_alignment,
-    )
-    click.echo(verdict.log, nl=False)
-    if verdict.rejected:
-        raise verdict.rejected
+@click.option("--explain/--no-explain", default=True, help="Explain a refusal below the log.", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Log, figures and explanation as one JSON object.")
+@lang_option
+def verify(file: IO[str], prog_type: str | None, level: int, stats: bool, **choices: Any) -> None:
+    """Verify the program in FILE (or standard input), assembly text or hex, and print the kernel's log."""
+    from kprobesim.cli.bpf_verify import verify_text
+
+    verify_text(_read(file), prog_type, level | (STATS if stats else 0), **choices)
 
 
 @command.command()

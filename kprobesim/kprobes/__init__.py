@@ -10,6 +10,7 @@ from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.detour import OptInsn, disassemble_detour
 from kprobesim.kprobes.fprobe import Fprobe, FprobeHandler, Fprobes
 from kprobesim.kprobes.ftrace import Ftrace, FtraceOps
+from kprobesim.kprobes.jump_label import JumpLabels
 from kprobesim.kprobes.kernel import MODULES_VADDR, RunningKernel, Task
 from kprobesim.kprobes.kinds import KPROBE_KINDS
 from kprobesim.kprobes.kprobe import (
@@ -48,6 +49,7 @@ __all__ = [
     "Ftrace",
     "FtraceOps",
     "InsnSlots",
+    "JumpLabels",
     "Kprobe",
     "KprobeConfig",
     "KprobeCtlblk",

@@ -15,6 +15,7 @@ from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.blacklist import Blacklist
 from kprobesim.kprobes.config import KprobeConfig
 from kprobesim.kprobes.ftrace import Ftrace
+from kprobesim.kprobes.jump_label import JumpLabels
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.kprobe import INT3, NOP5, Kprobe, KprobeCtlblk, KprobeFlag
 from kprobesim.kprobes.kprobe_ftrace import KprobeFtrace
@@ -43,6 +44,7 @@ class Kprobes:
         blacklist: where no probe is accepted.
         text: all writes into the kernel's code.
         optimizer: makes probes into jumps; None where the kernel cannot.
+        jump_labels: the kernel's static branches, where none is accepted either.
         slots: the instruction slots.
         ctlblk: ``kprobe_ctlblk`` by CPU number.
         ftrace: who has hooked which function's entry.
@@ -55,6 +57,7 @@ class Kprobes:
         self.blacklist = Blacklist(kernel)
         self.slots = InsnSlots(kernel.modules, anybody_in=self._anybody_in_slot)
         self.text = TextPoke(kernel)
+        self.jump_labels = JumpLabels(kernel, self.text)
         self.ctlblk = [KprobeCtlblk() for _ in kernel.machine.cpus]
         self.ftrace = Ftrace(kernel, self.text)
         self.on_ftrace = KprobeFtrace(self)
@@ -205,6 +208,12 @@ class Kprobes:
                 Errno.EINVAL,
                 f"{where} cannot be probed: {reason}.",
                 hint="What runs while a probe is handled is on the blacklist.",
+            )
+        if self.jump_labels.jump_label_text_reserved(address, address):
+            raise LinuxError(
+                Errno.EINVAL,
+                f"{where} is in a static branch, whose code is changed while the kernel runs.",
+                hint="Probe the instruction before it or behind it.",
             )
         if address in self._bug_addresses():
             raise LinuxError(Errno.EINVAL, f"{where} is the ud2 of a BUG or WARN.")

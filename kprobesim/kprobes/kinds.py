@@ -13,6 +13,11 @@ _PLACE = (
     Field("probe", "text", "the probe's name"),
 )
 
+_UPROBE = (
+    Field("uprobe", "text", "the place: file and offset"),
+    Field("offset", "number", "its offset in the file"),
+)
+
 KPROBE_KINDS: Final = (
     EventKind(
         "kprobe.prepare",
@@ -94,6 +99,56 @@ KPROBE_KINDS: Final = (
         "kprobe.removed",
         "An int3 was hit whose probe is gone: ip is put back so that the real instruction runs.",
         (Field("addr", "address", "where the int3 was"),),
+    ),
+    EventKind("uprobe.register", "A place in a program's file is probed.", _UPROBE),
+    EventKind("uprobe.unregister", "A place in a program's file is not probed any more.", _UPROBE),
+    EventKind(
+        "uprobe.install",
+        "An int3 was written into a process's own copy of a page of its program.",
+        (*_UPROBE, Field("page", "number", "physical address of the copy")),
+    ),
+    EventKind(
+        "uprobe.remove",
+        "The instruction's first byte is back in a process's copy of a page.",
+        (*_UPROBE, Field("page", "number", "physical address of the copy")),
+    ),
+    EventKind(
+        "uprobe.hit",
+        "A program has hit a breakpoint; its handlers run now, on the way back to user mode.",
+        (*_UPROBE, Field("ip", "address", "the probed instruction in the process")),
+    ),
+    EventKind(
+        "uprobe.emulate",
+        "The instruction was emulated on the program's saved registers.",
+        (*_UPROBE, Field("insn", "text", "the instruction"), Field("ip", "address", "where the program goes on")),
+    ),
+    EventKind(
+        "uprobe.singlestep",
+        "A copy of the instruction lies in the process's page for such copies, and will run there with TF set.",
+        (*_UPROBE, Field("page", "number", "physical address of that page"), Field("copy", "bytes", "the copy")),
+    ),
+    EventKind(
+        "uprobe.return",
+        "A probed function has returned to the trampoline; its handlers run now.",
+        (*_UPROBE, Field("func", "address", "the function"), Field("ip", "address", "where the program goes on")),
+    ),
+    EventKind(
+        "static_key.enable",
+        "A static key was turned on: each branch that asks it is a jump now.",
+        (
+            Field("key", "address", "the `struct static_key`"),
+            Field("name", "text", "the variable it is in"),
+            Field("sites", "number", "how many places in the code were patched"),
+        ),
+    ),
+    EventKind(
+        "static_key.disable",
+        "A static key was turned off: each branch that asks it is a nop again.",
+        (
+            Field("key", "address", "the `struct static_key`"),
+            Field("name", "text", "the variable it is in"),
+            Field("sites", "number", "how many places in the code were patched back"),
+        ),
     ),
     EventKind(
         "kprobe.opt_prepare",

@@ -117,9 +117,7 @@ class KprobeFtrace:
     def _by_way_of_the_guest(
         self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, orig_ip: int, answer: Generator[GuestCall, int, int]
     ) -> Generator[GuestCall, int, int]:
-        with self._kernel.preempt_disabled(regs.cpu):
-            told = yield from answer
-        return self._leave(probe, regs, block, orig_ip, told)
+        return self._leave(probe, regs, block, orig_ip, (yield from answer))
 
     def _leave(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, orig_ip: int, answer: int | None) -> int:
         assert probe.addr is not None

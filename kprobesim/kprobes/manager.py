@@ -13,6 +13,7 @@ from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kernel import RunningKernel, Task
 from kprobesim.kprobes.optimized import OptimizedPath
 from kprobesim.kprobes.rethook import Rethooks
+from kprobesim.kprobes.uprobes import Uprobes
 from kprobesim.machine import Hypercall, MemoryFault, VCpu
 
 __all__ = ["KprobeManager"]
@@ -31,6 +32,7 @@ class KprobeManager:
         int3: what happens at a hit.
         rethooks: return probes.
         fprobes: probes on many functions at once.
+        uprobes: breakpoints in programs.
     """
 
     def __init__(self, kernel: RunningKernel, config: KprobeConfig | None = None) -> None:
@@ -40,6 +42,7 @@ class KprobeManager:
         self.int3 = Int3Path(self.kprobes)
         self.rethooks = Rethooks(self.kprobes, self.int3)
         self.fprobes = Fprobes(self.kprobes, self.int3, self.rethooks)
+        self.uprobes = Uprobes(kernel, self.kprobes.jump_labels)
         self._bind()
 
     def _bind(self) -> None:
@@ -95,11 +98,12 @@ class KprobeManager:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return self.kprobes.save(), self.rethooks.save(), self.fprobes.save()
+        return self.kprobes.save(), self.rethooks.save(), self.fprobes.save(), self.uprobes.save()
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        kprobes, rethooks, fprobes = state
+        kprobes, rethooks, fprobes, uprobes = state
         self.kprobes.restore(kprobes)
         self.rethooks.restore(rethooks)
         self.fprobes.restore(fprobes)
+        self.uprobes.restore(uprobes)

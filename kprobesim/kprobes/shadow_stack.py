@@ -161,8 +161,7 @@ class ShadowStacks:
             if not node.rethook.stopped:
                 answer = node.rethook.handler(node, regs)
                 if not isinstance(answer, int | None):
-                    with self._kernel.preempt_disabled(regs.cpu):
-                        yield from answer
+                    yield from answer
         del self._tasks[task][: len(nodes)]
         for node in nodes:
             node.recycle()

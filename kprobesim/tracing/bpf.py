@@ -6,6 +6,7 @@ and by guest memory. What the program's result is does not change what the probe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -89,6 +90,10 @@ class BpfPrograms:
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
         self.user = BpfUser(self.maps_by_name, self._place)
+
+    def on_printk(self, print_line: Callable[[int, str], None]) -> None:
+        """Where lines of ``bpf_trace_printk`` go: a function of the CPU and the text."""
+        self._env.on_printk = print_line
 
     # Loading and attaching
 

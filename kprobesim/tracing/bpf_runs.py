@@ -146,7 +146,10 @@ class BpfRuns:
         fp = self._machine.cpus[call.cpu].stack_pointer - _PROLOGUE_PUSHES
         running = self._running[call.cpu] = RunningProgram(call, fp)
         self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": fp, "jited": jited.code.entry})
+        # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
+        self._kernel.preempt_count_add(call.cpu, 1)
         r0 = yield GuestCall(jited.code.entry, (call.ctx,))
+        self._kernel.preempt_count_add(call.cpu, -1)
         self._end(running, r0)
         del self._running[call.cpu]
         return r0
@@ -235,7 +238,7 @@ class BpfRuns:
                 )
             args = (rdi, rsi, rdx)[:count]
             if count > _REGISTER_ARGUMENTS:
-                args += cpu.further_arguments()[: count - _REGISTER_ARGUMENTS]
+                args += cpu.more_arguments()[: count - _REGISTER_ARGUMENTS]
             self._is_asked_by(running.call)
             if helper.steps is not None:
                 return self._call_back(cpu, running, helper, args)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from kprobesim.bpf import Arena, MemoryFault
@@ -82,6 +82,7 @@ class KernelEnvironment:
         ctx: guest address of its context; set before each run.
         ip: address of the probed function, or 0; set before each run.
         cookie: set before each run.
+        on_printk: takes the CPU and the text of a line for the trace.
     """
 
     def __init__(self, manager: KprobeManager, seed: int) -> None:
@@ -92,6 +93,7 @@ class KernelEnvironment:
         self.ctx = 0
         self.ip = 0
         self.cookie = 0
+        self.on_printk: Callable[[int, str], None] = lambda cpu, text: None
 
     def ktime_get_ns(self) -> int:
         """Virtual nanoseconds since power-on."""
@@ -149,6 +151,7 @@ class KernelEnvironment:
     def trace_printk(self, text: str) -> None:
         """A line for trace_pipe."""
         self._kernel.machine.emit("trace.printk", text=text.rstrip("\n"))
+        self.on_printk(self.cpu, text)
 
     def read_kernel(self, addr: int, size: int) -> bytes:
         """Kernel memory; MemoryFault where nothing is mapped."""

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul
 
 __all__ = ["FILTER_ERRORS", "EventFilter", "FilterError", "FilterField", "parse_filter"]
 
@@ -28,6 +28,7 @@ FILTER_ERRORS: Final = {
     "ILLEGAL_FIELD_OP": "Illegal operation for field type",
     "FIELD_NOT_FOUND": "Field not found",
     "ILLEGAL_INTVAL": "Illegal integer value",
+    "BAD_SUBSYS_FILTER": "Couldn't find or set field in one of a subsystem's events",
     "TOO_MANY_PREDS": "Too many terms in predicate expression",
     "INVALID_FILTER": "Meaningless filter expression",
     "INVALID_VALUE": "Invalid value (did you forget quotes)?",
@@ -49,7 +50,7 @@ class FilterField(NamedTuple):
         name, type: as the format file has them.
         offset, size: in bytes, in the record.
         is_signed: how numbers compare.
-        is_text: the field holds the location of a text.
+        is_text: the field holds the location of a text, or is an array of ``char`` that holds it itself.
         length: elements of an array, or 0.
     """
 
@@ -81,6 +82,10 @@ class EventFilter:
 
     text: str
     keep: Predicate | None
+
+    def matches(self, record: bytes, cpu: int, comm: str) -> bool:
+        """``filter_match_preds``: an expression that was wrong keeps everything."""
+        return self.keep is None or self.keep(record, cpu, comm)
 
 
 class FilterError(LinuxError):
@@ -285,6 +290,8 @@ def _comparison(field: FilterField, op: str, value: int) -> Predicate:
 def _text_of(field: FilterField, record: bytes, comm: str) -> str:
     if field in _GENERIC:
         return comm
+    if not field.type.startswith("__data_loc"):
+        return record[field.offset : field.offset + field.size].split(b"\0")[0].decode("latin-1")
     (location,) = _LOC.unpack_from(record, field.offset)
     text = record[location & 0xFFFF :][: location >> 16]
     return text.split(b"\0")[0].decode("latin-1")

@@ -156,20 +156,32 @@ BPF_KINDS: Final = (
 )
 
 _EVENT = Field("event", "text", "`group:name`")
+_TRIGGER = Field("trigger", "text", "the line of the event's `trigger` file")
 _COMMAND = Field("command", "text", "the line of `kprobe_events`")
 
 TRACING_KINDS: Final = (
+    EventKind(
+        "tracepoint.hit",
+        "A tracepoint that is on was reached: whoever has registered with it is called.",
+        (
+            Field("name", "text", "the tracepoint"),
+            Field("args", "list", "its arguments, as unsigned numbers of their types' sizes"),
+        ),
+    ),
     EventKind(
         "event.define",
         "A command for `kprobe_events` was accepted: its probe is registered, and armed only if the event is on.",
         (_EVENT, Field("id", "number", "the number in its records"), _COMMAND),
     ),
     EventKind("event.remove", "A probe event, or one of the probes of an event, was removed.", (_EVENT, _COMMAND)),
-    EventKind("event.enable", "An event was switched on: its probes are armed.", (_EVENT,)),
-    EventKind("event.disable", "An event was switched off: its probes are disarmed.", (_EVENT,)),
+    EventKind("event.enable", "An event was switched on: its probes are armed, or its tracepoint is.", (_EVENT,)),
+    EventKind("event.disable", "An event was switched off; its source too, unless somebody else uses it.", (_EVENT,)),
+    EventKind("trigger.set", "A trigger was put on an event: its source is on from now.", (_EVENT, _TRIGGER)),
+    EventKind("trigger.remove", "A trigger was taken off an event.", (_EVENT, _TRIGGER)),
+    EventKind("trigger.fire", "A hit set a trigger off, and it changed something.", (_EVENT, _TRIGGER)),
     EventKind(
         "trace.entry",
-        "A probe event wrote a record into the trace buffer.",
+        "An event wrote a record into the trace buffer.",
         (_EVENT, Field("text", "text", "what `trace` shows of it, without the columns before the event's name")),
     ),
 )

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from kprobesim.errors import BadInput
 from kprobesim.i18n import LANGUAGES, Language, Texts
-from kprobesim.kprobes import NOP5, Kprobe, PtRegs
+from kprobesim.kprobes import Kprobe, PtRegs
 from kprobesim.kprobes.kernel import MODULES_VADDR
 from kprobesim.lab import Lab
 from kprobesim.lab.kinds import EVENT_KINDS
@@ -150,8 +150,6 @@ def every_sort() -> list[Event]:
         made("kprobe.hit", by="int3"),
         made("kprobe.hit", by="ftrace"),
         made("kprobe.step_tf", saved_if=0),
-        made("text.poke", old=NOP5, new=bytes(5)),
-        made("text.poke", old=bytes(5), new=NOP5),
         made("gate", vector=1, frame=bytes(40)),
         made("trap", vector=1, name="#DB", user=0),
         made("kprobe.pre_handler", ret=0),

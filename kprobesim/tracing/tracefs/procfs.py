@@ -5,7 +5,7 @@ from __future__ import annotations
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import KprobeManager, Optimizer, RunningKernel
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.probe_events.kstrto import kstrtol
+from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node
 
 __all__ = ["proc_directory"]

@@ -15,6 +15,7 @@ kprobesim tracing, after Linux 6.1's:
 
   kprobe_events\t\t- Create/append/remove/show the kernel dynamic events
 \t\t\t  Write into this file to define/undefine new trace events.
+  uprobe_events\t\t- the same for the userspace dynamic events
   dynamic_events\t- the same for all kinds of dynamic events
 
 \t  accepts: event-definitions (one definition per line)
@@ -23,6 +24,7 @@ kprobesim tracing, after Linux 6.1's:
 \t           -:[<group>/][<event>]
 \t    place: [<module>:]<symbol>[+<offset>]|<memaddr>
 place (kretprobe): [<module>:]<symbol>[+<offset>]%return|<memaddr>
+  place (uprobe): <path>:<offset>[%return][(ref_ctr_offset)]
 \t     args: <name>=fetcharg[:type]
 \t fetcharg: %<register>, @<address>, @<symbol>[+|-<offset>],
 \t           $stack<index>, $stack, $retval, $comm, $arg<N>,
@@ -34,6 +36,7 @@ place (kretprobe): [<module>:]<symbol>[+<offset>]%return|<memaddr>
   events/<group>/<event>/enable\t- 1 starts the event, 0 stops it
   events/<group>/<event>/filter\t- which records are kept, by their fields
   events/<group>/<event>/format\t- the fields of a record
+  uprobe_profile\t\t- hits of each probe in a program
   kprobe_profile\t\t- hits and misses of each probe
   error_log\t\t\t- why commands were refused
 """

@@ -29,7 +29,7 @@ class Console:
 def define(lab: Lab, command: str) -> LinuxError | None:
     """Give a command to kprobe_events, past the guest; what it is refused with, if it is."""
     try:
-        lab.tracing.events.run_command(command)
+        lab.tracing.dyn_events.run_command(command)
     except LinuxError as error:
         return error
     return None

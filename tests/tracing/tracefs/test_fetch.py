@@ -5,7 +5,8 @@ import re
 import pytest
 
 from kprobesim.lab import Lab
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul, simple_strtoul
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul, simple_strtoul
+from kprobesim.tracing.probe_events import TraceProbeEvent
 from tests.tracing.tracefs.console import Console, define
 
 
@@ -16,10 +17,10 @@ def console() -> Console:
 
 def fetched(console: Console, command: str, doing: str = "cat /etc/motd", task: str = "cat") -> str:
     """The arguments that the first record of an event shows while something is done."""
-    console.run("echo 0 > events/enable", "echo > kprobe_events", "echo > trace")
+    console.run("echo 0 > events/kprobes/enable", "echo > kprobe_events", "echo > trace")
     quote = '"' if "'" in command else "'"
     assert console.run(f"echo {quote}{command}{quote} > kprobe_events") == ""
-    console.run("echo 1 > events/enable", doing, "echo 0 > events/enable")
+    console.run("echo 1 > events/kprobes/enable", doing, "echo 0 > events/kprobes/enable")
     for line in console.trace():
         if f" {task}-" in line:
             return line.split(") ", 1)[1] if ") " in line else ""
@@ -129,6 +130,7 @@ def test_limits(lab: Lab) -> None:
     """GRM-09: unnamed arguments are arg1 and so on, words from the 129th on are ignored."""
     assert define(lab, "p:many vfs_read " + " ".join(["%di"] * 130)) is None
     event = lab.tracing.events.events["kprobes", "many"]
+    assert isinstance(event, TraceProbeEvent)
     assert [arg.name for arg in event.args] == [f"arg{n}" for n in range(1, 129)]
     assert define(lab, "-:many") is None
     assert define(lab, f"p:long vfs_read {'n' * 32}=@{'1' * 15}:u8") is None

@@ -39,9 +39,22 @@ static const char *const texts[] = {
 	[99] = "Cannot assign requested address",
 };
 
+/* Such as ENOTSUPP, 524, which the kernel lets through although no program knows it. */
+static const char *unknown(unsigned int error)
+{
+	static const char head[] = "Unknown error ";
+	static char text[32];
+	char *digit = text + sizeof(text) - 1;
+
+	do
+		*--digit = '0' + error % 10;
+	while (error /= 10);
+	return memcpy(digit - (sizeof(head) - 1), head, sizeof(head) - 1);
+}
+
 const char *strerror(int error)
 {
 	if (error <= 0 || (size_t)error >= sizeof(texts) / sizeof(texts[0]) || !texts[error])
-		return "Unknown error";
+		return unknown(error);
 	return texts[error];
 }
