@@ -186,6 +186,13 @@ class BpfMap(ABC):
         address = self.lookup_elem(key)
         return self.memory.read(address, self.value_size) if address else None
 
+    def value_or_nothing(self, key: bytes) -> bytes:
+        """What `read_value` gives, and nothing where it gives none or the map cannot be read."""
+        try:
+            return self.read_value(key) or b""
+        except LinuxError:
+            return b""
+
     def sys_update(self, key: bytes, value: bytes, flags: int = UpdateFlag.ANY) -> int:
         """Store a value of ``sys_value_size`` bytes; 0 or a negative errno."""
         return self.update_elem(key, value, flags)

@@ -46,13 +46,9 @@ def _check(found: BpfMap, key: bytes | None, *, read: bool = False, write: bool 
         raise _refuse(Errno.EINVAL, f"A key of map {found.name} has {found.key_size} bytes, not {len(key)}.")
 
 
-def _errno(code: int) -> Errno:
-    return next(member for member in Errno if member == -code)
-
-
 def _raise(code: int, found: BpfMap, what: str) -> None:
     if code < 0:
-        raise _refuse(_errno(code), f"Map {found.name} of type {found.spec.type} did not {what}.")
+        raise _refuse(Errno.of(-code), f"Map {found.name} of type {found.spec.type} did not {what}.")
 
 
 def map_lookup_elem(found: BpfMap, key: bytes, flags: int = 0, value: bytes = b"") -> bytes:
@@ -147,7 +143,7 @@ def map_lookup_and_delete_elem(found: BpfMap, key: bytes, flags: int = 0) -> byt
     if isinstance(found, QueueMap):
         value = found.pop_elem()
         if isinstance(value, int):
-            raise _refuse(_errno(value), f"Map {found.name} is empty.")
+            raise _refuse(Errno.of(-value), f"Map {found.name} is empty.")
         return value
     if not isinstance(found, HashTable) or isinstance(found, HashOfMaps):
         raise _refuse(Errno.ENOTSUPP, f"From a {found.spec.type} no value can be taken out.")
