@@ -113,6 +113,7 @@ def verify(
     attach_func: str = "",
     btf: Btf | None = None,
     functions: Sequence[FunctionType] | None = None,
+    kprobe_override: bool = False,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -136,6 +137,7 @@ def verify(
         attach_func: the kernel function, or for ``trace_raw_tp`` the tracepoint, that a tracing program is for.
         btf: the kernel's types, without which structs of the kernel are closed books.
         functions: what the program's own types say of its functions, the first one too; None without types.
+        kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -167,6 +169,7 @@ def verify(
         attach_func,
         btf,
         functions,
+        kprobe_override,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
