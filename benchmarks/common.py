@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
 from kprobesim.image import open_image
-from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel
+from kprobesim.kprobes import KprobeManager, RunningKernel
+from kprobesim.lab import Profile
 from kprobesim.machine import Machine, Timeline
 
 __all__ = ["Toyix", "report"]
@@ -20,15 +22,16 @@ class Toyix:
 
     Args:
         commands: typed at its console.
-        optprobes: a kernel without ftrace, whose probes may become jumps.
+        profile: how it is built, and so which mechanism serves a probe.
+        jumps: let probes become jumps, where the profile does.
     """
 
-    def __init__(self, *commands: str, optprobes: bool = False) -> None:
-        image = open_image("toyix", variant="bare") if optprobes else open_image("toyix")
+    def __init__(self, *commands: str, profile: Profile = Profile.BARE, jumps: bool = False) -> None:
+        image = open_image("toyix", variant=profile.variant)
         self.machine = Machine()
         self.machine.boot(image.entry, image.segments)
         self.kernel = RunningKernel(self.machine, image)
-        self.manager = KprobeManager(self.kernel, KprobeConfig(optprobes=optprobes))
+        self.manager = KprobeManager(self.kernel, replace(profile.config, optimization=jumps))
         self.timeline = Timeline(self.machine, [self.manager])
         self.timeline.run(stop_kinds=["boot.done"])
         text = "".join(f"{command}\n" for command in commands).encode()

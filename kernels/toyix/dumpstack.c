@@ -14,6 +14,18 @@ static bool kernel_text_address(unsigned long addr)
 	       (addr >= MODULES_VADDR && addr < MODULES_VADDR + MODULES_PAGES * PAGE_SIZE);
 }
 
+extern char arch_rethook_trampoline[];
+
+/* While the return of a function is probed its stack has the trampoline's address; the real one is in a list of the task's. */
+static unsigned long unwind_recover_ret_addr(unsigned long addr, unsigned long *addr_p)
+{
+	unsigned long ret = 0;
+
+	if (addr == (unsigned long)arch_rethook_trampoline)
+		ret = rethook_find_ret_addr((unsigned long)current, (unsigned long)addr_p);
+	return ret ? ret : addr;
+}
+
 /* Follows saved frame pointers while they stay on this stack and grow. */
 static void show_trace(unsigned long bp)
 {
@@ -22,7 +34,7 @@ static void show_trace(unsigned long bp)
 	pr_info("Call Trace:\n");
 	while ((unsigned long)frame >= stack && (unsigned long)frame < stack + THREAD_SIZE - 16 && !(bp & 7)) {
 		if (kernel_text_address(frame[1]))
-			pr_info(" [<%016lx>]\n", frame[1]);
+			pr_info(" [<%016lx>]\n", unwind_recover_ret_addr(frame[1], &frame[1]));
 		bp = frame[0];
 		if (bp <= (unsigned long)frame)
 			break;

@@ -4,6 +4,9 @@
  */
 #include "processor.h"
 #include "sched.h"
+#include "trace.h"
+
+#define EXIT_TO_USER_MODE_WORK	(_TIF_NEED_RESCHED | _TIF_UPROBE | _TIF_SIGPENDING)
 
 static void exit_to_user_mode_loop(struct pt_regs *regs, unsigned long ti_work)
 {
@@ -11,24 +14,28 @@ static void exit_to_user_mode_loop(struct pt_regs *regs, unsigned long ti_work)
 		local_irq_enable();
 		if (ti_work & _TIF_NEED_RESCHED)
 			schedule();
+		if (ti_work & _TIF_UPROBE)
+			uprobe_notify_resume(regs);
 		if (ti_work & _TIF_SIGPENDING)
 			get_signal(regs);
 		/* Off before the flags are read again: a wake-up after that comes as an interrupt in user mode. */
 		local_irq_disable();
 		ti_work = READ_ONCE(current_thread_info()->flags);
-	} while (ti_work & (_TIF_NEED_RESCHED | _TIF_SIGPENDING));
+	} while (ti_work & EXIT_TO_USER_MODE_WORK);
 }
 
 static noinline void exit_to_user_mode_prepare(struct pt_regs *regs)
 {
 	unsigned long ti_work = READ_ONCE(current_thread_info()->flags);
 
-	if (ti_work & (_TIF_NEED_RESCHED | _TIF_SIGPENDING))
+	if (ti_work & EXIT_TO_USER_MODE_WORK)
 		exit_to_user_mode_loop(regs, ti_work);
 }
 
+/* Also where a new task comes from, which has never called anything: its fork returns 0. */
 noinstr void syscall_exit_to_user_mode(struct pt_regs *regs)
 {
+	trace_sys_exit(regs, regs->ax);
 	local_irq_disable();
 	exit_to_user_mode_prepare(regs);
 }
@@ -48,11 +55,13 @@ noinstr void irqentry_enter(struct pt_regs *regs)
 		irqentry_enter_from_user_mode(regs);
 }
 
-/* The kernel is preemptible: an interrupt that made a more urgent task runnable switches to it here. */
+/* Where the kernel is preemptible, an interrupt that made a more urgent task runnable switches to it here. */
 static void irqentry_exit_cond_resched(void)
 {
+#ifdef CONFIG_PREEMPTION
 	if (!preempt_count() && need_resched())
 		preempt_schedule_irq();
+#endif
 }
 
 noinstr void irqentry_exit(struct pt_regs *regs)

@@ -58,6 +58,7 @@ static int copy_strings(struct linux_binprm *bprm, struct user_arg_ptr argv)
 
 void set_task_comm(struct task_struct *tsk, const char *buf)
 {
+	trace_task_rename(tsk, buf);
 	strscpy(tsk->comm, buf, sizeof(tsk->comm));
 }
 
@@ -130,7 +131,7 @@ static noinline int exec_binprm(struct linux_binprm *bprm)
 		return n;
 	n = load_elf_binary(bprm);
 	if (!n) {
-		trace_sched_process_exec(current, current->pid, bprm->filename);
+		trace_sched_process_exec(current, current->pid, bprm);
 		hc_mark(HC_MARK_TASK_EXEC, current, 0);
 	}
 	return n;

@@ -45,7 +45,7 @@ static noinline void exit_notify(struct task_struct *tsk)
 	tsk->exit_state = EXIT_ZOMBIE;
 	parent = tsk->parent;
 	if (tsk->exit_signal)
-		send_sig(tsk->exit_signal, parent);
+		do_notify_parent(tsk, tsk->exit_signal);
 	wake_up_interruptible(&parent->wait_chldexit);
 	spin_unlock_irq(&tasklist_lock);
 }
@@ -165,7 +165,7 @@ long kernel_wait4(pid_t upid, int __user *stat_addr, int options, void __user *r
 	return ret;
 }
 
-SYSCALL_DEFINE4(wait4, pid_t, upid, int __user *, stat_addr, int, options, void __user *, ru)
+SYSCALL_DEFINE4(wait4, pid_t, upid, int __user *, stat_addr, int, options, struct rusage __user *, ru)
 {
 	return kernel_wait4(upid, stat_addr, options, ru);
 }

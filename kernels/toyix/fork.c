@@ -89,6 +89,7 @@ void mmput(struct mm_struct *mm)
 	if (!atomic_dec_and_test(&mm->mm_users))
 		return;
 	exit_mmap(mm);
+	uprobe_clear_state(mm);
 	mmdrop(mm);
 }
 
@@ -97,8 +98,11 @@ static noinline int dup_mmap(struct mm_struct *mm, struct mm_struct *oldmm)
 	struct vm_area_struct *mpnt;
 
 	list_for_each_entry(mpnt, &oldmm->mmap, vm_list) {
-		struct vm_area_struct *tmp = vm_area_dup(mpnt);
+		struct vm_area_struct *tmp;
 
+		if (mpnt->vm_flags & VM_DONTCOPY)
+			continue;
+		tmp = vm_area_dup(mpnt);
 		if (!tmp)
 			return -ENOMEM;
 		tmp->vm_mm = mm;
@@ -128,6 +132,7 @@ struct mm_struct *dup_mm(struct mm_struct *oldmm)
 	mm->arg_end = oldmm->arg_end;
 	mm->env_start = oldmm->env_start;
 	mm->env_end = oldmm->env_end;
+	mm->flags = oldmm->flags;
 	if (dup_mmap(mm, oldmm)) {
 		mmput(mm);
 		return NULL;
@@ -157,6 +162,7 @@ void mm_release(struct task_struct *tsk)
 {
 	struct completion *vfork = tsk->vfork_done;
 
+	uprobe_free_utask(tsk);
 	tsk->vfork_done = NULL;
 	if (vfork)
 		complete(vfork);
@@ -237,6 +243,7 @@ static noinline struct task_struct *copy_process(struct kernel_clone_args *args)
 	if (retval)
 		goto bad_fork_cleanup_fs;
 	copy_thread(p, args);
+	uprobe_copy_process(p, args->flags);
 
 	spin_lock_irq(&tasklist_lock);
 	p->pid = p->tgid = args->idle ? 0 : alloc_pid();
@@ -249,6 +256,7 @@ static noinline struct task_struct *copy_process(struct kernel_clone_args *args)
 		init_pid1 = p;
 	this_cpu_write(process_counts, this_cpu_read(process_counts) + !args->idle);
 	spin_unlock_irq(&tasklist_lock);
+	trace_task_newtask(p, args->flags);
 	return p;
 
 bad_fork_cleanup_fs:

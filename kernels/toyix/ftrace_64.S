@@ -1,6 +1,10 @@
 /*
  * ftrace_64.S: where the 5-byte nop at a function's entry calls to once the host has made a call of it. The stack is then
  * {back into the function, back to the function's caller}.
+ *
+ * The code from ftrace_regs_caller to ftrace_regs_caller_end is also a template: the host copies it for each user of
+ * ftrace (ftrace_trampoline in kallsyms), puts a ret behind it, and lets the call at ftrace_regs_call go to that user's
+ * own function. The original serves the functions that several users have hooked.
  */
 #include "calling.h"
 #include "linkage.h"
@@ -8,7 +12,7 @@
 
 	.section .kprobes.text, "ax"
 
-/* kprobe_ftrace_handler(ip, parent_ip, regs): the handler may change any register but sp, and where we return to. */
+/* func(ip, parent_ip, regs): it may change any register but sp, and where we return to. */
 SYM_CODE_START(ftrace_regs_caller)
 	pushfq					/* before addq changes them */
 	pushq	$__KERNEL_DS			/* ss */
@@ -25,7 +29,8 @@ SYM_CODE_START(ftrace_regs_caller)
 	movq	PT_RIP(%rdx), %rdi
 	subq	$5, %rdi
 	PUSH_FRAME PT_RIP(%rdx)
-	call	kprobe_ftrace_handler
+SYM_INNER_LABEL(ftrace_regs_call)
+	call	arch_ftrace_ops_list_func
 	addq	$16, %rsp
 
 	movq	PT_EFLAGS(%rsp), %rax
@@ -35,6 +40,7 @@ SYM_CODE_START(ftrace_regs_caller)
 	POP_REGS
 	addq	$6*8, %rsp
 	popfq
+SYM_INNER_LABEL(ftrace_regs_caller_end)
 	ret
 SYM_CODE_END(ftrace_regs_caller)
 

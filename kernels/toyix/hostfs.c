@@ -11,6 +11,7 @@
 #include "processor.h"
 #include "sched.h"
 #include "string.h"
+#include "trace.h"
 #include "uaccess.h"
 
 static const struct inode_operations hostfs_dir_inode_operations, hostfs_file_inode_operations;
@@ -128,7 +129,9 @@ static noinline ssize_t hostfs_file_write(struct file *file, const char __user *
 
 DEFINE_IDTENTRY_SYSVEC(sysvec_irq_work)
 {
+	trace_irq_work_entry(IRQ_WORK_VECTOR);
 	wake_up_all(&hostfs_wait);
+	trace_irq_work_exit(IRQ_WORK_VECTOR);
 }
 
 /* O_TRUNC has been dealt with by open; the files have no size. */

@@ -41,6 +41,7 @@ static void hrtimer_reprogram(struct hrtimer_cpu_base *base)
 
 void hrtimer_init(struct hrtimer *timer, enum hrtimer_restart (*function)(struct hrtimer *))
 {
+	trace_hrtimer_init(timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
 	*timer = (struct hrtimer){ .function = function };
 }
 
@@ -72,7 +73,7 @@ void hrtimer_start(struct hrtimer *timer, ktime_t expires)
 	spin_lock(&base->lock);
 	timer->cpu = smp_processor_id();
 	timer->expires = expires;
-	trace_hrtimer_start(timer);
+	trace_hrtimer_start(timer, HRTIMER_MODE_ABS, timer->queued);
 	enqueue_hrtimer(base, timer);
 	if (base->active.next == &timer->node)
 		hrtimer_reprogram(base);
@@ -107,11 +108,12 @@ bool hrtimer_cancel(struct hrtimer *timer)
 static noinline void __run_hrtimer(struct hrtimer_cpu_base *base, struct hrtimer *timer)
 {
 	enum hrtimer_restart restart;
+	ktime_t now = ktime_get();
 
 	remove_hrtimer(timer);
 	base->running = timer;
 	spin_unlock(&base->lock);
-	trace_hrtimer_expire_entry(timer, ktime_get());
+	trace_hrtimer_expire_entry(timer, &now);
 	restart = timer->function(timer);
 	trace_hrtimer_expire_exit(timer);
 	spin_lock(&base->lock);
@@ -208,7 +210,7 @@ SYSCALL_DEFINE2(nanosleep, struct __kernel_timespec __user *, rqtp, struct __ker
 
 #define TIMER_ABSTIME	1
 
-SYSCALL_DEFINE4(clock_nanosleep, int, which_clock, int, flags, const struct __kernel_timespec __user *, rqtp,
+SYSCALL_DEFINE4(clock_nanosleep, const clockid_t, which_clock, int, flags, const struct __kernel_timespec __user *, rqtp,
 		struct __kernel_timespec __user *, rmtp)
 {
 	struct __kernel_timespec tu;

@@ -27,6 +27,9 @@
 #define HC_POKE_INT3_HANDLER		20
 #define HC_OPTIMIZED_CALLBACK		21
 #define HC_KPROBE_FTRACE_HANDLER	22
+#define HC_FPROBE_HANDLER		28
+#define HC_FTRACE_OPS_LIST_FUNC		29
+#define HC_RETHOOK_FIND_RET_ADDR	30
 
 /* The files of the host (hostfs.c). */
 #define HC_HOSTFS_LOOKUP		64
@@ -39,8 +42,17 @@
 /* The helpers of BPF programs, by their own numbers (bpf_helpers.S). */
 #define HC_FIRST_BPF_HELPER		1024
 
-/* The tracepoints, in the order of trace.S. */
-#define HC_FIRST_TRACEPOINT		32
+/* Breakpoints in programs (uprobes.c). */
+#define HC_FIND_UPROBE			80
+#define HC_VMA_HAS_UPROBES		81
+#define HC_INSTALL_BREAKPOINTS		82
+#define HC_CONSUMERS_HANDLER		83
+#define HC_CONSUMERS_RET_HANDLER	84
+#define HC_EMULATE_INSN			85
+#define HC_ARCH_UPROBE_COPY_IXOL	86
+
+/* The tracepoints, in the order of tracepoints.h. */
+#define HC_FIRST_TRACEPOINT		128
 
 #ifndef __ASSEMBLER__
 #include "compiler.h"
@@ -65,6 +77,7 @@ int kprobe_debug_handler(struct pt_regs *regs);
 int kprobe_fault_handler(struct pt_regs *regs, int trapnr);
 unsigned long rethook_trampoline_handler(struct pt_regs *regs, unsigned long frame);
 int poke_int3_handler(struct pt_regs *regs);
+unsigned long rethook_find_ret_addr(unsigned long tsk, unsigned long frame);
 void kprobe_ftrace_handler(unsigned long ip, unsigned long parent_ip, struct pt_regs *regs);
 #endif
 

@@ -18,6 +18,9 @@
 	HYPERCALL_STUB poke_int3_handler		HC_POKE_INT3_HANDLER
 	HYPERCALL_STUB optimized_callback		HC_OPTIMIZED_CALLBACK
 	HYPERCALL_STUB kprobe_ftrace_handler		HC_KPROBE_FTRACE_HANDLER
+	HYPERCALL_STUB fprobe_handler			HC_FPROBE_HANDLER
+	HYPERCALL_STUB arch_ftrace_ops_list_func	HC_FTRACE_OPS_LIST_FUNC
+	HYPERCALL_STUB rethook_find_ret_addr		HC_RETHOOK_FIND_RET_ADDR
 
 /*
  * Where a function whose return is probed returns to: its return address on the stack was replaced by this one. It is

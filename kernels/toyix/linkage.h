@@ -7,6 +7,9 @@
 #define SYM_CODE_START(name)	SYM_FUNC_START(name)
 #define SYM_CODE_END(name)	SYM_FUNC_END(name)
 
+/* A place inside of code that has a name of its own. */
+#define SYM_INNER_LABEL(name)	.globl name; name:
+
 #define _ASM_NOKPROBE(name)	.pushsection _kprobe_blacklist, "aw"; .balign 8; .quad name; .popsection
 
 #endif

@@ -74,6 +74,9 @@ static noinline unsigned int do_fault(struct vm_area_struct *vma, unsigned long 
 		return VM_FAULT_SIGBUS;
 	if (flags & FAULT_FLAG_WRITE)
 		return do_cow_fault(vma, address, pte, page);
+	page = uprobe_text_page(vma, index, page);
+	if (!page)
+		return VM_FAULT_OOM;
 	return do_read_fault(vma, address, pte, page);
 }
 

@@ -8,6 +8,7 @@
 #include "ptrace.h"
 #include "slab.h"
 #include "spinlock.h"
+#include "uprobes.h"
 
 struct file;
 struct linux_binprm;
@@ -101,6 +102,8 @@ struct mm_struct {
 	unsigned long start_brk, brk, start_stack;
 	unsigned long arg_start, arg_end, env_start, env_end;
 	struct file *exe_file;
+	unsigned long flags;		/* MMF_ */
+	struct uprobes_state uprobes_state;
 };
 
 struct vm_area_struct {
@@ -117,6 +120,7 @@ struct vm_area_struct {
 #define VM_EXEC		0x4UL
 #define VM_SHARED	0x8UL
 #define VM_GROWSDOWN	0x100UL
+#define VM_DONTCOPY	0x20000UL	/* a child does not get it */
 
 #define PROT_READ	1UL
 #define PROT_WRITE	2UL
@@ -125,6 +129,8 @@ struct vm_area_struct {
 #define MAP_PRIVATE	0x02UL
 #define MAP_FIXED	0x10UL
 #define MAP_ANONYMOUS	0x20UL
+
+#define MMF_HAS_UPROBES	BIT(19)		/* there may be int3s in its text that are not the program's */
 
 extern struct mm_struct init_mm;
 
@@ -140,6 +146,7 @@ struct vm_area_struct *mmap_region(struct mm_struct *mm, struct file *file, unsi
 				   unsigned long vm_flags, unsigned long pgoff);
 unsigned long do_mmap(struct file *file, unsigned long addr, unsigned long len, unsigned long prot,
 		      unsigned long flags, unsigned long pgoff);
+unsigned long get_unmapped_area(struct mm_struct *mm, unsigned long len);
 int do_munmap(struct mm_struct *mm, unsigned long start, unsigned long len);
 void exit_mmap(struct mm_struct *mm);
 struct vm_area_struct *vm_area_dup(struct vm_area_struct *orig);

@@ -86,7 +86,7 @@ int expand_stack(struct vm_area_struct *vma, unsigned long address)
 }
 
 /* From the top down, the first hole that is large enough. */
-static unsigned long get_unmapped_area(struct mm_struct *mm, unsigned long len)
+unsigned long get_unmapped_area(struct mm_struct *mm, unsigned long len)
 {
 	unsigned long end = MMAP_TOP;
 	struct vm_area_struct *vma;

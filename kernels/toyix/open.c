@@ -168,14 +168,14 @@ SYSCALL_DEFINE1(close, unsigned int, fd)
 	return close_fd(fd);
 }
 
-SYSCALL_DEFINE2(ftruncate, unsigned int, fd, long, length)
+SYSCALL_DEFINE2(ftruncate, unsigned int, fd, unsigned long, length)
 {
 	struct fd f = fdget(fd);
 	int error = -EBADF;
 
 	if (f.file) {
 		error = -EINVAL;
-		if (length >= 0 && (f.file->f_mode & FMODE_WRITE) && S_ISREG(file_inode(f.file)->i_mode))
+		if ((long)length >= 0 && (f.file->f_mode & FMODE_WRITE) && S_ISREG(file_inode(f.file)->i_mode))
 			error = do_truncate(f.file->f_path.dentry, length);
 		fdput(f);
 	}

@@ -155,7 +155,7 @@ static noinline ssize_t pipe_write(struct kiocb *iocb, struct iov_iter *from)
 	}
 	while (ret >= 0 && from->count) {
 		if (!pipe->readers) {
-			send_sig(SIGPIPE, current);
+			send_sig(SIGPIPE, current, 0);
 			ret = ret ? ret : -EPIPE;
 			break;
 		}

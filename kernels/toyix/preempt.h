@@ -1,7 +1,7 @@
 /*
  * preempt.h: __preempt_count, per CPU: in what context are we, and may the scheduler take this CPU away?
  *
- *   bits  0-7   preempt_disable() nesting
+ *   bits  0-7   preempt_disable() nesting, with CONFIG_PREEMPTION
  *   bits  8-15  softirq (unused here)
  *   bits 16-19  hard interrupt nesting
  *   bits 20-23  NMI and NMI-like (int3) nesting
@@ -11,7 +11,6 @@
 
 #include "percpu.h"
 
-#define PREEMPT_OFFSET	0x1
 #define HARDIRQ_OFFSET	0x10000
 #define NMI_OFFSET	0x100000
 #define HARDIRQ_MASK	0xf0000
@@ -32,6 +31,13 @@ static __always_inline void __preempt_count_add(int val)
 
 static __always_inline void __preempt_count_sub(int val) { __preempt_count_add(-val); }
 
+/*
+ * Without CONFIG_PREEMPTION a task keeps the CPU in the kernel until it calls schedule() or goes back to user mode:
+ * there is nothing to switch off, and nothing to count.
+ */
+#ifdef CONFIG_PREEMPTION
+#define PREEMPT_OFFSET	0x1
+
 void preempt_schedule(void);
 
 #define preempt_disable()	__preempt_count_add(PREEMPT_OFFSET)
@@ -41,5 +47,12 @@ void preempt_schedule(void);
 	if (unlikely(!preempt_count() && need_resched()))		\
 		preempt_schedule();					\
 } while (0)
+#else
+#define PREEMPT_OFFSET	0
+
+#define preempt_disable()		barrier()
+#define preempt_enable_no_resched()	barrier()
+#define preempt_enable()		barrier()
+#endif
 
 #endif

@@ -56,11 +56,11 @@ struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *ne
 	return prev;
 }
 
-/* execve: the system call returns to the new program, with empty registers. */
+/* execve: the system call returns to the new program, with empty registers. It is still the same system call. */
 void start_thread(struct pt_regs *regs, unsigned long new_ip, unsigned long new_sp)
 {
 	*regs = (struct pt_regs){
-		.orig_ax = -1,
+		.orig_ax = regs->orig_ax,
 		.ip = new_ip,
 		.cs = __USER_CS,
 		.flags = X86_EFLAGS_IF,

@@ -97,9 +97,9 @@ noinline int iterate_dir(struct file *file, struct dir_context *ctx)
 	return error;
 }
 
-SYSCALL_DEFINE3(getdents64, unsigned int, fd, void __user *, dirent, unsigned int, count)
+SYSCALL_DEFINE3(getdents64, unsigned int, fd, struct linux_dirent64 __user *, dirent, unsigned int, count)
 {
-	struct getdents_callback64 buf = { .ctx.actor = filldir64, .at = dirent, .left = count };
+	struct getdents_callback64 buf = { .ctx.actor = filldir64, .at = (char __user *)dirent, .left = count };
 	struct fd f = fdget_pos(fd);
 	int error;
 
@@ -110,5 +110,5 @@ SYSCALL_DEFINE3(getdents64, unsigned int, fd, void __user *, dirent, unsigned in
 	if (error)
 		return error;
 	/* A buffer that took at least one entry is a success. */
-	return buf.at != dirent ? buf.at - (char *)dirent : buf.error;
+	return buf.at != (char __user *)dirent ? buf.at - (char __user *)dirent : buf.error;
 }

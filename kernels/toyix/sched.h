@@ -11,6 +11,7 @@
 #include "spinlock.h"
 #include "thread_info.h"
 #include "time.h"
+#include "uprobes.h"
 
 struct mm_struct;
 struct files_struct;
@@ -106,6 +107,7 @@ struct task_struct {
 	struct files_struct *files;	/* open files */
 	u64 sig_ignored;		/* signals set to SIG_IGN */
 	struct sigpending pending;
+	struct uprobe_task utask;
 	struct llist_head rethooks;	/* the returns that kretprobes have hooked, latest first; kept by the host */
 };
 

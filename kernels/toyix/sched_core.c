@@ -264,12 +264,14 @@ static noinline void __schedule(bool preempt)
 {
 	struct task_struct *prev, *next;
 	unsigned long *switch_count;
+	unsigned int prev_state;
 	struct rq *rq;
 
 	local_irq_disable();
 	rq = this_rq();
 	raw_spin_lock(&rq->__lock);
 	prev = rq->curr;
+	prev_state = READ_ONCE(prev->__state);
 	switch_count = &prev->nivcsw;
 	if (!preempt && prev->__state) {
 		if ((prev->__state & TASK_INTERRUPTIBLE) && signal_pending(prev))
@@ -288,7 +290,7 @@ static noinline void __schedule(bool preempt)
 	++*switch_count;
 	rq->curr = next;
 	next->on_cpu = 1;
-	trace_sched_switch(preempt, prev, next);
+	trace_sched_switch(preempt, prev, next, prev_state);
 	context_switch(rq, prev, next);
 }
 

@@ -3,6 +3,7 @@
  * only empties the port (the flip buffer), and a kworker makes lines of the bytes and wakes the readers. There is no echo;
  * Ctrl-C and Ctrl-D act, everything else is data.
  */
+#include "interrupt.h"
 #include "printk.h"
 #include "processor.h"
 #include "trace.h"
@@ -54,16 +55,15 @@ void console_write(const char *s, size_t count)
 
 static bool ends_line(char c) { return c == '\n' || c == CTRL_D; }
 
-/* Ctrl-C is for the foreground: from init always down to the youngest child, which is what was started last. */
+/* Ctrl-C is for everybody at the console: a shell ignores it, and has what it starts in the background ignore it. */
 static void interrupt_foreground(void)
 {
-	struct task_struct *p = init_pid1;
+	struct task_struct *p;
 
 	spin_lock_irq(&tasklist_lock);
-	while (p && !list_empty(&p->children) && !list_last_entry(&p->children, struct task_struct, sibling)->exit_state)
-		p = list_last_entry(&p->children, struct task_struct, sibling);
-	if (p && p != init_pid1)
-		send_sig(SIGINT, p);
+	for_each_process(p)
+		if (!(p->flags & PF_KTHREAD) && p != init_pid1)
+			do_send_sig_info(SIGINT, SEND_SIG_PRIV, p, PIDTYPE_TGID);
 	spin_unlock_irq(&tasklist_lock);
 }
 
@@ -102,16 +102,17 @@ static void flush_to_ldisc(struct work_struct *work)
 }
 
 static DECLARE_WORK(flip_work, flush_to_ldisc);
+static const struct irqaction serial_action = { .name = "ttyS0" };
 
 DEFINE_IDTENTRY_SYSVEC(sysvec_serial_interrupt)
 {
-	trace_irq_handler_entry(SERIAL_IRQ, "ttyS0");
+	trace_irq_handler_entry(SERIAL_IRQ, &serial_action);
 	spin_lock(&flip_lock);
 	while (inb(COM1_LSR) & LSR_DATA_READY)
 		ring_put(&flip, inb(COM1));
 	spin_unlock(&flip_lock);
 	schedule_work(&flip_work);
-	trace_irq_handler_exit(SERIAL_IRQ, "ttyS0", 1);
+	trace_irq_handler_exit(SERIAL_IRQ, &serial_action, IRQ_HANDLED);
 }
 
 ssize_t console_read(char *buf, size_t count)

@@ -34,34 +34,44 @@ static void signal_wake_up(struct task_struct *t)
 		smp_send_reschedule(task_cpu(t));
 }
 
-static noinline int send_signal_locked(int sig, struct task_struct *t)
+static noinline int send_signal_locked(int sig, struct kernel_siginfo *info, struct task_struct *t, enum pid_type type)
 {
 	__sync_fetch_and_or(&t->pending.signal, sigmask(sig));
 	signal_wake_up(t);
-	trace_signal_generate(sig, t, TRACE_SIGNAL_DELIVERED);
+	trace_signal_generate(sig, info, t, type != PIDTYPE_PID, TRACE_SIGNAL_DELIVERED);
 	return 0;
 }
 
-int do_send_sig_info(int sig, struct task_struct *p)
+int do_send_sig_info(int sig, struct kernel_siginfo *info, struct task_struct *p, enum pid_type type)
 {
 	if (!sig)
 		return 0;
 	if (sig_task_ignored(p, sig)) {
-		trace_signal_generate(sig, p, TRACE_SIGNAL_IGNORED);
+		trace_signal_generate(sig, info, p, type != PIDTYPE_PID, TRACE_SIGNAL_IGNORED);
 		return 0;
 	}
-	return send_signal_locked(sig, p);
+	return send_signal_locked(sig, info, p, type);
 }
 
-int send_sig(int sig, struct task_struct *p)
+int send_sig(int sig, struct task_struct *p, int priv)
 {
-	return do_send_sig_info(sig, p);
+	return do_send_sig_info(sig, priv ? SEND_SIG_PRIV : SEND_SIG_NOINFO, p, PIDTYPE_PID);
+}
+
+/* A child has ended, by exit or by a signal: its parent is told. */
+void do_notify_parent(struct task_struct *tsk, int sig)
+{
+	struct kernel_siginfo info = { .si_signo = sig, .si_code = tsk->exit_code & 0x7f ? CLD_KILLED : CLD_EXITED };
+
+	do_send_sig_info(sig, &info, tsk->parent, PIDTYPE_TGID);
 }
 
 /* For what the current task has done itself, say a bad address: it can not be ignored. */
 void force_sig(int sig)
 {
-	send_signal_locked(sig, current);
+	struct kernel_siginfo info = { .si_signo = sig, .si_code = SI_KERNEL };
+
+	send_signal_locked(sig, &info, current, PIDTYPE_PID);
 }
 
 /* On the way to user mode. Returns only if there was nothing to die from. */
@@ -75,7 +85,8 @@ void get_signal(struct pt_regs *regs)
 	if (!pending)
 		return;
 	signr = __builtin_ctzll(pending) + 1;
-	trace_signal_deliver(signr);
+	/* A signal is a bit: why it was sent is forgotten, and what it does is always the default. */
+	trace_signal_deliver(signr, SEND_SIG_NOINFO, NULL);
 	do_group_exit(signr);
 }
 
@@ -92,11 +103,11 @@ static int check_kill_permission(int sig, struct task_struct *t)
 	return kill_ok_by_cred(t) ? 0 : -EPERM;
 }
 
-static int group_send_sig_info(int sig, struct task_struct *p)
+static int group_send_sig_info(int sig, struct kernel_siginfo *info, struct task_struct *p, enum pid_type type)
 {
 	int ret = check_kill_permission(sig, p);
 
-	return ret ? ret : do_send_sig_info(sig, p);
+	return ret ? ret : do_send_sig_info(sig, info, p, type);
 }
 
 static bool kill_target(struct task_struct *p, pid_t pid)
@@ -108,7 +119,7 @@ static bool kill_target(struct task_struct *p, pid_t pid)
 	return p->pgrp == (pid ? -pid : current->pgrp) && !(p->flags & PF_KTHREAD);
 }
 
-static noinline int kill_something_info(int sig, pid_t pid)
+static noinline int kill_something_info(int sig, struct kernel_siginfo *info, pid_t pid, enum pid_type type)
 {
 	struct task_struct *p;
 	int ret = -ESRCH;
@@ -119,7 +130,7 @@ static noinline int kill_something_info(int sig, pid_t pid)
 
 		if (!kill_target(p, pid))
 			continue;
-		err = group_send_sig_info(sig, p);
+		err = group_send_sig_info(sig, info, p, type);
 		/* One success makes a success. */
 		if (ret)
 			ret = err;
@@ -130,27 +141,36 @@ static noinline int kill_something_info(int sig, pid_t pid)
 
 SYSCALL_DEFINE2(kill, pid_t, pid, int, sig)
 {
+	struct kernel_siginfo info = { .si_signo = sig, .si_code = SI_USER };
+
 	if (sig < 0 || sig > _NSIG)
 		return -EINVAL;
-	return kill_something_info(sig, pid);
+	return kill_something_info(sig, &info, pid, PIDTYPE_TGID);
+}
+
+static int do_tkill(int sig, pid_t pid)
+{
+	struct kernel_siginfo info = { .si_signo = sig, .si_code = SI_TKILL };
+
+	return kill_something_info(sig, &info, pid, PIDTYPE_PID);
 }
 
 SYSCALL_DEFINE2(tkill, pid_t, pid, int, sig)
 {
 	if (pid <= 0 || sig < 0 || sig > _NSIG)
 		return -EINVAL;
-	return kill_something_info(sig, pid);
+	return do_tkill(sig, pid);
 }
 
 SYSCALL_DEFINE3(tgkill, pid_t, tgid, pid_t, pid, int, sig)
 {
 	if (tgid <= 0 || pid <= 0 || sig < 0 || sig > _NSIG)
 		return -EINVAL;
-	return tgid == pid ? kill_something_info(sig, pid) : -ESRCH;
+	return tgid == pid ? do_tkill(sig, pid) : -ESRCH;
 }
 
 /* The first word of the user's struct sigaction is the handler; SIG_DFL and SIG_IGN are all there is. */
-SYSCALL_DEFINE4(rt_sigaction, int, sig, const unsigned long __user *, act, unsigned long __user *, oact, size_t, sigsetsize)
+SYSCALL_DEFINE4(rt_sigaction, int, sig, const struct sigaction __user *, act, struct sigaction __user *, oact, size_t, sigsetsize)
 {
 	unsigned long handler, old;
 
@@ -158,7 +178,7 @@ SYSCALL_DEFINE4(rt_sigaction, int, sig, const unsigned long __user *, act, unsig
 		return -EINVAL;
 	old = current->sig_ignored & sigmask(sig) ? SIG_IGN : SIG_DFL;
 	if (act) {
-		if (get_user(handler, act))
+		if (get_user(handler, (const unsigned long __user *)act))
 			return -EFAULT;
 		if (sig == SIGKILL || sig == SIGSTOP || handler > SIG_IGN)
 			return -EINVAL;
@@ -167,5 +187,5 @@ SYSCALL_DEFINE4(rt_sigaction, int, sig, const unsigned long __user *, act, unsig
 		else
 			current->sig_ignored &= ~sigmask(sig);
 	}
-	return oact ? put_user(old, oact) : 0;
+	return oact ? put_user(old, (unsigned long __user *)oact) : 0;
 }

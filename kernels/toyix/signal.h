@@ -28,8 +28,26 @@
 
 #define sigmask(sig)	(1ULL << ((sig) - 1))
 
-int do_send_sig_info(int sig, struct task_struct *p);
-int send_sig(int sig, struct task_struct *p);
+/* Why a signal was sent. Nobody can receive it; it is what the tracepoints tell. */
+struct kernel_siginfo {
+	int si_signo;
+	int si_errno;
+	int si_code;
+};
+#define SI_USER		0
+#define SI_TKILL	(-6)
+#define SI_KERNEL	0x80
+#define CLD_EXITED	1
+#define CLD_KILLED	2
+#define SEND_SIG_NOINFO	((struct kernel_siginfo *)0)	/* a user's, like kill(2) */
+#define SEND_SIG_PRIV	((struct kernel_siginfo *)1)	/* the kernel's own */
+
+/* Whom a signal is for: one task or its whole group, which here is the same task. */
+enum pid_type { PIDTYPE_PID, PIDTYPE_TGID };
+
+int do_send_sig_info(int sig, struct kernel_siginfo *info, struct task_struct *p, enum pid_type type);
+int send_sig(int sig, struct task_struct *p, int priv);
+void do_notify_parent(struct task_struct *tsk, int sig);
 void force_sig(int sig);
 void get_signal(struct pt_regs *regs);
 

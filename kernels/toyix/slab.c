@@ -108,13 +108,20 @@ void kmem_cache_free(struct kmem_cache *s, void *objp)
 	spin_unlock_irqrestore(&s->lock, flags);
 }
 
-static void *kmalloc_large(size_t size, gfp_t flags)
+static unsigned int get_order(size_t size)
 {
 	unsigned int order = 0;
 
 	while (PAGE_SIZE << order < size)
 		order++;
-	return (void *)__get_free_pages(flags, order);
+	return order;
+}
+
+static size_t large_size(size_t size) { return PAGE_SIZE << get_order(size); }
+
+static void *kmalloc_large(size_t size, gfp_t flags)
+{
+	return (void *)__get_free_pages(flags, get_order(size));
 }
 
 static struct kmem_cache *kmalloc_slab(size_t size)
@@ -130,7 +137,8 @@ void *__kmalloc(size_t size, gfp_t flags)
 	struct kmem_cache *s = kmalloc_slab(size);
 	void *ret = s ? kmem_cache_alloc(s, flags) : kmalloc_large(size, flags);
 
-	trace_kmalloc((unsigned long)__builtin_return_address(0), ret, size);
+	trace_kmalloc((unsigned long)__builtin_return_address(0), ret, size, s ? s->size : large_size(size), flags,
+		      NUMA_NO_NODE);
 	return ret;
 }
 

@@ -1,13 +1,14 @@
-/* slab.h: kernel memory in bytes (slab.c). Nothing here sleeps; gfp flags only ask for zeroes. */
+/* slab.h: kernel memory in bytes (slab.c). Nothing here sleeps; of Linux's gfp flags only __GFP_ZERO does anything. */
 #ifndef _SLAB_H
 #define _SLAB_H
 
 #include "types.h"
 
-#define GFP_KERNEL	0u
-#define GFP_ATOMIC	0u
-#define GFP_USER	0u
-#define __GFP_ZERO	1u
+#define GFP_KERNEL	0xcc0u
+#define GFP_ATOMIC	0xa20u
+#define GFP_USER	0x100cc0u
+#define __GFP_ZERO	0x100u
+#define NUMA_NO_NODE	(-1)
 
 struct kmem_cache;
 

@@ -61,7 +61,8 @@ SYSCALL_DEFINE1(newuname, struct new_utsname __user *, name)
 	return copy_to_user(name, &utsname, sizeof(utsname)) ? -EFAULT : 0;
 }
 
-SYSCALL_DEFINE3(getcpu, unsigned int __user *, cpup, unsigned int __user *, nodep, void __user *, unused)
+SYSCALL_DEFINE3(getcpu, unsigned int __user *, cpup, unsigned int __user *, nodep,
+		struct getcpu_cache __user *, unused)
 {
 	return cpup ? put_user((unsigned int)smp_processor_id(), cpup) : 0;
 }

@@ -5,7 +5,7 @@
 
 #define __NR_syscall_max	450
 
-SYSCALL_DEFINE0(ni_syscall)
+__SYSCALL_DEFINE0(ni_syscall)
 {
 	return -ENOSYS;
 }
@@ -39,6 +39,5 @@ noinstr void do_syscall_64(struct pt_regs *regs, int nr)
 	trace_sys_enter(regs, nr);
 	if (!do_syscall_x64(regs, nr) && nr != -1)
 		regs->ax = __x64_sys_ni_syscall(regs);
-	trace_sys_exit(regs, regs->ax);
 	syscall_exit_to_user_mode(regs);
 }

@@ -87,17 +87,17 @@ static struct __kernel_timespec ns_to_timespec(ktime_t ns)
 }
 
 /* Real time and monotonic time are the same: the time since power-on. */
-SYSCALL_DEFINE2(clock_gettime, int, which_clock, struct __kernel_timespec __user *, tp)
+SYSCALL_DEFINE2(clock_gettime, const clockid_t, which_clock, struct __kernel_timespec __user *, tp)
 {
 	struct __kernel_timespec ts = ns_to_timespec(ktime_get());
 
 	return copy_to_user(tp, &ts, sizeof(ts)) ? -EFAULT : 0;
 }
 
-SYSCALL_DEFINE2(gettimeofday, struct __kernel_timespec __user *, tv, void __user *, tz)
+SYSCALL_DEFINE2(gettimeofday, struct __kernel_old_timeval __user *, tv, struct timezone __user *, tz)
 {
-	struct __kernel_timespec ts = ns_to_timespec(ktime_get());
+	ktime_t now = ktime_get();
+	struct __kernel_old_timeval kernel_tv = { now / NSEC_PER_SEC, now % NSEC_PER_SEC / NSEC_PER_USEC };
 
-	ts.tv_nsec /= NSEC_PER_USEC;
-	return tv && copy_to_user(tv, &ts, sizeof(ts)) ? -EFAULT : 0;
+	return tv && copy_to_user(tv, &kernel_tv, sizeof(kernel_tv)) ? -EFAULT : 0;
 }

@@ -23,6 +23,11 @@ struct __kernel_timespec {
 	long long tv_nsec;
 };
 
+struct __kernel_old_timeval {
+	long tv_sec;
+	long tv_usec;
+};
+
 extern volatile unsigned long jiffies;
 extern u64 jiffies_64;
 #define time_after_eq(a, b)	((long)((a) - (b)) >= 0)
@@ -30,6 +35,10 @@ extern u64 jiffies_64;
 ktime_t ktime_get(void);
 static inline u64 ktime_get_ns(void) { return ktime_get(); }
 
+#define CLOCK_MONOTONIC		1
+
+/* Every timer here is set for an absolute time. */
+enum hrtimer_mode { HRTIMER_MODE_ABS };
 enum hrtimer_restart { HRTIMER_NORESTART, HRTIMER_RESTART };
 
 struct hrtimer {

@@ -1,5 +1,6 @@
-/* trace.S: each tracepoint's switch and the call that reports it. A tracepoint is one line here and one in trace.h. */
+/* trace.S: each tracepoint's key and the call that reports it, numbered in the order of tracepoints.h. */
 #include "hypercall_stub.h"
+#include "jump_label.h"
 
 	.set	next_number, HC_FIRST_TRACEPOINT
 
@@ -16,40 +17,12 @@
 	.type	__tracepoint_\name, @object
 __tracepoint_\name:
 	.quad	9b
-	.quad	0
-	.size	__tracepoint_\name, 16
+	STATIC_KEY_INIT_FALSE
+	.quad	__traceiter_\name
+	.size	__tracepoint_\name, 32
 .endm
 
-	DEFINE_TRACE sys_enter
-	DEFINE_TRACE sys_exit
-	DEFINE_TRACE sched_switch
-	DEFINE_TRACE sched_waking
-	DEFINE_TRACE sched_wakeup
-	DEFINE_TRACE sched_wakeup_new
-	DEFINE_TRACE sched_migrate_task
-	DEFINE_TRACE sched_stat_runtime
-	DEFINE_TRACE sched_process_fork
-	DEFINE_TRACE sched_process_exec
-	DEFINE_TRACE sched_process_exit
-	DEFINE_TRACE sched_process_wait
-	DEFINE_TRACE sched_process_free
-	DEFINE_TRACE signal_generate
-	DEFINE_TRACE signal_deliver
-	DEFINE_TRACE kmalloc
-	DEFINE_TRACE kfree
-	DEFINE_TRACE page_fault_user
-	DEFINE_TRACE page_fault_kernel
-	DEFINE_TRACE irq_handler_entry
-	DEFINE_TRACE irq_handler_exit
-	DEFINE_TRACE local_timer_entry
-	DEFINE_TRACE local_timer_exit
-	DEFINE_TRACE reschedule_entry
-	DEFINE_TRACE reschedule_exit
-	DEFINE_TRACE hrtimer_start
-	DEFINE_TRACE hrtimer_cancel
-	DEFINE_TRACE hrtimer_expire_entry
-	DEFINE_TRACE hrtimer_expire_exit
-	DEFINE_TRACE workqueue_execute_start
-	DEFINE_TRACE workqueue_execute_end
+#define DECLARE_TRACE(name, proto, args) DEFINE_TRACE name
+#include "tracepoints.h"
 
 	.section .note.GNU-stack, "", @progbits

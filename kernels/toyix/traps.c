@@ -63,7 +63,7 @@ static bool __kprobes do_int3(struct pt_regs *regs)
 
 static void do_int3_user(struct pt_regs *regs)
 {
-	if (do_int3(regs))
+	if (do_int3(regs) || uprobe_pre_sstep_notifier(regs))
 		return;
 	local_irq_enable();
 	do_trap(3, SIGTRAP, "int3", regs, 0);
@@ -95,8 +95,10 @@ noinstr void exc_debug(struct pt_regs *regs)
 {
 	if (user_mode(regs)) {
 		irqentry_enter_from_user_mode(regs);
-		regs->flags &= ~X86_EFLAGS_TF;
-		do_trap(1, SIGTRAP, "debug", regs, 0);
+		if (!uprobe_post_sstep_notifier(regs)) {
+			regs->flags &= ~X86_EFLAGS_TF;
+			do_trap(1, SIGTRAP, "debug", regs, 0);
+		}
 		irqentry_exit_to_user_mode(regs);
 	} else {
 		irqentry_nmi_enter(regs);

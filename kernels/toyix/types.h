@@ -35,6 +35,8 @@ typedef unsigned int fmode_t;
 typedef unsigned long pgoff_t;
 typedef unsigned long phys_addr_t;
 typedef s64 ktime_t;
+typedef int clockid_t;
+typedef long off_t;
 typedef s64 time64_t;
 
 typedef struct { uid_t val; } kuid_t;

@@ -37,9 +37,12 @@ static struct work_struct *next_work(void)
 
 static noinline void process_one_work(struct work_struct *work)
 {
+	void (*func)(struct work_struct *work) = work->func;
+
 	trace_workqueue_execute_start(work);
-	work->func(work);
-	trace_workqueue_execute_end(work);
+	func(work);
+	/* The work may be gone by now. */
+	trace_workqueue_execute_end(work, func);
 }
 
 static int worker_thread(void *unused)

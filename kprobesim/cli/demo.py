@@ -19,8 +19,11 @@ from kprobesim.lab import Event, Lab
 __all__ = ["command", "play_plain"]
 
 _TOLD: Final = (
-    "input", "text.poke", "kprobe.", "rethook.", "bpf.", "map.", "trace.printk", "console", "task.exec", "panic",
+    "input", "text.poke", "kprobe.", "rethook.", "ftrace.", "fprobe.", "bpf.", "map.", "trace.printk", "console",
+    "task.exec", "panic",
 )  # fmt: skip
+
+_OVER: Final = ("kprobe.resume", "kprobe.debug", "kprobe.boost")
 
 
 @click.command()
@@ -62,7 +65,7 @@ def play_plain(name: str, speed: float | None = None) -> None:
     lab = scenario.open()
     click.echo(scenario.title(language))
     for event in _played(lab):
-        if event.kind.startswith(_TOLD) or (event.kind in ("trap", "gate") and event.fields["vector"] == 3):
+        if event.kind.startswith(_TOLD) or (event.kind in ("trap", "gate") and event.fields["vector"] in (1, 3)):
             narration = lab.narrate(event, language)
             told = (" " if language == "en" else "").join(narration).rstrip()
             _tell(f"{event.ns / 1e6:10.3f} ms  cpu{event.cpu}  {told}", speed)
@@ -78,5 +81,5 @@ def _played(lab: Lab) -> Iterator[Event]:
     """The demo's events: from its beginning until the first hit is over and the function goes on."""
     for event in lab.events(lab.seq):
         yield event
-        if event.kind == "kprobe.resume":
+        if event.kind in _OVER:
             return

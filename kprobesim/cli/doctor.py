@@ -69,7 +69,11 @@ def _emulator() -> _Finding:
 def _kernels() -> _Finding:
     from kprobesim.image import list_images
 
-    built = [image.name for image in list_images() if image.is_built]
+    images = list_images()
+    built = [image.name for image in images if image.is_built]
+    missing = [path.name for image in images for path in image.variants.values() if not path.is_file()]
+    if missing:
+        return _Finding(False, f"kernel images of some profiles are missing: {', '.join(missing)}", "Run: make kernels")
     if "toyix" in built:
         return _Finding(True, f"kernel images: {', '.join(built)}")
     return _Finding(False, "the kernel image toyix is missing", "Install kprobesim again, or run: make kernels")

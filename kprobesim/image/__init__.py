@@ -21,7 +21,7 @@ from kprobesim.image.kallsyms import Kallsyms, Symbol, SymbolOverlay, SymbolTabl
 from kprobesim.image.lines import LineRow, LineTable, SourceLine
 from kprobesim.image.parameters import DebugFunctions, DebugParameter
 from kprobesim.image.registry import ImageInfo, find_image, kernels_folder, list_images, open_image
-from kprobesim.image.sections import ExceptionEntry, KernelTables, Range, read_tables
+from kprobesim.image.sections import ExceptionEntry, JumpEntry, KernelTables, Range, read_tables
 from kprobesim.image.source import SourceFolder
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "ExceptionEntry",
     "ImageInfo",
     "Instruction",
+    "JumpEntry",
     "Kallsyms",
     "KernelImage",
     "KernelTables",

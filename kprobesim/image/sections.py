@@ -11,10 +11,11 @@ from kprobesim.errors import ImageError
 from kprobesim.image.elf import KernelImage
 from kprobesim.image.kallsyms import Kallsyms
 
-__all__ = ["ExceptionEntry", "KernelTables", "Range", "read_tables"]
+__all__ = ["ExceptionEntry", "JumpEntry", "KernelTables", "Range", "read_tables"]
 
 MAX_TABLE = 16 << 20
 EXCEPTION_ENTRY = struct.Struct("<iii")
+JUMP_ENTRY = struct.Struct("<iiq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,27 @@ class ExceptionEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class JumpEntry:
+    """A static branch: at ``code`` there is a nop or a jump to ``target``, as the ``static_key`` at ``key`` says.
+
+    ``branch`` is what the compiler took for the usual case: True where the nop means that the key is on.
+    """
+
+    code: int
+    target: int
+    key: int
+    branch: bool
+
+
+@dataclass(frozen=True, slots=True)
 class KernelTables:
     """What an image says about its code.
 
     ``text`` holds every executable section, by address. ``kprobe_blacklist`` are the addresses that
     ``NOKPROBE_SYMBOL`` noted, ``mcount_loc`` the fentry sites (sorted), ``hypercalls`` pairs of stub address and
-    number. ``exception_table`` and ``bug_table`` are where those tables are, with their bytes beside them.
+    number, ``error_injection`` the functions that ``ALLOW_ERROR_INJECTION`` noted, ``jump_table`` the static branches
+    in the order of the table, ``syscalls_metadata`` the addresses of the ``struct syscall_metadata``.
+    ``exception_table`` and ``bug_table`` are where those tables are, with their bytes beside them.
     """
 
     text: tuple[Range, ...]
@@ -64,6 +80,9 @@ class KernelTables:
     kprobe_blacklist: tuple[int, ...]
     mcount_loc: tuple[int, ...]
     hypercalls: tuple[tuple[int, int], ...]
+    error_injection: tuple[int, ...]
+    jump_table: tuple[JumpEntry, ...]
+    syscalls_metadata: tuple[int, ...]
     exception_table: Range
     exception_table_bytes: bytes
     bug_table: Range
@@ -123,9 +142,13 @@ def read_tables(image: KernelImage, kallsyms: Kallsyms) -> KernelTables:
         for section in image.sections_by_index
         if section and section.is_loaded and section.is_text and section.size
     )
+    jumps = find("__jump_table", ("__start___jump_table", "__stop___jump_table"))
+    metadata = find("__syscalls_metadata", ("__start_syscalls_metadata", "__stop_syscalls_metadata"))
     blacklist = find("_kprobe_blacklist", ("__start_kprobe_blacklist", "__stop_kprobe_blacklist"))
     mcount = find("__mcount_loc", ("__start_mcount_loc", "__stop_mcount_loc"))
     stubs = numbers(".hypercalls", find(".hypercalls", ("__start_hypercalls", "__stop_hypercalls")), each=16)
+    marks = ("__start_error_injection_whitelist", "__stop_error_injection_whitelist")
+    injectable = numbers("_error_injection_whitelist", find("_error_injection_whitelist", marks), each=16)
     exceptions = find("__ex_table", ("__start___ex_table", "__stop___ex_table"))
     bugs = find("__bug_table", ("__start___bug_table", "__stop___bug_table"))
     return KernelTables(
@@ -137,8 +160,26 @@ def read_tables(image: KernelImage, kallsyms: Kallsyms) -> KernelTables:
         # Zeroes are sites that the linker dropped (Linux kernel/trace/ftrace.c:ftrace_process_locs).
         mcount_loc=tuple(sorted(site for site in numbers("__mcount_loc", mcount) if site)),
         hypercalls=tuple(zip(stubs[::2], stubs[1::2], strict=True)),
+        error_injection=injectable[::2],
+        jump_table=_jump_entries(image, jumps.start, contents(jumps)),
+        syscalls_metadata=numbers("__syscalls_metadata", metadata),
         exception_table=exceptions,
         exception_table_bytes=contents(exceptions),
         bug_table=bugs,
         bug_table_bytes=contents(bugs),
     )
+
+
+def _jump_entries(image: KernelImage, start: int, table: bytes) -> tuple[JumpEntry, ...]:
+    """The table of static branches; each field counts from its own address (Linux include/linux/jump_label.h)."""
+    if len(table) % JUMP_ENTRY.size:
+        raise ImageError(
+            f"{image.name}: __jump_table is {len(table)} bytes long, "
+            f"not a whole number of {JUMP_ENTRY.size}-byte entries."
+        )
+    found = []
+    for number, (code, target, key) in enumerate(JUMP_ENTRY.iter_unpack(table)):
+        at = start + number * JUMP_ENTRY.size
+        place = at + 8 + key
+        found.append(JumpEntry(at + code, at + 4 + target, place & ~3, bool(place & 1)))
+    return tuple(found)

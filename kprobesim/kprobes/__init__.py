@@ -5,13 +5,17 @@ functions' names. Knows nothing of who asks for a probe.
 """
 
 from kprobesim.kprobes.blacklist import Blacklist, BlacklistEntry
-from kprobesim.kprobes.config import KprobeConfig
+from kprobesim.kprobes.config import KprobeConfig, Stepping
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.detour import OptInsn, disassemble_detour
+from kprobesim.kprobes.fprobe import Fprobe, FprobeHandler, Fprobes
+from kprobesim.kprobes.ftrace import Ftrace, FtraceOps
+from kprobesim.kprobes.jump_label import JumpLabels
 from kprobesim.kprobes.kernel import MODULES_VADDR, RunningKernel, Task
 from kprobesim.kprobes.kinds import KPROBE_KINDS
 from kprobesim.kprobes.kprobe import (
     INT3,
+    NOP5,
     ArchSpecificInsn,
     Kprobe,
     KprobeCtlblk,
@@ -23,20 +27,29 @@ from kprobesim.kprobes.kprobe import (
 from kprobesim.kprobes.manager import KprobeManager
 from kprobesim.kprobes.optimize import Optimizer
 from kprobesim.kprobes.pt_regs import PT_REGS_FIELDS, PT_REGS_SIZE, PtRegs
-from kprobesim.kprobes.rethook import Kretprobe, RethookNode, Rethooks
+from kprobesim.kprobes.rethook import Kretprobe, Rethooks
+from kprobesim.kprobes.shadow_stack import RethookNode
 from kprobesim.kprobes.slots import InsnSlots
+from kprobesim.kprobes.stacktrace import arch_stack_walk
 from kprobesim.kprobes.text_poke import TextPoke
 
 __all__ = [
     "INT3",
     "KPROBE_KINDS",
     "MODULES_VADDR",
+    "NOP5",
     "PT_REGS_FIELDS",
     "PT_REGS_SIZE",
     "ArchSpecificInsn",
     "Blacklist",
     "BlacklistEntry",
+    "Fprobe",
+    "FprobeHandler",
+    "Fprobes",
+    "Ftrace",
+    "FtraceOps",
     "InsnSlots",
+    "JumpLabels",
     "Kprobe",
     "KprobeConfig",
     "KprobeCtlblk",
@@ -53,7 +66,9 @@ __all__ = [
     "RethookNode",
     "Rethooks",
     "RunningKernel",
+    "Stepping",
     "Task",
     "TextPoke",
+    "arch_stack_walk",
     "disassemble_detour",
 ]

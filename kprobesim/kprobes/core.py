@@ -11,13 +11,18 @@ from itertools import chain
 from typing import Any, Final
 
 from kprobesim.errors import LinuxError
+from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.blacklist import Blacklist
 from kprobesim.kprobes.config import KprobeConfig
+from kprobesim.kprobes.ftrace import Ftrace
+from kprobesim.kprobes.jump_label import JumpLabels
 from kprobesim.kprobes.kernel import RunningKernel
-from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeCtlblk, KprobeFlag
+from kprobesim.kprobes.kprobe import INT3, NOP5, Kprobe, KprobeCtlblk, KprobeFlag
+from kprobesim.kprobes.kprobe_ftrace import KprobeFtrace
 from kprobesim.kprobes.optimize import Optimizer
 from kprobesim.kprobes.prepare import can_probe, copy_instruction
 from kprobesim.kprobes.pt_regs import PtRegs
+from kprobesim.kprobes.quiescence import anybody_inside
 from kprobesim.kprobes.slots import InsnSlots
 from kprobesim.kprobes.text_poke import TextPoke
 from kprobesim.linux_errno import Errno
@@ -33,14 +38,16 @@ class Kprobes:
 
     Args:
         kernel: the running kernel.
-        config: how it was built.
+        config: how it is taken to be built.
 
     Attributes:
         blacklist: where no probe is accepted.
         text: all writes into the kernel's code.
         optimizer: makes probes into jumps; None where the kernel cannot.
+        jump_labels: the kernel's static branches, where none is accepted either.
         slots: the instruction slots.
         ctlblk: ``kprobe_ctlblk`` by CPU number.
+        ftrace: who has hooked which function's entry.
         all_disarmed: the global switch: probes are registered but none is armed.
     """
 
@@ -48,9 +55,12 @@ class Kprobes:
         self.kernel = kernel
         self.config = config or KprobeConfig()
         self.blacklist = Blacklist(kernel)
-        self.slots = InsnSlots(kernel.modules)
+        self.slots = InsnSlots(kernel.modules, anybody_in=self._anybody_in_slot)
         self.text = TextPoke(kernel)
+        self.jump_labels = JumpLabels(kernel, self.text)
         self.ctlblk = [KprobeCtlblk() for _ in kernel.machine.cpus]
+        self.ftrace = Ftrace(kernel, self.text)
+        self.on_ftrace = KprobeFtrace(self)
         self.all_disarmed = False
         self._table: dict[int, Kprobe] = {}
         self._ever: dict[int, Kprobe] = {}
@@ -82,7 +92,9 @@ class Kprobes:
         return None if self.optimizer is None else self.optimizer.hidden(address)
 
     def is_armed(self, probe: Kprobe) -> bool:
-        """Whether the probe's int3, or its jump, is in guest memory now."""
+        """Whether the probe's int3 or its jump is in guest memory now, or its function's entry calls ftrace for it."""
+        if probe.flags & KprobeFlag.FTRACE:
+            return self.on_ftrace.is_armed(probe)
         return probe.addr is not None and self.kernel.read(probe.addr, 1)[0] != probe.opcode
 
     def place(self, probe: Kprobe) -> dict[str, Any]:
@@ -110,6 +122,8 @@ class Kprobes:
             raise LinuxError(Errno.EINVAL, "This probe is registered already.")
         probe.flags = KprobeFlag.DISABLED if probe.disabled else KprobeFlag(0)
         probe.nmissed = 0
+        if self.ftrace.ftrace_location(address) == address:
+            probe.flags |= self._check_ftrace_location(address)
         self._check_address_safe(address)
         place = self.kernel.kallsyms.lookup_size_offset(address)
         if place is not None and place[1] == 0:
@@ -122,9 +136,19 @@ class Kprobes:
             self._prepare(probe, address)
             self._table[address] = probe
             if not self.all_disarmed and not probe.is_disabled:
-                self._arm(probe)
+                self._arm_or_unhash(probe, address)
             self._try_to_optimize_kprobe(probe)
-        self.kernel.machine.emit("kprobe.register", **self.place(probe), armed=int(self.is_armed(probe)))
+        by = "ftrace" if probe.flags & KprobeFlag.FTRACE else "int3"
+        self.kernel.machine.emit("kprobe.register", **self.place(probe), armed=int(self.is_armed(probe)), by=by)
+
+    def _arm_or_unhash(self, probe: Kprobe, address: int) -> None:
+        """Arm a new probe; one that cannot be armed is as if it had never been registered (REG-20)."""
+        try:
+            self._arm(probe)
+        except LinuxError:
+            del self._table[address]
+            probe.forget()
+            raise
 
     def register_kprobes(self, probes: Iterable[Kprobe]) -> None:
         """Register several; if one fails, those before it are removed again (REG-22).
@@ -160,6 +184,17 @@ class Kprobes:
             raise LinuxError(Errno.ENOENT, f"No symbol of the kernel contains {address:#x}.")
         return address
 
+    def _check_ftrace_location(self, address: int) -> KprobeFlag:
+        """``check_ftrace_location``: what becomes of a probe on a fentry site (REG-05)."""
+        if self.config.ftrace:
+            return KprobeFlag.FTRACE
+        where = self.kernel.kallsyms.symbolize(address)
+        raise LinuxError(
+            Errno.EINVAL,
+            f"{where} belongs to ftrace, and kprobes cannot use ftrace in this profile.",
+            hint="Use the profile distro, or an image without -mfentry.",
+        )
+
     def _check_address_safe(self, address: int) -> None:
         """``check_kprobe_address_safe``."""
         where = self.kernel.kallsyms.symbolize(address)
@@ -174,6 +209,12 @@ class Kprobes:
                 f"{where} cannot be probed: {reason}.",
                 hint="What runs while a probe is handled is on the blacklist.",
             )
+        if self.jump_labels.jump_label_text_reserved(address, address):
+            raise LinuxError(
+                Errno.EINVAL,
+                f"{where} is in a static branch, whose code is changed while the kernel runs.",
+                hint="Probe the instruction before it or behind it.",
+            )
         if address in self._bug_addresses():
             raise LinuxError(Errno.EINVAL, f"{where} is the ud2 of a BUG or WARN.")
 
@@ -186,11 +227,17 @@ class Kprobes:
         }
 
     def _prepare(self, probe: Kprobe, address: int) -> None:
-        """``arch_prepare_kprobe``: boundary, slot, copy; nothing of the text is changed."""
+        """``arch_prepare_kprobe``: boundary, slot, copy; nothing of the text is changed. ftrace needs none of it."""
+        if probe.flags & KprobeFlag.FTRACE:
+            probe.addr, probe.ainsn, probe.opcode = address, None, NOP5[0]
+            return
         can_probe(self.kernel, address, self.hidden)
         slot = self.slots.get()
         try:
-            ainsn = copy_instruction(self.kernel, address, slot, self.hidden)
+            has_post_handler = probe.post_handler is not None
+            ainsn = copy_instruction(
+                self.kernel, address, slot, self.hidden, self.config, has_post_handler=has_post_handler
+            )
         except LinuxError:
             self.slots.free(slot)
             raise
@@ -211,7 +258,7 @@ class Kprobes:
         """``alloc_aggr_kprobe``: an aggregator, with a detour buffer if its instructions allow it; not in use yet."""
         site = Kprobe(address=probe.addr, pre_handler=aggr_pre_handler)
         site.addr, site.children = probe.addr, [probe]
-        if self.optimizer is not None:
+        if self.optimizer is not None and not probe.flags & KprobeFlag.FTRACE:
             self.optimizer.prepare(site)
         return site
 
@@ -226,7 +273,7 @@ class Kprobes:
 
     def _try_to_optimize_kprobe(self, probe: Kprobe) -> None:
         """``try_to_optimize_kprobe``: what can become a jump is an aggregator from the start (REG-21)."""
-        if self.optimizer is not None:
+        if self.optimizer is not None and not probe.flags & KprobeFlag.FTRACE:
             site = self._alloc_aggr_kprobe(probe)
             if site.optinsn is not None:
                 self._init_aggr_kprobe(site, probe)
@@ -252,11 +299,20 @@ class Kprobes:
             if not self.all_disarmed:
                 self._arm(site)
 
+    def inc_nmissed_count(self, site: Kprobe) -> None:
+        """``kprobes_inc_nmissed_count``: each probe of a site has missed a hit (AGG-05)."""
+        for missed in site.children if site.children is not None else (site,):
+            missed.nmissed += 1
+            self.kernel.machine.emit("kprobe.miss", **self.place(missed), nmissed=missed.nmissed)
+
     # Arming: one byte, then every CPU is made to see it
 
     def _arm(self, site: Kprobe) -> None:
         """``__arm_kprobe``: a jump over this address becomes an int3 first; then this one may become a jump."""
         assert site.addr is not None
+        if site.flags & KprobeFlag.FTRACE:
+            self.on_ftrace.arm(site)
+            return
         if self.optimizer is not None and (around := self.optimizer.optimized_around(site.addr)) is not None:
             self.optimizer.unoptimize(around, force=True)
         self._poke(site, INT3)
@@ -266,6 +322,9 @@ class Kprobes:
     def _disarm(self, site: Kprobe, *, reopt: bool = True) -> None:
         """``__disarm_kprobe``: what is a jump stays one until the optimizer comes; its handlers do not run any more."""
         assert site.addr is not None
+        if site.flags & KprobeFlag.FTRACE:
+            self.on_ftrace.disarm(site)
+            return
         if self.optimizer is None:
             self._poke(site, site.opcode)
             return
@@ -327,7 +386,6 @@ class Kprobes:
 
     def _unlink(self, site: Kprobe, probe: Kprobe) -> list[int]:
         """``__unregister_kprobe_top``: disable a probe, take it out of the table; the slots that nobody needs now."""
-        assert site.addr is not None and site.ainsn is not None
         self._disable(site, probe)
         if site.children is None or (len(site.children) == 1 and self._is_disarmed(site)):
             self.drop(site)
@@ -335,7 +393,7 @@ class Kprobes:
                 self.optimizer.free(site)
             if site.children is not None:
                 site.children.remove(probe)
-            return [site.ainsn.insn]
+            return self._slots_of(site)
         site.children.remove(probe)
         if probe.post_handler is not None and all(child.post_handler is None for child in site.children):
             site.post_handler = None
@@ -350,11 +408,22 @@ class Kprobes:
 
     def free_aggr_kprobe(self, site: Kprobe) -> None:
         """Give back what an aggregator used that was dropped some time ago."""
-        assert site.ainsn is not None
         if self.optimizer is not None:
             self.optimizer.free(site)
-        self._lingering |= {site.ainsn.insn}
+        self._lingering |= frozenset(self._slots_of(site))
         self.synchronize()
+
+    def _slots_of(self, site: Kprobe) -> list[int]:
+        """The slot that a site does not need any more, unless it is a boosted one's: who is in there nobody notes."""
+        if site.ainsn is None:
+            return []
+        if site.ainsn.boostable:
+            self.slots.free_boosted(site.ainsn.insn)
+            return []
+        return [site.ainsn.insn]
+
+    def _anybody_in_slot(self, slot: int) -> bool:
+        return anybody_inside(self.kernel, [(slot, slot + MAX_INSN_SIZE)])
 
     def _is_disarmed(self, site: Kprobe) -> bool:
         return site.is_disabled if self.optimizer is None else self.optimizer.is_disarmed(site)
@@ -385,16 +454,21 @@ class Kprobes:
         """Undo `disable_kprobe`.
 
         Raises:
-            LinuxError: EINVAL, it is not registered, or gone with its module.
+            LinuxError: EINVAL, it is not registered, or gone with its module; EBUSY, ftrace will not hook its function.
         """
         site = self._site_of(probe)
         if probe.flags & KprobeFlag.GONE:
             raise LinuxError(Errno.EINVAL, "The probed code is gone.")
+        before = probe.flags, site.flags
         if probe is not site:
             probe.flags &= ~KprobeFlag.DISABLED
         if not self.all_disarmed and site.is_disabled:
             site.flags &= ~KprobeFlag.DISABLED
-            self._arm(site)
+            try:
+                self._arm(site)
+            except LinuxError:
+                probe.flags, site.flags = before
+                raise
 
     def arm_all_kprobes(self, on: bool) -> None:
         """The global switch: arm or disarm every site without touching the probes' own flags (REG-25)."""
@@ -429,6 +503,8 @@ class Kprobes:
             ),
             self.all_disarmed,
             self._lingering,
+            self.ftrace.save(),
+            self.on_ftrace.save(),
             self.slots.save(),
             self.kernel.modules.save(),
             self.text.save(),
@@ -437,7 +513,19 @@ class Kprobes:
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned; probes registered since are as before registration."""
-        table, probes, blocks, self.all_disarmed, self._lingering, slots, modules, text, optimizer = state
+        (
+            table,
+            probes,
+            blocks,
+            self.all_disarmed,
+            self._lingering,
+            ftrace,
+            on_ftrace,
+            slots,
+            modules,
+            text,
+            optimizer,
+        ) = state
         known = {id(probe) for probe, _ in probes}
         for number, probe in list(self._ever.items()):
             if number not in known:
@@ -449,6 +537,8 @@ class Kprobes:
         self._table = dict(table)
         for block, saved in zip(self.ctlblk, blocks, strict=True):
             block.current, block.status, block.old_flags, block.saved_flags, block.previous = saved
+        self.ftrace.restore(ftrace)
+        self.on_ftrace.restore(on_ftrace)
         self.slots.restore(slots)
         self.kernel.modules.restore(modules)
         self.text.restore(text)

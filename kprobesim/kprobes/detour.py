@@ -11,19 +11,17 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from kprobesim.image import MAX_INSN_SIZE, Instruction, decode_range
+from kprobesim.kprobes.reljump import JMP32_SIZE, relative_jump
 
 __all__ = [
-    "JMP32_SIZE",
     "MAX_OPTIMIZED_LENGTH",
     "MAX_OPTINSN_SIZE",
     "TEMPLATE_SIZE",
     "OptInsn",
     "disassemble_detour",
     "make_detour",
-    "relative_jump",
 ]
 
-JMP32_SIZE: Final = 5
 _KERNEL_DS: Final = 0x18
 
 _SAVE: Final = bytes.fromhex(
@@ -49,7 +47,7 @@ _RESTORE: Final = bytes.fromhex(
     "9d"  # popf
 )
 _PUSH_SS: Final = bytes([0x6A, _KERNEL_DS])
-_MOV_RDI, _CALL, _JMP = b"\x48\xbf", b"\xe8", b"\xe9"
+_MOV_RDI, _CALL = b"\x48\xbf", b"\xe8"
 _CALL_AT: Final = len(_PUSH_SS) + len(_SAVE) + len(_MOV_RDI) + 8
 TEMPLATE_SIZE: Final = _CALL_AT + JMP32_SIZE + len(_RESTORE)
 """Bytes before the copied instructions (TMPL_END_IDX)."""
@@ -91,17 +89,12 @@ def make_detour(place: int, callback: int, copied: bytes, probed: int) -> bytes:
         probed: address of the probe.
     """
     head = _PUSH_SS + _SAVE + _MOV_RDI + place.to_bytes(8, "little")
-    body = head + _relative(_CALL, place + _CALL_AT, callback) + _RESTORE + copied
+    body = head + _relative_call(place + _CALL_AT, callback) + _RESTORE + copied
     return body + relative_jump(place + len(body), probed + len(copied))
 
 
-def relative_jump(source: int, target: int) -> bytes:
-    """``jmp rel32`` at ``source`` (synthesize_reljump)."""
-    return _relative(_JMP, source, target)
-
-
-def _relative(opcode: bytes, source: int, target: int) -> bytes:
-    return opcode + (target - source - JMP32_SIZE).to_bytes(4, "little", signed=True)
+def _relative_call(source: int, target: int) -> bytes:
+    return _CALL + relative_jump(source, target)[1:]
 
 
 def disassemble_detour(optinsn: OptInsn, code: bytes, symbolize: Callable[[int], str]) -> list[Instruction]:

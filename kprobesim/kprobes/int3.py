@@ -1,7 +1,8 @@
 """The hit path: from the breakpoint trap to the function going on.
 
 Follows Linux 6.1 arch/x86/kernel/kprobes/core.c: kprobe_int3_handler, setup_singlestep, reenter_kprobe,
-resume_singlestep, kprobe_post_process, kprobe_fault_handler. The guest's ``exc_int3`` comes here by a hypercall.
+resume_singlestep, kprobe_post_process, kprobe_fault_handler. The guest's ``exc_int3`` and ``exc_debug`` come here by
+hypercalls.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import Final
 
 from kprobesim.errors import GuestError
 from kprobesim.image import MAX_INSN_SIZE
+from kprobesim.kprobes.config import Stepping
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.kprobe import INT3, NOTHING_BEFORE, Kprobe, KprobeCtlblk, KprobeStatus
 from kprobesim.kprobes.pt_regs import PtRegs
-from kprobesim.machine import Answer, VCpu, then
+from kprobesim.kprobes.singlestep_tf import TrapFlagStep
+from kprobesim.machine import Answer, VCpu, is_abandoned, then
 
 __all__ = ["Int3Path"]
 
@@ -36,6 +39,7 @@ class Int3Path:
         self._kernel = kprobes.kernel
         self._machine = kprobes.kernel.machine
         self._guest_is_told = kprobes.kernel.has_symbol("current_kprobe")
+        self._trap_flag = TrapFlagStep(kprobes) if kprobes.config.stepping is Stepping.TRAP_FLAG else None
 
     # Entries from the guest
 
@@ -74,6 +78,25 @@ class Int3Path:
             return 1
         return 0
 
+    def kprobe_debug_handler(self, cpu: VCpu, address: int, _: int, __: int) -> int:
+        """Handle a #DB: where the trap flag ends a step, it has come to its end.
+
+        Args:
+            cpu: the vCPU.
+            address: of the guest's ``struct pt_regs``.
+
+        Returns:
+            1 if it was a kprobe's, 0 if somebody else must claim it.
+        """
+        block = self._kprobes.ctlblk[cpu.number]
+        current = block.current
+        if self._trap_flag is None or current is None or current.ainsn is None:
+            return 0
+        regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
+        self._trap_flag.end(current, regs, block)
+        self._post_process(current, regs, block)
+        return 1
+
     def kprobe_fault_handler(self, cpu: VCpu, address: int, trapnr: int, _: int) -> int:
         """An exception while a probe is being handled: undo the step if it was the copy that faulted.
 
@@ -87,6 +110,8 @@ class Int3Path:
             return 0
         assert current.addr is not None
         regs.ip = current.addr
+        if self._trap_flag is not None:
+            self._trap_flag.cancel(regs)
         regs.flags |= block.old_flags
         self._machine.emit("kprobe.fault", **self._kprobes.place(current), trapnr=trapnr)
         self._leave(block, cpu.number)
@@ -98,7 +123,7 @@ class Int3Path:
         self._set_current(probe, regs.cpu, block, flags)
         block.status = KprobeStatus.HIT_ACTIVE
         place = self._kprobes.place(probe)
-        self._machine.record("kprobe.hit", {**place})
+        self._machine.record("kprobe.hit", {**place, "by": "int3"})
         if probe.pre_handler is not None:
             answer = probe.pre_handler(probe, regs)
             if not isinstance(answer, int):
@@ -122,15 +147,19 @@ class Int3Path:
                 f"Unrecoverable kprobe detected. At {where}, while a reentered probe's instruction was being stepped.",
                 report=self._machine.report(self._machine.cpus[regs.cpu]),
             )
-        for missed in probe.children if probe.children is not None else (probe,):
-            missed.nmissed += 1
-            self._machine.emit("kprobe.miss", **self._kprobes.place(missed), nmissed=missed.nmissed)
+        self._kprobes.inc_nmissed_count(probe)
         self._setup_singlestep(probe, regs, block, reenter=True)
 
     def _setup_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, *, reenter: bool) -> None:
         assert probe.ainsn is not None
         if probe.is_optimized:
             self._setup_detour_execution(probe, regs, block, reenter=reenter)
+            return
+        if probe.ainsn.boostable and not (self._trap_flag is not None and probe.post_handler is not None):
+            if not reenter:
+                self._reset_current(block, regs.cpu)
+            regs.ip = probe.ainsn.insn
+            self._machine.record("kprobe.boost", {**self._kprobes.place(probe), "slot": probe.ainsn.insn})
             return
         if reenter:
             block.previous = (block.current, block.status, block.old_flags, block.saved_flags)
@@ -143,6 +172,9 @@ class Int3Path:
             return
         if not reenter:
             block.status = KprobeStatus.HIT_SS
+        if self._trap_flag is not None:
+            self._trap_flag.begin(probe, regs, block)
+            return
         regs.flags &= ~_IF
         regs.ip = probe.ainsn.insn
         place = self._kprobes.place(probe)
@@ -215,7 +247,9 @@ class _Running:
         block.current, block.status = self._probe, KprobeStatus.HIT_ACTIVE
         path.note(self._regs.cpu, self._probe.addr or 1)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        if is_abandoned(raised):
+            return
         path = self._path
         block = path._kprobes.ctlblk[self._regs.cpu]
         block.current, block.status, block.old_flags, block.saved_flags = self._outer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import struct
+from functools import cached_property
 from typing import Any, Final
 
 from kprobesim.errors import ImageError, LinuxError
@@ -16,6 +16,8 @@ __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 MODULES_VADDR: Final = 0xFFFF_FFFF_A000_0000
 DIRECT_MAP: Final = 0xFFFF_8880_0000_0000
 _COMM_LEN: Final = 16
+_U32: Final = struct.Struct("<I")
+_PAGE_MODULES: Final = {"ftrace_trampoline": "__builtin__ftrace"}
 
 
 class Task:
@@ -159,22 +161,15 @@ class RunningKernel:
             self._percpu[key] = physical
         return self._percpu[key]
 
-    @contextmanager
-    def preempt_disabled(self, cpu: int) -> Iterator[None]:
-        """``preempt_disable()`` and ``preempt_enable_no_resched()`` around what the host has the guest do."""
-        if not self.has_symbol("__preempt_count"):
-            yield
-            return
-        self._preempt_count_add(cpu, 1)
-        try:
-            yield
-        finally:
-            self._preempt_count_add(cpu, -1)
+    def preempt_count_add(self, cpu: int, value: int) -> None:
+        """Change a CPU's ``__preempt_count``, where the kernel has one: it is not preempted while that is not zero."""
+        if self._counts_preemption:
+            place, ram = self.percpu_physical("__preempt_count", cpu), self.machine.ram.bytes
+            _U32.pack_into(ram, place, _U32.unpack_from(ram, place)[0] + value & 0xFFFF_FFFF)
 
-    def _preempt_count_add(self, cpu: int, value: int) -> None:
-        place = self.percpu_physical("__preempt_count", cpu)
-        count = int.from_bytes(self.machine.ram.read(place, 4), "little")
-        self.machine.ram.write(place, (count + value & 0xFFFF_FFFF).to_bytes(4, "little"))
+    @cached_property
+    def _counts_preemption(self) -> bool:
+        return self.has_symbol("__preempt_count")
 
     def current(self, cpu: int) -> Task:
         """The task that runs on a CPU."""
@@ -274,7 +269,12 @@ class ModuleArea:
         for symbol in self._named:
             overlay.remove(symbol)
         self._named = tuple(
-            overlay.add(owner, MODULES_VADDR + number * PAGE_SIZE, PAGE_SIZE, module="__builtin__kprobes")
+            overlay.add(
+                owner,
+                MODULES_VADDR + number * PAGE_SIZE,
+                PAGE_SIZE,
+                module=_PAGE_MODULES.get(owner, "__builtin__kprobes"),
+            )
             for number, owner in enumerate(self._owners)
             if owner
         )

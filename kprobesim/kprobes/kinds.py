@@ -13,6 +13,11 @@ _PLACE = (
     Field("probe", "text", "the probe's name"),
 )
 
+_UPROBE = (
+    Field("uprobe", "text", "the place: file and offset"),
+    Field("offset", "number", "its offset in the file"),
+)
+
 KPROBE_KINDS: Final = (
     EventKind(
         "kprobe.prepare",
@@ -28,10 +33,18 @@ KPROBE_KINDS: Final = (
     EventKind(
         "kprobe.register",
         "A probe is in the table.",
-        (*_PLACE, Field("armed", "number", "1 if its int3 is in the text")),
+        (
+            *_PLACE,
+            Field("armed", "number", "1 if its int3, or its call of ftrace, is in the text"),
+            Field("by", "text", "what will bring the CPU to it: int3 or ftrace"),
+        ),
     ),
     EventKind("kprobe.unregister", "A probe left the table.", _PLACE),
-    EventKind("kprobe.hit", "kprobe_int3_handler found a probe at ip - 1 and makes it current.", _PLACE),
+    EventKind(
+        "kprobe.hit",
+        "A probe is hit: it was looked up and made current.",
+        (*_PLACE, Field("by", "text", "what brought the CPU here: int3 or ftrace")),
+    ),
     EventKind(
         "kprobe.miss",
         "A probe was hit while another one was being handled: its handlers are not run, its instruction is.",
@@ -46,6 +59,25 @@ KPROBE_KINDS: Final = (
         "kprobe.singlestep",
         "regs->ip points to the slot and IF is off in the saved flags: iretq will run the copy there.",
         (*_PLACE, Field("slot", "address", "the copy"), Field("saved_if", "number", "IF of the interrupted code")),
+    ),
+    EventKind(
+        "kprobe.boost",
+        "regs->ip points to the boosted copy: behind it a jump leads back, without a second trap and a post_handler.",
+        (*_PLACE, Field("slot", "address", "the copy")),
+    ),
+    EventKind(
+        "kprobe.step_tf",
+        "regs->ip points to the slot, TF is on and IF off in the saved flags: after one instruction there comes a #DB.",
+        (*_PLACE, Field("slot", "address", "the copy"), Field("saved_if", "number", "IF of the interrupted code")),
+    ),
+    EventKind(
+        "kprobe.debug",
+        "The copy has run and raised #DB: what it did as if it were in the text is put right.",
+        (
+            *_PLACE,
+            Field("ip", "address", "where the function goes on"),
+            Field("fixed", "text", "what was put right: ip, return address, flags on the stack, or nothing"),
+        ),
     ),
     EventKind(
         "kprobe.emulate",
@@ -67,6 +99,56 @@ KPROBE_KINDS: Final = (
         "kprobe.removed",
         "An int3 was hit whose probe is gone: ip is put back so that the real instruction runs.",
         (Field("addr", "address", "where the int3 was"),),
+    ),
+    EventKind("uprobe.register", "A place in a program's file is probed.", _UPROBE),
+    EventKind("uprobe.unregister", "A place in a program's file is not probed any more.", _UPROBE),
+    EventKind(
+        "uprobe.install",
+        "An int3 was written into a process's own copy of a page of its program.",
+        (*_UPROBE, Field("page", "number", "physical address of the copy")),
+    ),
+    EventKind(
+        "uprobe.remove",
+        "The instruction's first byte is back in a process's copy of a page.",
+        (*_UPROBE, Field("page", "number", "physical address of the copy")),
+    ),
+    EventKind(
+        "uprobe.hit",
+        "A program has hit a breakpoint; its handlers run now, on the way back to user mode.",
+        (*_UPROBE, Field("ip", "address", "the probed instruction in the process")),
+    ),
+    EventKind(
+        "uprobe.emulate",
+        "The instruction was emulated on the program's saved registers.",
+        (*_UPROBE, Field("insn", "text", "the instruction"), Field("ip", "address", "where the program goes on")),
+    ),
+    EventKind(
+        "uprobe.singlestep",
+        "A copy of the instruction lies in the process's page for such copies, and will run there with TF set.",
+        (*_UPROBE, Field("page", "number", "physical address of that page"), Field("copy", "bytes", "the copy")),
+    ),
+    EventKind(
+        "uprobe.return",
+        "A probed function has returned to the trampoline; its handlers run now.",
+        (*_UPROBE, Field("func", "address", "the function"), Field("ip", "address", "where the program goes on")),
+    ),
+    EventKind(
+        "static_key.enable",
+        "A static key was turned on: each branch that asks it is a jump now.",
+        (
+            Field("key", "address", "the `struct static_key`"),
+            Field("name", "text", "the variable it is in"),
+            Field("sites", "number", "how many places in the code were patched"),
+        ),
+    ),
+    EventKind(
+        "static_key.disable",
+        "A static key was turned off: each branch that asks it is a nop again.",
+        (
+            Field("key", "address", "the `struct static_key`"),
+            Field("name", "text", "the variable it is in"),
+            Field("sites", "number", "how many places in the code were patched back"),
+        ),
     ),
     EventKind(
         "kprobe.opt_prepare",
@@ -142,6 +224,16 @@ KPROBE_KINDS: Final = (
         ),
     ),
     EventKind(
+        "ftrace.trampoline",
+        "A user of ftrace has got a copy of ftrace_regs_caller of its own, which calls its function.",
+        (
+            Field("addr", "address", "the copy"),
+            Field("size", "number", "its length in bytes"),
+            Field("user", "text", "the ftrace_ops"),
+            Field("func", "address", "the function that it calls"),
+        ),
+    ),
+    EventKind(
         "rethook.prepare",
         "The return address on the stack was replaced by the trampoline's.",
         (
@@ -158,6 +250,38 @@ KPROBE_KINDS: Final = (
     EventKind(
         "rethook.miss",
         "All of the return probe's nodes are in use: this call's return is not seen.",
+        (*_PLACE, Field("nmissed", "number", "misses so far")),
+    ),
+    EventKind(
+        "rethook.warn",
+        "WARN: the trampoline was reached through another place of the stack than that of the call awaited last.",
+        (
+            Field("frame", "address", "where it was reached"),
+            Field("expected", "address", "where the return was awaited"),
+            Field("ret_addr", "address", "where it goes on all the same"),
+        ),
+    ),
+    EventKind(
+        "fprobe.register",
+        "An fprobe has hooked the entries of its functions.",
+        (
+            Field("probe", "text", "the fprobe's name"),
+            Field("functions", "number", "how many"),
+            Field("nodes", "number", "calls whose return can be awaited at once; 0 without an exit_handler"),
+        ),
+    ),
+    EventKind(
+        "fprobe.unregister", "An fprobe has let go of its functions.", (Field("probe", "text", "the fprobe's name"),)
+    ),
+    EventKind("fprobe.entry", "A function of an fprobe was entered; its entry_handler, if any, ran.", _PLACE),
+    EventKind(
+        "fprobe.exit",
+        "The function returned to the trampoline; the fprobe's exit_handler ran.",
+        (*_PLACE, Field("ret_addr", "address", "where it will go on"), Field("retval", "number", "rax")),
+    ),
+    EventKind(
+        "fprobe.miss",
+        "Neither handler runs: no node is left, or another handler is under way on this CPU.",
         (*_PLACE, Field("nmissed", "number", "misses so far")),
     ),
 )

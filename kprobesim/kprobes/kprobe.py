@@ -16,6 +16,7 @@ from kprobesim.machine import Answer
 
 __all__ = [
     "INT3",
+    "NOP5",
     "NOTHING_BEFORE",
     "ArchSpecificInsn",
     "Kprobe",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 INT3: Final = 0xCC
+NOP5: Final = bytes.fromhex("0f1f440000")
 
 PreHandler = Callable[["Kprobe", PtRegs], Answer]
 PostHandler = Callable[["Kprobe", PtRegs, int], None]
@@ -65,9 +67,11 @@ class ArchSpecificInsn:
         insn: address of the copy in its slot.
         size: length of the instruction in bytes.
         original: its bytes as they were in the text.
-        copy: the bytes in the slot, the trailing int3 included.
+        copy: the bytes in the slot, with the int3 or the jump behind the copy.
         text: the instruction as objdump prints it.
         emulate_op: what does its work instead, for the instructions that cannot run from a slot.
+        boostable: the copy ends in a jump back to the text, so that no second trap is needed.
+        if_modifier: it may change IF; looked at where the trap flag ends a step.
     """
 
     insn: int
@@ -76,6 +80,8 @@ class ArchSpecificInsn:
     copy: bytes
     text: str
     emulate_op: Callable[[PtRegs], None] | None = None
+    boostable: bool = False
+    if_modifier: bool = False
 
 
 class _State(NamedTuple):

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes.detour import (
-    JMP32_SIZE,
     MAX_OPTIMIZED_LENGTH,
     MAX_OPTINSN_SIZE,
     OptInsn,
     make_detour,
-    relative_jump,
 )
 from kprobesim.kprobes.kprobe import INT3, Kprobe, KprobeFlag
 from kprobesim.kprobes.optinsn import CannotOptimize, can_optimize, copy_optimized_instructions
 from kprobesim.kprobes.quiescence import Span, anybody_inside
+from kprobesim.kprobes.reljump import JMP32_SIZE, relative_jump
 from kprobesim.kprobes.slots import InsnSlots
 
 if TYPE_CHECKING:

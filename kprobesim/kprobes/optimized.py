@@ -75,10 +75,8 @@ class OptimizedPath:
     def _by_way_of_the_guest(
         self, op: Kprobe, cpu: int, first: Answer, others: Iterable[Answer], told: int
     ) -> Generator[GuestCall, int, int]:
-        # Unlike at an int3, interrupts are on here: while the guest runs a handler it must not be preempted.
-        with self._kprobes.kernel.preempt_disabled(cpu):
-            for answer in chain((first,), others):
-                told = (answer if isinstance(answer, int) else (yield from answer)) or told
+        for answer in chain((first,), others):
+            told = (answer if isinstance(answer, int) else (yield from answer)) or told
         return self._leave(op, cpu, told)
 
     def _leave(self, op: Kprobe, cpu: int, told: int) -> int:

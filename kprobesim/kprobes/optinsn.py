@@ -11,9 +11,10 @@ from typing import Final
 from kprobesim.errors import LinuxError
 from kprobesim.image import BranchKind, Instruction, decode_range
 from kprobesim.kprobes.boost import can_boost
-from kprobesim.kprobes.detour import JMP32_SIZE, TEMPLATE_SIZE
+from kprobesim.kprobes.detour import TEMPLATE_SIZE
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.prepare import Hidden, recover_code, relocate_instruction
+from kprobesim.kprobes.reljump import JMP32_SIZE
 
 __all__ = ["CannotOptimize", "can_optimize", "copy_optimized_instructions"]
 
@@ -84,7 +85,7 @@ def copy_optimized_instructions(kernel: RunningKernel, address: int, detour: int
             insn, copy = relocate_instruction(kernel, at, detour + TEMPLATE_SIZE + len(copied), hidden)
         except LinuxError as error:
             raise CannotOptimize(error.message) from error
-        if not can_boost(insn, may_fault=at in faulting):
+        if not can_boost(insn, at, faulting):
             raise CannotOptimize(f"{where}, {insn.text}, cannot run at another address")
         copied += copy
     for site in kernel.tables.mcount_loc:

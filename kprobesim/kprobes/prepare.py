@@ -6,14 +6,18 @@ arch/x86/kernel/kprobes/core.c: can_probe, __copy_instruction, prepare_singleste
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final
 
 from kprobesim.errors import LinuxError
 from kprobesim.image import MAX_INSN_SIZE, DecodeError, Instruction, OpcodeMap, decode_one, instruction_boundaries
+from kprobesim.kprobes.boost import jump_behind
+from kprobesim.kprobes.config import KprobeConfig, Stepping
 from kprobesim.kprobes.emulate import prepare_emulation
 from kprobesim.kprobes.kernel import RunningKernel
-from kprobesim.kprobes.kprobe import INT3, ArchSpecificInsn
+from kprobesim.kprobes.kprobe import INT3, NOP5, ArchSpecificInsn
+from kprobesim.kprobes.singlestep_tf import behind_copy, modifies_if
 from kprobesim.linux_errno import Errno
 
 __all__ = ["Hidden", "can_probe", "copy_instruction", "recover_code", "relocate_instruction"]
@@ -25,7 +29,7 @@ Hidden = Callable[[int], int | None]
 
 
 def recover_code(kernel: RunningKernel, address: int, size: int, hidden: Hidden) -> bytes:
-    """Text as it was before any probe was armed (``recover_probed_instruction``).
+    """Text as it was before any probe was armed (``recover_probed_instruction``); fentry sites are nops, as at boot.
 
     Args:
         kernel: whose memory.
@@ -37,6 +41,10 @@ def recover_code(kernel: RunningKernel, address: int, size: int, hidden: Hidden)
     for offset in range(size):
         if (original := hidden(address + offset)) is not None:
             code[offset] = original
+    sites = kernel.tables.mcount_loc
+    for site in sites[bisect_left(sites, address) : bisect_left(sites, address + size)]:
+        offset = site - address
+        code[offset : offset + len(NOP5)] = NOP5[: size - offset]
     return bytes(code)
 
 
@@ -60,23 +68,38 @@ def can_probe(kernel: RunningKernel, address: int, hidden: Hidden) -> None:
     raise LinuxError(Errno.EILSEQ, f"{symbol.name}+{offset:#x} is not an instruction boundary.", hint=nearest)
 
 
-def copy_instruction(kernel: RunningKernel, address: int, slot: int, hidden: Hidden) -> ArchSpecificInsn:
+def copy_instruction(
+    kernel: RunningKernel, address: int, slot: int, hidden: Hidden, config: KprobeConfig, *, has_post_handler: bool
+) -> ArchSpecificInsn:
     """Read the instruction at an address and make the copy that will run in a slot; nothing is written.
 
-    A RIP-relative displacement is changed so that the copy reaches the same memory; an int3 is put behind the copy.
+    A RIP-relative displacement is changed so that the copy reaches the same memory. Behind the copy comes an int3, or
+    the jump back of a boosted probe, or nothing where the trap flag ends the step.
 
     Args:
         kernel: whose memory.
         address: of the instruction.
         slot: where the copy will be.
         hidden: says which bytes are a probe's int3.
+        config: how the kernel is built.
+        has_post_handler: the probe wants to be called after the instruction, so that it cannot be boosted.
 
     Raises:
         LinuxError: EINVAL, it cannot be copied; EOPNOTSUPP, it can neither be stepped nor emulated; ENOSPC, there is no
             room for the int3.
     """
     insn, copy = relocate_instruction(kernel, address, slot, hidden)
+    jump = None
+    if not config.preemption:
+        jump = jump_behind(insn, address, slot, {entry.insn for entry in kernel.tables.exception_entries()})
+    if config.stepping is Stepping.TRAP_FLAG:
+        copy += jump or behind_copy(insn)
+        return ArchSpecificInsn(
+            slot, insn.size, insn.raw, copy, insn.text, boostable=jump is not None, if_modifier=modifies_if(insn)
+        )
     emulate_op = prepare_emulation(insn)
+    if jump is not None and not has_post_handler:  # what would be emulated runs in the slot as well
+        return ArchSpecificInsn(slot, insn.size, insn.raw, copy + jump, insn.text, boostable=True)
     if insn.size + 1 > MAX_INSN_SIZE:
         where = kernel.kallsyms.symbolize(address)
         raise LinuxError(Errno.ENOSPC, f"The instruction at {where} fills the slot and leaves no room for the int3.")

@@ -1,46 +1,27 @@
-"""Return probes: the return address on the stack is replaced by a trampoline's.
+"""Return probes: a probe at a function's entry that has its return awaited.
 
-Follows Linux 6.1 kernel/kprobes.c (register_kretprobe, kretprobe_rethook_handler), kernel/trace/rethook.c and
-arch/x86/kernel/rethook.c. The replaced addresses are kept in a list for each task, a shadow stack in all but name.
+Follows Linux 6.1 kernel/kprobes.c: register_kretprobe, pre_handler_kretprobe, kretprobe_rethook_handler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
-from kprobesim.errors import GuestError, LinuxError
+from kprobesim.errors import LinuxError
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kprobe import Kprobe
 from kprobesim.kprobes.pt_regs import PtRegs
+from kprobesim.kprobes.shadow_stack import Rethook, RethookNode, ShadowStacks
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import Answer, GuestCall, VCpu
+from kprobesim.machine import Answer, GuestCall
 
-__all__ = ["Kretprobe", "RethookNode", "Rethooks"]
+__all__ = ["Kretprobe", "Rethooks"]
 
 _MAX_DATA_SIZE = 4096
 _NEVER = frozenset({"__switch_to"})
-
-
-@dataclass(eq=False, slots=True)
-class RethookNode:
-    """``struct rethook_node``: one call whose return is awaited.
-
-    Attributes:
-        owner: the return probe.
-        ret_addr: what was on the stack.
-        frame: where on the stack it was.
-        data: what the entry_handler left for the handler.
-    """
-
-    owner: Kretprobe
-    ret_addr: int = 0
-    frame: int = 0
-    data: Any = None
-
 
 EntryHandler = Callable[[RethookNode, PtRegs], int]
 ReturnHandler = Callable[[RethookNode, PtRegs], Answer | None]
@@ -57,6 +38,7 @@ class Kretprobe:
         maxactive: calls that can be awaited at once; 0 or less becomes max(10, 2 * CPUs) and is written back.
         data_size: bytes a node keeps for the handlers; Linux accepts at most 4096.
         nmissed: calls whose return was not seen for want of a node.
+        rethook: the nodes of this registration. Those of calls from before a removal stay with the old one.
     """
 
     kp: Kprobe
@@ -65,12 +47,16 @@ class Kretprobe:
     maxactive: int = 0
     data_size: int = 0
     nmissed: int = field(default=0, init=False)
-    active: bool = field(default=False, init=False)
-    free: int = field(default=0, init=False)
+    rethook: Rethook | None = field(default=None, init=False)
+
+    @property
+    def free(self) -> int:
+        """How many more calls can be awaited now."""
+        return self.rethook.free if self.rethook is not None else 0
 
 
-class Rethooks:
-    """All return probes of one kernel and the calls that they await.
+class Rethooks(ShadowStacks):
+    """The calls that are awaited in one kernel, and its return probes.
 
     Args:
         kprobes: the table of probes.
@@ -78,21 +64,10 @@ class Rethooks:
     """
 
     def __init__(self, kprobes: Kprobes, path: Int3Path) -> None:
+        super().__init__(kprobes.kernel)
         self._kprobes = kprobes
-        self._kernel = kprobes.kernel
-        self._machine = kprobes.kernel.machine
         self._path = path
-        self._tasks: dict[int, list[RethookNode]] = {}
-        self._ever: dict[int, Kretprobe] = {}
-
-    @cached_property
-    def trampoline(self) -> int:
-        """Address of ``arch_rethook_trampoline``."""
-        return self._kernel.symbol("arch_rethook_trampoline")
-
-    def nodes(self, task: int) -> tuple[RethookNode, ...]:
-        """The calls of a task whose return is awaited, the latest first."""
-        return tuple(self._tasks.get(task, ()))
+        self._probes: dict[int, Kretprobe] = {}
 
     def register_kretprobe(self, probe: Kretprobe) -> None:
         """Register a return probe.
@@ -110,18 +85,19 @@ class Rethooks:
         kp.pre_handler, kp.post_handler, kp.data = self._pre_handler, None, probe
         if probe.maxactive <= 0:
             probe.maxactive = max(10, 2 * len(self._machine.cpus))
-        probe.nmissed, probe.free, probe.active = 0, probe.maxactive, True
-        self._ever[id(probe)] = probe
+        probe.nmissed, probe.rethook = 0, self.rethook_alloc(probe, self._kretprobe_rethook_handler, probe.maxactive)
+        self._probes[id(probe)] = probe
         try:
             self._kprobes.register_kprobe(kp)
         except LinuxError:
-            probe.active = False
+            probe.rethook.stopped = True
             raise
 
     def unregister_kretprobe(self, probe: Kretprobe) -> None:
         """Remove a return probe. Calls under way still return through the trampoline, without a handler (KRP-09)."""
         self._kprobes.unregister_kprobe(probe.kp)
-        probe.active = False
+        if probe.rethook is not None:
+            probe.rethook.stopped = True
 
     def _check_entry(self, kp: Kprobe) -> None:
         """``kprobe_on_func_entry``."""
@@ -140,98 +116,50 @@ class Rethooks:
     # At the entry
 
     def _pre_handler(self, kp: Kprobe, regs: PtRegs) -> int:
-        """``pre_handler_kretprobe``, ``rethook_hook`` and ``arch_rethook_prepare``."""
+        """``pre_handler_kretprobe``."""
         probe: Kretprobe = kp.data
-        if probe.free == 0:
+        assert probe.rethook is not None
+        node = probe.rethook.try_get()
+        if node is None:
             probe.nmissed += 1
             self._machine.emit("rethook.miss", **self._kprobes.place(kp), nmissed=probe.nmissed)
-            return 0
-        node = RethookNode(probe)
-        if probe.entry_handler is not None and probe.entry_handler(node, regs):
-            return 0
-        probe.free -= 1
-        stack = regs.sp
-        word = self._machine.ram.read_virtual(regs.root, stack, 8)
-        node.ret_addr, node.frame = int.from_bytes(word, "little"), stack
-        self._machine.ram.write_virtual(regs.root, stack, self.trampoline.to_bytes(8, "little"))
-        self._tasks.setdefault(self._kernel.current(regs.cpu).address, []).insert(0, node)
-        self._machine.emit("rethook.prepare", **self._kprobes.place(kp), slot=stack, ret_addr=node.ret_addr)
+        elif probe.entry_handler is not None and probe.entry_handler(node, regs):
+            node.recycle()
+        else:
+            self.rethook_hook(node, regs, self._kprobes.place(kp))
         return 0
 
     # At the return
 
-    def rethook_trampoline_handler(self, cpu: VCpu, address: int, frame: int, _: int) -> Answer:
-        """Run the handlers of the call that returns, and put its real return address back.
+    def _kretprobe_rethook_handler(self, node: RethookNode, regs: PtRegs) -> Answer | None:
+        """``kretprobe_rethook_handler``: the handler runs as the probe that is current (KRP-07)."""
+        probe: Kretprobe = node.owner
+        return None if probe.handler is None else self._run_handler(probe, probe.handler, node, regs)
 
-        Several return probes on one function share a frame: all but the first have saved the trampoline's address.
-
-        Args:
-            cpu: the vCPU.
-            address: of the guest's ``struct pt_regs``.
-            frame: address of the word that the trampoline returns through.
-
-        Raises:
-            GuestError: no real return address is known (KRP-06).
-        """
-        regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
-        task = self._kernel.current(cpu.number).address
-        nodes = self._tasks.get(task, [])
-        trampoline = self.trampoline
-        count = next((number for number, node in enumerate(nodes, 1) if node.ret_addr != trampoline), 0)
-        if not count:
-            raise GuestError(
-                "rethook: Return address not found! The trampoline was reached without a call that is awaited.",
-                report=self._machine.report(cpu),
-            )
-        returning, self._tasks[task] = nodes[:count], nodes[count:]
-        regs.ip = returning[-1].ret_addr
-        return self._run_handlers(returning, regs, frame)
-
-    def _run_handlers(
-        self, returning: Iterable[RethookNode], regs: PtRegs, frame: int
+    def _run_handler(
+        self, probe: Kretprobe, handler: ReturnHandler, node: RethookNode, regs: PtRegs
     ) -> Generator[GuestCall, int, int]:
-        real = regs.ip
-        for node in returning:
-            probe = node.owner
-            if probe.active and probe.handler is not None:
-                with self._path.running_as(probe.kp, regs):
-                    answer = probe.handler(node, regs)
-                    if not isinstance(answer, int | None):
-                        yield from answer
-                self._machine.emit("rethook.handler", **self._kprobes.place(probe.kp), ret_addr=real, retval=regs.ax)
-            probe.free += 1
-        self._machine.ram.write_virtual(regs.root, frame, real.to_bytes(8, "little"))
-        return real
-
-    def rethook_find_ret_addr(self, task: int, frame: int) -> int | None:
-        """For unwinders: the real return address where a task's stack has the trampoline's (KRP-10)."""
-        trampoline = self.trampoline
-        at_frame = [node for node in self._tasks.get(task, ()) if node.frame == frame]
-        return next((node.ret_addr for node in at_frame if node.ret_addr != trampoline), None)
-
-    def rethook_flush_task(self, task: int) -> None:
-        """A task is gone: the calls it never returned from are no longer awaited (KRP-08)."""
-        for node in self._tasks.pop(task, ()):
-            node.owner.free += 1
+        ret_addr = regs.ip
+        with self._path.running_as(probe.kp, regs):
+            answer = handler(node, regs)
+            if not isinstance(answer, int | None):
+                yield from answer
+        place = self._kprobes.place(probe.kp)
+        self._machine.record("rethook.handler", {**place, "ret_addr": ret_addr, "retval": regs.ax})
+        return 0
 
     # Going back and forth in time
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return (
-            {task: tuple(nodes) for task, nodes in self._tasks.items() if nodes},
-            tuple((p, p.nmissed, p.active, p.free, p.maxactive) for p in self._ever.values()),
-        )
+        return super().save(), tuple((p, p.nmissed, p.rethook, p.maxactive) for p in self._probes.values())
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        tasks, probes = state
-        self._tasks = {task: list(nodes) for task, nodes in tasks.items()}
-        known = {id(probe) for probe, *_ in probes}
-        for number, probe in list(self._ever.items()):
-            if number not in known:
-                probe.active, probe.nmissed, probe.free = False, 0, 0
-                del self._ever[number]
-        for probe, nmissed, active, free, maxactive in probes:
-            probe.nmissed, probe.active, probe.free, probe.maxactive = nmissed, active, free, maxactive
-            self._ever[id(probe)] = probe
+        stacks, probes = state
+        super().restore(stacks)
+        for probe in self._probes.values():
+            probe.nmissed, probe.rethook = 0, None
+        for probe, nmissed, rethook, maxactive in probes:
+            probe.nmissed, probe.rethook, probe.maxactive = nmissed, rethook, maxactive
+        self._probes = {id(probe): probe for probe, *_ in probes}

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from kprobesim.bpf import Assembly, Program, assemble
-from kprobesim.errors import BadInput, GuestError
+from kprobesim.bpf.object import BpfObject, load_object, read_object
+from kprobesim.errors import BadInput, GuestError, KprobesimError
 from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
-from kprobesim.kprobes import Kprobe, Kretprobe, PostHandler, PreHandler
+from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, Kretprobe, PostHandler, PreHandler
 from kprobesim.lab.clock import insn_at, ns_at
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.look import Look
@@ -18,6 +19,8 @@ from kprobesim.lab.motion import Grain, Motion
 from kprobesim.lab.profiles import Profile
 from kprobesim.machine import Event, Machine, Moment, Stop, Timeline
 from kprobesim.tracing import Attachment
+from kprobesim.tracing.attach import links_for
+from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
 
 __all__ = ["Lab"]
 
@@ -74,7 +77,7 @@ class Lab(Look):
         chosen = profile if isinstance(profile, Profile) else Profile.parse(profile)
         if not 1 <= cpus <= 8:
             raise BadInput(f"A machine has 1 to 8 CPUs, not {cpus}.")
-        image = open_image(kernel, variant=chosen.value)
+        image = open_image(kernel, variant=chosen.variant)
         info = _shipped(kernel)
         machine = Machine(cpus=cpus, seed=seed)
         machine.boot(image.entry, image.segments)
@@ -141,6 +144,37 @@ class Lab(Look):
         text = f"unregister_kprobe {probe.name or probe.symbol_name or hex(probe.address or 0)}"
         self.timeline.input(text, lambda: self.manager.kprobes.unregister_kprobe(probe))
 
+    def fprobe(
+        self,
+        match: str,
+        *,
+        entry_handler: FprobeHandler | None = None,
+        exit_handler: FprobeHandler | None = None,
+        notfilter: str | None = None,
+        name: str = "fprobe",
+    ) -> Fprobe:
+        """Probe the entries and returns of all functions whose names match; ftrace serves it, so the profile must be
+        *distro*.
+
+        Args:
+            match: names; ``*``, ``?`` and ``[...]`` as in a shell.
+            entry_handler, exit_handler: called with the fprobe, the function's address, the registers and the bytes of
+                the call, or None. They must do the same each time they are called.
+            notfilter: names to leave out.
+            name: what events call it.
+
+        Raises:
+            LinuxError: what register_fprobe() would return.
+        """
+        fprobe = Fprobe(entry_handler, exit_handler, name=name)
+        text = f"register_fprobe {match}" + (f" but {notfilter}" if notfilter else "")
+        self.timeline.input(text, lambda: self.manager.fprobes.register_fprobe(fprobe, match, notfilter))
+        return fprobe
+
+    def unregister_fprobe(self, fprobe: Fprobe) -> None:
+        """Remove an fprobe."""
+        self.timeline.input(f"unregister_fprobe {fprobe.name}", lambda: self.manager.fprobes.unregister_fprobe(fprobe))
+
     def load_program(self, source: str | Assembly, name: str, *, verified: bool = True) -> Program:
         """Load a BPF program.
 
@@ -190,6 +224,45 @@ class Lab(Look):
     def detach(self, attachment: Attachment) -> None:
         """Take a program off its probe."""
         self.timeline.input(f"detach {attachment.program}", lambda: self.bpf.detach(attachment))
+
+    def load_object(self, source: str | Path | BpfObject, *, attach: bool = True) -> LoadedObject:
+        """Load what clang made of a C program, and attach its programs where their sections say.
+
+        Args:
+            source: path of the `.o` file, or what `open_object` made of it.
+            attach: False only loads. Programs in a section such as ``kprobe`` name no place and are only loaded, too.
+
+        Raises:
+            ObjectError: the file makes no sense.
+            LoadError: a map or program that the kernel refuses; `Rejected`, with the log, if it was the verifier.
+            BadInput: a program that cannot be attached by itself here.
+            LinuxError: a probe that was refused.
+        """
+        found = source if isinstance(source, BpfObject) else self.open_object(source)
+        plan = plan_names(found, self.bpf)
+        wanted = [
+            link
+            for program in found.programs
+            if attach and program.name in plan.programs
+            for link in links_for(self.manager, self.bpf, plan.programs[program.name], program.target)
+        ]
+        self.timeline.input(f"bpf load object {found.name}", lambda: load_into(self.bpf, plan))
+        for number, link in enumerate(wanted):
+            try:
+                self.timeline.input(f"attach {link}", link.attach)
+            except KprobesimError:
+                for attached in wanted[:number]:
+                    self.timeline.input(f"detach {attached}", attached.detach)
+                raise
+        return plan
+
+    def open_object(self, path: str | Path) -> BpfObject:
+        """Read a `.o` file and relocate it against this kernel; nothing is loaded.
+
+        Raises:
+            ObjectError: the file makes no sense.
+        """
+        return load_object(read_object(Path(path)), Path(path).name, kernel_of(self.kernel))
 
     def _address_of(self, where: str) -> int:
         probe = self._probe_at(where)

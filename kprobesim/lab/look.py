@@ -9,7 +9,7 @@ from typing import Any, Final
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
 from kprobesim.image import MAX_INSN_SIZE, DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
-from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task
+from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task, arch_stack_walk
 from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE
 from kprobesim.lab.bpf_view import BpfView, bpf_view
 from kprobesim.lab.frames import trap_frame
@@ -30,7 +30,7 @@ class Look:
 
     Args:
         image, machine: the kernel and the computer it runs on.
-        config: how the kernel was built.
+        config: how the kernel is taken to be built.
         sources: folder of the kernel's sources, if they came with the image.
 
     Attributes:
@@ -47,7 +47,8 @@ class Look:
         self.kernel = RunningKernel(machine, image)
         self.manager = KprobeManager(self.kernel, config)
         self.bpf = BpfPrograms(self.manager, machine.seed)
-        self.tracing = Tracing(self.manager)
+        self.tracing = Tracing(self.manager, self.bpf)
+        self.bpf.on_printk(self.tracing.bpf_trace_printk)
         self._sources = SourceFolder(sources) if sources is not None else None
         self._narrator = Narrator(self.kernel)
 
@@ -158,6 +159,8 @@ class Look:
             return self._code_ahead(where)
         symbol, _, size = place
         start, length = symbol.address, size
+        if symbol.name == "ftrace_trampoline":
+            return code_lines(self.kernel, self.manager.kprobes, start, self.manager.kprobes.ftrace.trampoline_size, {})
         if symbol.module:
             return self._slot_code(where)
         rows: dict[int, SourceLine] = {}
@@ -186,6 +189,21 @@ class Look:
         rsp = self.registers()["rsp"]
         frame_at, regs_at = trap_frame(self.machine.log, self.seq, self.cpu, rsp)
         return stack_words(self.kernel, rsp, count, frame_at, regs_at)
+
+    def backtrace(self, cpu: int | None = None) -> tuple[int, ...]:
+        """Where a vCPU is and where the kernel's functions under way will return to, the innermost first.
+
+        Return addresses that return probes have replaced are shown as they really are.
+
+        Raises:
+            BadInput: there is no such vCPU.
+        """
+        number = self._number(cpu)
+        registers = self.registers(number)
+        if registers["cs"] & 3:
+            return (registers["rip"],)
+        task = self.kernel.current(number).address
+        return arch_stack_walk(self.kernel, self.manager.rethooks, task=task, ip=registers["rip"], bp=registers["rbp"])
 
     def kprobes(self, cpu: int | None = None) -> KprobeView:
         """The kprobe machinery of a vCPU, the current one by default.

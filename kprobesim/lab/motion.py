@@ -27,11 +27,13 @@ _SLICE: Final = 4_000_000
 _FAR: Final = 1_000_000_000
 _USER_END: Final = 1 << 47
 _ALL: Final = frozenset(EVENT_KINDS)
-_HITS: Final = frozenset({"kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler"})
+_HITS: Final = frozenset(
+    {"kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit"}
+)
 _BPF_BEGIN: Final = frozenset({"bpf.enter", "bpf.skip"})
 _BPF_END: Final = frozenset({"bpf.exit", "bpf.fault", "bpf.skip"})
 _KERNEL_ENTRY: Final = frozenset({"trap", "syscall"})
-_PT_REGS_READY: Final = ("exc_int3", "kprobe_int3_handler")
+_PT_REGS_READY: Final = ("exc_int3", "kprobe_int3_handler", "exc_debug")
 
 Interrupt = Callable[[], bool]
 
@@ -160,11 +162,11 @@ class Motion:
         # Only from the event itself: a later place in its wake is past the synthetic stop, or will be at once.
         if last.cpu != machine.current_cpu.number or machine.moment != last.moment:
             return None
-        if last.kind == "kprobe.singlestep":
+        if last.kind in ("kprobe.singlestep", "kprobe.boost", "kprobe.step_tf"):
             places = {last.fields["slot"]}
-        elif last.kind in ("kprobe.resume", "kprobe.emulate", "kprobe.detour"):
+        elif last.kind in ("kprobe.resume", "kprobe.emulate", "kprobe.detour", "kprobe.debug"):
             places = {last.fields["ip"]}
-        elif last.kind == "gate" and last.fields["vector"] == 3:
+        elif last.kind == "gate" and last.fields["vector"] in (1, 3):
             kernel = self._lab.kernel
             places = {kernel.symbol(name) for name in _PT_REGS_READY if kernel.has_symbol(name)}
         else:

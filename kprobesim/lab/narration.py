@@ -22,7 +22,7 @@ _SYSCALLS = {
     102: "getuid", 110: "getppid", 162: "sync", 169: "reboot", 186: "gettid", 217: "getdents64", 231: "exit_group",
     257: "openat", 258: "mkdirat", 263: "unlinkat", 292: "dup3", 293: "pipe2",
 }  # fmt: skip
-_FUNCTIONS: Final = ("handler", "entry", "prev", "next", "task")
+_FUNCTIONS: Final = ("handler", "func", "entry", "prev", "next", "task")
 _RESULTS: Final = ("ret", "retval", "r0")
 _LONGEST_TEXT: Final = 72
 _MODULES_END: Final = 0xFFFF_FFFF_FF00_0000
@@ -122,6 +122,8 @@ def _trap(fields: dict[str, Any]) -> tuple[str, ...]:
         return ("bp_user" if fields["user"] else "slot_bp" if fields["rip"] >= MODULES_VADDR else "bp",)
     if vector == 14:
         return _page_fault(fields)
+    if vector == 1:
+        return ("db" if fields["user"] else "db_step",)
     if vector in (TIMER_VECTOR, SERIAL_VECTOR):
         return ("timer" if vector == TIMER_VECTOR else "serial", "irq")
     return ("irq",) if vector >= 32 else (str(fields["name"]).removeprefix("#").lower(),)
@@ -144,13 +146,21 @@ def _gate(fields: dict[str, Any]) -> tuple[str, ...]:
     if vector == 3:
         rip, cs = (int.from_bytes(frame[at : at + 8], "little") for at in (0, 8))
         return ("bp_user" if cs & 3 else "slot_bp" if rip >= MODULES_VADDR else "bp",)
-    return ("pf",) if vector == 14 else ("irq",) if vector >= 32 else ()
+    return ("db",) if vector == 1 else ("pf",) if vector == 14 else ("irq",) if vector >= 32 else ()
 
 
 def _poke(fields: dict[str, Any]) -> tuple[str, ...]:
     if "stage" in fields:
         return (f"stage{fields['stage']}",)
     return ("arm",) if fields["new"] == b"\xcc" else ("disarm",) if fields["old"] == b"\xcc" else ()
+
+
+def _prepare(fields: dict[str, Any]) -> tuple[str, ...]:
+    """By what stands behind the copy: an int3, the jump back of a boosted probe, or nothing."""
+    behind = fields["copy"][len(fields["original"]) :]
+    if fields["emulated"]:
+        return ("emulated",)
+    return ("copied" if behind[:1] == b"\xcc" else "boosted" if behind else "alone",)
 
 
 def _helper(fields: dict[str, Any]) -> tuple[str, ...]:
@@ -167,11 +177,15 @@ _VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "syscall": lambda fields: (_SYSCALLS.get(fields["nr"], "other"),),
     "text.poke": _poke,
     "console": lambda fields: () if fields["text"].strip() else ("empty",),
-    "kprobe.prepare": lambda fields: ("emulated" if fields["emulated"] else "copied",),
-    "kprobe.register": lambda fields: ("armed" if fields["armed"] else "disarmed",),
+    "kprobe.prepare": _prepare,
+    "kprobe.register": lambda fields: (
+        ("disarmed",) if not fields["armed"] else ("ftrace",) if fields["by"] == "ftrace" else ("armed",)
+    ),
+    "kprobe.hit": lambda fields: ("ftrace",) if fields["by"] == "ftrace" else (),
     "kprobe.pre_handler": lambda fields: ("changed" if fields["ret"] else "zero",),
     "kprobe.opt_pre_handler": lambda fields: ("ignored" if fields["ret"] else "zero",),
     "kprobe.singlestep": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
+    "kprobe.step_tf": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "bpf.helper": _helper,
     "map.update": lambda fields: () if fields["old"] else ("new",),
 }

@@ -92,6 +92,7 @@ class ProbeView:
         optimized: it is a jump, or waits to become one.
         detour: address of its detour buffer; 0 without one.
         detour_code: the instructions in the buffer.
+        ftrace: ftrace serves it: the function's entry is a call, and there is no slot.
     """
 
     name: str
@@ -108,6 +109,7 @@ class ProbeView:
     optimized: bool
     detour: int
     detour_code: tuple[CodeLine, ...]
+    ftrace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,8 @@ def code_lines(
 
 
 def _slot_lines(kernel: RunningKernel, probe: Kprobe) -> tuple[CodeLine, ...]:
-    assert probe.ainsn is not None
+    if probe.ainsn is None:
+        return ()
     slot, size = probe.ainsn.insn, len(probe.ainsn.copy)
     code = kernel.read(slot, size)
     lines = []
@@ -191,7 +194,7 @@ def kprobe_view(kprobes: Kprobes, cpu: int) -> KprobeView:
     block: KprobeCtlblk = kprobes.ctlblk[cpu]
     probes = []
     for probe in kprobes:
-        assert probe.addr is not None and probe.ainsn is not None
+        assert probe.addr is not None
         place = kprobes.place(probe)
         site = kprobes.get_kprobe(probe.addr) or probe
         probes.append(
@@ -203,13 +206,14 @@ def kprobe_view(kprobes: Kprobes, cpu: int) -> KprobeView:
                 armed=kprobes.is_armed(probe),
                 byte=kprobes.kernel.read(probe.addr, 1)[0],
                 hidden=probe.opcode,
-                slot=probe.ainsn.insn,
+                slot=probe.ainsn.insn if probe.ainsn is not None else 0,
                 slot_code=_slot_lines(kprobes.kernel, probe),
                 nmissed=probe.nmissed,
-                emulated=probe.ainsn.emulate_op is not None,
+                emulated=probe.ainsn is not None and probe.ainsn.emulate_op is not None,
                 optimized=site.is_optimized,
                 detour=site.optinsn.insn if site.optinsn else 0,
                 detour_code=_detour_lines(kprobes.kernel, site.optinsn) if site.optinsn else (),
+                ftrace=probe.ainsn is None,
             )
         )
 

@@ -231,6 +231,10 @@ class Engine:
         """Forget all translated code: memory that holds code has changed behind the engine's back."""
         self._uc.ctl_flush_tb()
 
+    def forget_code(self, virtual: int, size: int) -> None:
+        """The same for a few bytes of the address space that the CPU is in, which is much cheaper than all."""
+        self._uc.ctl_remove_cache(virtual, virtual + size)
+
     def flush_tlb(self) -> None:
         """Forget all address translations: page tables have changed behind the engine's back."""
         self._uc.reg_write(x86.UC_X86_REG_CR3, self._uc.reg_read(x86.UC_X86_REG_CR3))

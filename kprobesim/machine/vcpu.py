@@ -99,8 +99,8 @@ class VCpu:
         self._syscall = RegisterSet(handle, _SYSCALL_SET)
         self._write_syscall = self._syscall.writer(_SYSCALL_CHANGES)
         self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3", "rsp"))
+        self._more = RegisterSet(handle, ("rcx", "r8", "r9"))
         self._answer = RegisterSet(handle, ("rax", "r10"))
-        self._further = RegisterSet(handle, ("rcx", "r8"))
         self._cr3 = RegisterSet(handle, ("cr3",))
         self._guest_call = RegisterSet(handle, ("r10", *_ARGUMENTS))
         self._write_guest_call = [self._guest_call.writer(1 + count) for count in range(1 + len(_ARGUMENTS))]
@@ -168,10 +168,11 @@ class VCpu:
         self._call.read()
         return words[0], words[1], words[2]
 
-    def further_arguments(self) -> tuple[int, int]:
-        """RCX and R8, for the few hypercalls that have more than three arguments."""
-        self._further.read()
-        return self._further.words[0], self._further.words[1]
+    def more_arguments(self) -> tuple[int, int, int]:
+        """RCX, R8 and R9 of a hypercall under way, for stubs of functions with more than three arguments."""
+        words = self._more.words
+        self._more.read()
+        return words[0], words[1], words[2]
 
     @property
     def root(self) -> int:

@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul
+from kprobesim.tracing.ctype import isdigit, isspace
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul
 
 __all__ = ["FILTER_ERRORS", "EventFilter", "FilterError", "FilterField", "parse_filter"]
 
@@ -28,6 +29,7 @@ FILTER_ERRORS: Final = {
     "ILLEGAL_FIELD_OP": "Illegal operation for field type",
     "FIELD_NOT_FOUND": "Field not found",
     "ILLEGAL_INTVAL": "Illegal integer value",
+    "BAD_SUBSYS_FILTER": "Couldn't find or set field in one of a subsystem's events",
     "TOO_MANY_PREDS": "Too many terms in predicate expression",
     "INVALID_FILTER": "Meaningless filter expression",
     "INVALID_VALUE": "Invalid value (did you forget quotes)?",
@@ -49,7 +51,7 @@ class FilterField(NamedTuple):
         name, type: as the format file has them.
         offset, size: in bytes, in the record.
         is_signed: how numbers compare.
-        is_text: the field holds the location of a text.
+        is_text: the field holds the location of a text, or is an array of ``char`` that holds it itself.
         length: elements of an array, or 0.
     """
 
@@ -81,6 +83,10 @@ class EventFilter:
 
     text: str
     keep: Predicate | None
+
+    def matches(self, record: bytes, cpu: int, comm: str) -> bool:
+        """``filter_match_preds``: an expression that was wrong keeps everything."""
+        return self.keep is None or self.keep(record, cpu, comm)
 
 
 class FilterError(LinuxError):
@@ -118,7 +124,7 @@ def parse_filter(text: str, fields: Sequence[FilterField]) -> EventFilter:
         FilterError: what is wrong and where.
     """
     _check_brackets(text)
-    if not any(not letter.isspace() and letter not in "()" for letter in text):
+    if not any(not isspace(letter) and letter not in "()" for letter in text):
         raise FilterError("", 0, Errno.EINVAL)
     parser = _Parser(text, {field.name: field for field in (*_GENERIC, *reversed(fields))})
     keep, _ = parser.expression(0)
@@ -159,7 +165,7 @@ class _Parser:
         self._fields = fields
 
     def _skip(self, at: int) -> int:
-        while at < len(self._text) and self._text[at].isspace():
+        while at < len(self._text) and isspace(self._text[at]):
             at += 1
         return at
 
@@ -212,7 +218,7 @@ class _Parser:
         value = text[at : at + 1]
         if value and value in "'\"":
             return self._text_predicate(field, op, at)
-        if value.isdigit() or value == "-":
+        if isdigit(value) or value == "-":
             return self._number_predicate(field, op, at)
         raise FilterError("INVALID_VALUE", at + 1, Errno.EINVAL)
 
@@ -285,6 +291,8 @@ def _comparison(field: FilterField, op: str, value: int) -> Predicate:
 def _text_of(field: FilterField, record: bytes, comm: str) -> str:
     if field in _GENERIC:
         return comm
+    if not field.type.startswith("__data_loc"):
+        return record[field.offset : field.offset + field.size].split(b"\0")[0].decode("latin-1")
     (location,) = _LOC.unpack_from(record, field.offset)
     text = record[location & 0xFFFF :][: location >> 16]
     return text.split(b"\0")[0].decode("latin-1")

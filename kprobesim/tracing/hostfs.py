@@ -13,22 +13,23 @@ from kprobesim.errors import LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import Hypercall, VCpu
-from kprobesim.tracing.tracefs import Directory, File, Node
+from kprobesim.tracing.tracefs import Directory, File, Node, Stream
 
 __all__ = ["IRQ_WORK_VECTOR", "HostFs"]
 
 IRQ_WORK_VECTOR: Final = 0xF6
-_O_ACCMODE, _O_TRUNC = 0o3, 0o1000
+_O_ACCMODE, _O_WRONLY, _O_TRUNC = 0o3, 0o1, 0o1000
 _NAME_MAX: Final = 255
 _IO: Final = struct.Struct("<3Q")
 _DIRENT: Final = struct.Struct("<2Q256s")
 
 
 class _OpenFile(NamedTuple):
-    """An open file: its path, and the text as it was when reading began."""
+    """An open file: its path, and the text as it was when reading began, or the stream."""
 
     path: str
     text: bytes | None = None
+    stream: Stream | None = None
 
 
 class HostFs:
@@ -138,9 +139,12 @@ class HostFs:
         found = self.resolve(path)
         if isinstance(found, File) and flags & _O_ACCMODE and flags & _O_TRUNC:
             found.truncate()
+        stream = None
+        if isinstance(found, File) and found.stream is not None and flags & _O_ACCMODE != _O_WRONLY:
+            stream = found.stream()
         handle = self._next_handle
         self._next_handle += 1
-        self._open[handle] = _OpenFile(path)
+        self._open[handle] = _OpenFile(path, stream=stream)
         return handle
 
     def _file(self, handle: int) -> tuple[_OpenFile, File]:
@@ -156,11 +160,12 @@ class HostFs:
     def _read(self, cpu: VCpu, handle: int, io_at: int, _: int) -> int:
         opened, found = self._file(handle)
         page, count, pos = self._io(cpu, io_at)
-        if found.stream is not None:
-            piece = found.stream(count)
-            if piece is None:
+        if opened.stream is not None:
+            more = opened.stream.read(count)
+            if more is None:
                 self._waiting = True
                 return -Errno.EAGAIN
+            piece = more
         elif found.read is None:
             raise LinuxError(Errno.EINVAL, "This file cannot be read.")
         else:
@@ -182,7 +187,9 @@ class HostFs:
         return count
 
     def _release(self, cpu: VCpu, handle: int, _: int, __: int) -> int:
-        del self._open[handle]
+        stream = self._open.pop(handle).stream
+        if stream is not None:
+            stream.close()
         return 0
 
     def wake_up(self, cpu: int) -> None:
@@ -196,11 +203,16 @@ class HostFs:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return tuple(self._paths), dict(self._open), self._next_handle, self._waiting
+        streams = tuple((handle, opened.stream.save()) for handle, opened in self._open.items() if opened.stream)
+        return tuple(self._paths), dict(self._open), streams, self._next_handle, self._waiting
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        paths, opened, self._next_handle, self._waiting = state
+        paths, opened, streams, self._next_handle, self._waiting = state
         self._paths = list(paths)
         self._nodes = {path: number for number, path in enumerate(paths)}
         self._open = dict(opened)
+        for handle, saved in streams:
+            stream = self._open[handle].stream
+            assert stream is not None
+            stream.restore(saved)

@@ -1,52 +1,54 @@
-"""The trace: the buffers of all CPUs, and what ``trace`` and ``trace_pipe`` show of them.
+"""The trace: the buffers of all CPUs and what is written to them.
 
-Follows Linux 6.1 kernel/trace/trace.c and trace_output.c (trace_print_context, trace_print_lat_fmt).
+Follows Linux 6.1 kernel/trace/trace.c; what they look like as text is in `trace_output`.
 """
 
 from __future__ import annotations
 
-import heapq
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from kprobesim.errors import LinuxError
 from kprobesim.kprobes import PtRegs, RunningKernel
-from kprobesim.tracing.ring_buffer import Entry, RingBuffer
+from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ring_buffer import RingBuffer
+from kprobesim.tracing.trace_options import TraceOptions
 
-__all__ = ["NMI_MASK", "TraceArray", "int3_context", "thread_context"]
+__all__ = ["CLOCKS", "NMI_MASK", "TRACE_PRINT", "TRACE_STACK", "TraceArray", "int3_context", "thread_context"]
 
 NMI_MASK: Final = 0xF0_0000
 """The bits of a preempt count that say that an NMI, or a breakpoint, is being handled."""
 
+TRACE_STACK: Final = 4
+TRACE_PRINT: Final = 5
 _BOOT_KB, _EXPANDED_KB = 7, 1408
+CLOCKS: Final = ("local", "global", "perf", "mono", "mono_raw", "boot", "tai")
+_SAVED_CMDLINES: Final = 128
 _HEAD: Final = struct.Struct("<HBBi")
-_IRQS_OFF, _NEED_RESCHED, _HARDIRQ, _PREEMPT_RESCHED, _NMI = 1, 4, 8, 0x20, 0x40
+_STACK_HEAD: Final = struct.Struct("<i4x")
+_IRQS_OFF, _HARDIRQ, _NMI = 1, 8, 0x40
 _IF: Final = 1 << 9
-_LEGEND: Final = (
-    "#                                _-----=> irqs-off/BH-disabled\n"
-    "#                               / _----=> need-resched\n"
-    "#                              | / _---=> hardirq/softirq\n"
-    "#                              || / _--=> preempt-depth\n"
-    "#                              ||| / _-=> migrate-disable\n"
-    "#                              |||| /     delay\n"
-    "#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION\n"
-    "#              | |         |   |||||     |         |\n"
-)
 
 
-def int3_context(preempt_count: int) -> tuple[int, int]:
+def int3_context(preempt_count: int, *, preemption: bool = True) -> tuple[int, int]:
     """Flags and preempt count of a record that is written in a breakpoint's handler (TFS-22).
 
     ``tracing_gen_ctx_dec`` takes one preempt level off, which a breakpoint has never added: with a count of zero it
-    borrows from the flags, and ``d`` becomes ``.`` and the depths ``ff``.
+    borrows from the flags, and ``d`` becomes ``.`` and the depths ``ff``. A kernel that is not preemptible takes off
+    nothing.
+
+    Args:
+        preempt_count: of the CPU.
+        preemption: ``CONFIG_PREEMPTION``.
     """
     context = (_IRQS_OFF | _HARDIRQ | _NMI) << 16 | min(preempt_count & 0xFF, 0xF)
-    context -= 1
+    context -= preemption
     return context >> 16, context & 0xFF
 
 
 def thread_context(regs: PtRegs, preempt_count: int) -> tuple[int, int]:
-    """The same for a handler that runs as part of the probed task: of a return, or of an optimized probe."""
+    """The same for a handler that runs as part of the probed task: of a return, of an optimized probe, by ftrace."""
     flags = 0 if regs.flags & _IF else _IRQS_OFF
     return flags | (_HARDIRQ if preempt_count & 0xF0000 else 0), min(preempt_count & 0xFF, 0xF)
 
@@ -56,36 +58,79 @@ class TraceArray:
 
     Args:
         kernel: whose.
-        print_record: an event's text from its number and bytes; None: no such event.
 
     Attributes:
+        buffers: one for each CPU.
+        snapshot: the buffers of the snapshot, if it is allocated.
+        options: the switches of ``trace_options``.
         tracing_on: records are written at all.
+        expanded: the buffers have their full size.
+        clock: the name of the clock; all are the machine's one.
+        cpumask: bit for each CPU that writes records.
+        saved_cmdlines: how many tasks' names are kept.
+        comms, tgids: names and thread groups by pid, the latest last.
         on_write: called after each record, for those who wait.
+        stack_trace: makes the addresses of a stack trace; set by who knows about probes.
     """
 
-    def __init__(self, kernel: RunningKernel, print_record: Callable[[int, bytes], str | None]) -> None:
+    def __init__(self, kernel: RunningKernel) -> None:
         self._machine = kernel.machine
         self._kernel = kernel
-        self._print_record = print_record
         self.buffers = [RingBuffer(cpu.number, _BOOT_KB) for cpu in kernel.machine.cpus]
+        self.snapshot: list[RingBuffer] | None = None
+        self.options = TraceOptions()
         self.tracing_on = True
-        self.kilobytes, self.expanded = _BOOT_KB, False
+        self.expanded = False
+        self.clock = "local"
+        self.cpumask = (1 << len(self.buffers)) - 1
+        self.saved_cmdlines = _SAVED_CMDLINES
+        self.comms: dict[int, str] = {}
+        self.tgids: dict[int, int] = {}
         self.on_write: Callable[[int], None] = lambda cpu: None
-        self._comms: dict[int, str] = {}
+        self.stack_trace: Callable[[int, PtRegs | None], Sequence[int]] = lambda cpu, regs: ()
         self._preempt_counts: dict[int, int] = {}
 
-    # Writing
+    # Sizes and options
 
     def update_buffers(self) -> None:
         """``tracing_update_buffers``: the first event that is enabled makes the small buffer of the boot a real one."""
         if not self.expanded:
             self.resize(_EXPANDED_KB)
 
-    def resize(self, kilobytes: int) -> None:
-        """Set the size of each CPU's buffer."""
-        self.kilobytes, self.expanded = kilobytes, True
-        for buffer in self.buffers:
+    def resize(self, kilobytes: int, cpu: int | None = None) -> None:
+        """Set the size of a CPU's buffer, or of each."""
+        self.expanded = True
+        for buffer in self.buffers if cpu is None else [self.buffers[cpu]]:
             buffer.resize(kilobytes)
+
+    @property
+    def expanded_kilobytes(self) -> int:
+        """What each buffer's size will be once an event is enabled."""
+        return _EXPANDED_KB
+
+    def set_clock(self, name: str) -> None:
+        """``tracing_set_clock``: records of two clocks cannot be compared, so all buffers are emptied.
+
+        Raises:
+            LinuxError: EINVAL, no such clock.
+        """
+        if name not in CLOCKS:
+            raise LinuxError(Errno.EINVAL, f"There is no clock {name}.", hint="trace_clock lists them.")
+        self.clock = name
+        for buffer in self.buffers + (self.snapshot or []):
+            buffer.reset()
+
+    def set_option(self, name: str, on: bool) -> None:
+        """Set an option, with what follows from it.
+
+        Raises:
+            LinuxError: EINVAL, no such option, or one that refuses.
+        """
+        self.options.set(name, on)
+        for buffer in self.buffers + (self.snapshot or []):
+            buffer.overwrite = "overwrite" in self.options
+
+    # Writing
 
     def preempt_count(self, cpu: int) -> int:
         """``__preempt_count`` of a CPU; 0 where the kernel has none."""
@@ -99,90 +144,102 @@ class TraceArray:
     def head(self, event: int, context: tuple[int, int], cpu: int) -> bytes:
         """The common fields of a record, and its task's name noted."""
         task = self._kernel.current(cpu)
-        self._comms[task.pid] = task.name
-        return _HEAD.pack(event, context[0] & 0xFF, context[1], task.pid)
+        pid = task.pid
+        self._note_task(pid, task.name, task.tgid if "record-tgid" in self.options else 0)
+        return _HEAD.pack(event, context[0] & 0xFF, context[1], pid)
+
+    def _note_task(self, pid: int, name: str, tgid: int) -> None:
+        """``tracing_record_taskinfo``."""
+        if tgid:
+            self.tgids[pid] = tgid
+        if pid == 0 or "record-cmd" not in self.options or self.comms.get(pid) == name:
+            return
+        self.comms.pop(pid, None)
+        self.comms[pid] = name
+        if len(self.comms) > self.saved_cmdlines:
+            del self.comms[next(iter(self.comms))]
+
+    def resize_saved_cmdlines(self, count: int) -> None:
+        """Another number of names to keep; those that are kept are forgotten."""
+        self.saved_cmdlines = count
+        self.comms = {}
 
     def write(self, cpu: int, record: bytes) -> bool:
         """Write a record.
 
         Returns:
-            False: it does not fit a page.
+            False: this CPU writes none, it does not fit a page, or the buffer is full and nothing may be overwritten.
         """
-        if not self.buffers[cpu].write(self._machine.ns, record):
+        if not self.cpumask >> cpu & 1 or not self.buffers[cpu].write(self._machine.ns, record):
             return False
         self.on_write(cpu)
         return True
 
-    def reset(self) -> None:
-        """Empty all buffers."""
-        for buffer in self.buffers:
+    def write_stack(self, cpu: int, context: tuple[int, int], regs: PtRegs | None) -> None:
+        """``__ftrace_trace_stack``: a record of the stack.
+
+        Args:
+            cpu: which runs.
+            context: flags and preempt count.
+            regs: what a probe has interrupted.
+        """
+        if not self.tracing_on:
+            return
+        callers = self.stack_trace(cpu, regs)
+        head = self.head(TRACE_STACK, context, cpu) + _STACK_HEAD.pack(len(callers))
+        self.write(cpu, head + struct.pack(f"<{len(callers)}Q", *callers))
+
+    def write_print(self, cpu: int, text: bytes) -> bool:
+        """A record of a text (``tracing_mark_write``).
+
+        Returns:
+            False: tracing is off.
+        """
+        if not self.tracing_on:
+            return False
+        end = b"\0" if text.endswith(b"\n") else b"\n\0"
+        context = 0, min(self.preempt_count(cpu) & 0xFF, 0xF)
+        return self.write(cpu, self.head(TRACE_PRINT, context, cpu) + bytes(8) + text + end)
+
+    def reset(self, cpu: int | None = None) -> None:
+        """Empty a CPU's buffer, or all."""
+        for buffer in self.buffers if cpu is None else [self.buffers[cpu]]:
             buffer.reset()
 
-    # Reading
+    # The snapshot
 
-    def text(self) -> bytes:
-        """The ``trace`` file."""
-        entries = sum(len(buffer) for buffer in self.buffers)
-        written = entries + sum(buffer.overrun for buffer in self.buffers)
-        online = sum(cpu.online for cpu in self._machine.cpus)
-        head = f"# tracer: nop\n#\n# entries-in-buffer/entries-written: {entries}/{written}   #P:{online}\n#\n"
-        started: set[int] = set()
-        lines: list[str] = []
-        merged = heapq.merge(*(buffer.entries() for buffer in self.buffers), key=lambda entry: entry.ns)
-        for entry in merged:
-            if entry.cpu not in started:
-                if started:
-                    lines.append(f"##### CPU {entry.cpu} buffer started ####\n")
-                started.add(entry.cpu)
-            lines.append(self.line(entry))
-        return "".join([head, _LEGEND, *lines]).encode("latin-1")
+    def alloc_snapshot(self) -> None:
+        """``tracing_alloc_snapshot_instance``."""
+        if self.snapshot is None:
+            self.snapshot = [RingBuffer(buffer.cpu, buffer.kilobytes) for buffer in self.buffers]
+            self.set_option("overwrite", "overwrite" in self.options)
 
-    def take_line(self) -> bytes | None:
-        """Take the oldest record out, as ``trace_pipe`` does; its line, or None if there is none."""
-        waiting = [(ns, buffer.cpu) for buffer in self.buffers if (ns := buffer.oldest_ns()) is not None]
-        if not waiting:
-            return None
-        entry = self.buffers[min(waiting)[1]].take()
-        assert entry is not None
-        return self.line(entry).encode("latin-1")
-
-    def line(self, entry: Entry) -> str:
-        """One line: task, CPU, flags, time, event (TFS-12)."""
-        event, flags, preempt_count, pid = _HEAD.unpack_from(entry.data)
-        comm = "<idle>" if pid == 0 else self._comms.get(pid, "<...>")
-        seconds, micros = divmod((entry.ns + 500) // 1000, 1_000_000)
-        text = self._print_record(event, entry.data)
-        if text is None:
-            text = f"Unknown type {event}"
-        return (
-            f"{comm:>16}-{pid:<7} [{entry.cpu:03}] {_lat_fmt(flags, preempt_count)} {seconds:5}.{micros:06}: {text}\n"
-        )
+    def take_snapshot(self) -> None:
+        """``update_max_tr``: the two sets of buffers change places."""
+        if self.snapshot is not None:
+            self.buffers, self.snapshot = self.snapshot, self.buffers
 
     # Going back and forth in time
 
     def save(self) -> object:
         """All of its state."""
-        return (
-            tuple(buffer.save() for buffer in self.buffers),
-            self.tracing_on,
-            self.kilobytes,
-            self.expanded,
-            dict(self._comms),
-        )
+        buffers = tuple(buffer.save() for buffer in self.buffers)
+        snapshot = None if self.snapshot is None else tuple(buffer.save() for buffer in self.snapshot)
+        flags = self.options.on, self.tracing_on, self.expanded, self.clock, self.cpumask, self.saved_cmdlines
+        return buffers, snapshot, flags, tuple(self.comms.items()), tuple(self.tgids.items())
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        buffers, self.tracing_on, self.kilobytes, self.expanded, comms = state
-        for buffer, saved in zip(self.buffers, buffers, strict=True):
-            buffer.restore(saved)
-        self._comms = dict(comms)
+        buffers, snapshot, flags, comms, tgids = state
+        self.options.on, self.tracing_on, self.expanded, self.clock, self.cpumask, self.saved_cmdlines = flags
+        _restore(self.buffers, buffers)
+        self.snapshot = None
+        if snapshot is not None:
+            self.snapshot = [RingBuffer(buffer.cpu, buffer.kilobytes) for buffer in self.buffers]
+            _restore(self.snapshot, snapshot)
+        self.comms, self.tgids = dict(comms), dict(tgids)
 
 
-def _lat_fmt(flags: int, preempt_count: int) -> str:
-    """``trace_print_lat_fmt``: the five letters of the context."""
-    resched = flags & (_NEED_RESCHED | _PREEMPT_RESCHED)
-    need = {0: ".", _NEED_RESCHED: "n", _PREEMPT_RESCHED: "p"}.get(resched, "N")
-    nmi, hardirq = flags & _NMI, flags & _HARDIRQ
-    where = "Z" if nmi and hardirq else "z" if nmi else "h" if hardirq else "."
-    depths = [f"{digit:x}" if digit else "." for digit in (preempt_count & 0xF, preempt_count >> 4)]
-    return f"{'d' if flags & _IRQS_OFF else '.'}{need}{where}{depths[0]}{depths[1]}"
+def _restore(buffers: list[RingBuffer], states: Sequence[object]) -> None:
+    for buffer, saved in zip(buffers, states, strict=True):
+        buffer.restore(saved)

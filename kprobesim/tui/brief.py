@@ -42,9 +42,9 @@ def brief(lab: Lab, event: Event) -> str:
             return str(fields["prog"])
         case "bpf.fault" | "panic":
             return str(fields["message"])
-        case "kprobe.singlestep":
+        case "kprobe.singlestep" | "kprobe.boost" | "kprobe.step_tf":
             return f"ip → {lab.symbolize(fields['slot'])}"
-        case "kprobe.resume" | "kprobe.emulate" | "kprobe.detour":
+        case "kprobe.resume" | "kprobe.emulate" | "kprobe.detour" | "kprobe.debug":
             return f"ip → {lab.symbolize(fields['ip'])}"
     return " ".join(_words(lab, fields))
 

@@ -17,7 +17,7 @@ Interrupt = Callable[[], bool]
 GRAINS = (Grain.HIT, Grain.PHASE, Grain.LINE, Grain.INSTRUCTION, Grain.BPF)
 """From the coarsest to the finest."""
 
-_HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler")
+_HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
 
 
 @dataclass(frozen=True, slots=True)

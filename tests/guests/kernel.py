@@ -23,7 +23,7 @@ from tests.image.elf_writer import (
 
 __all__ = ["HIDDEN", "HandMadeKernel"]
 
-HC_MARK, HC_INT3, HC_FAULT, HC_OPTIMIZED = 6, 16, 17, 21
+HC_MARK, HC_INT3, HC_FAULT, HC_DEBUG, HC_OPTIMIZED = 6, 16, 17, 18, 21
 BOOT_DONE: Final = 5
 HIDDEN: Final = DATA + 0x2000
 MODULE_AREA, MODULE_PAGES = 0x180000, 4
@@ -31,6 +31,7 @@ DATA_BASE: Final = TEXT_BASE + 0x10000
 STUBS: Final = (
     ("kprobe_int3_handler", HC_INT3),
     ("kprobe_fault_handler", HC_FAULT),
+    ("kprobe_debug_handler", HC_DEBUG),
     ("optimized_callback", HC_OPTIMIZED),
 )
 SAVED: Final = ("rdi", "rsi", "rdx", "rcx", "rax", "r8", "r9", "r10", "r11", "rbx", "rbp", "r12", "r13", "r14", "r15")
@@ -55,6 +56,7 @@ class HandMadeKernel:
         self.guest.high_pages(256, MODULE_AREA, MODULE_PAGES)
         self.guest.page(HIDDEN, 0)
         self.guest.gate(3, "asm_exc_int3", dpl=3)
+        self.guest.gate(1, "asm_exc_debug")
         self.guest.gate(14, "asm_exc_page_fault")
         self.code: Code = self.guest.code
         self.code.labels["startup_64"] = TEXT_BASE
@@ -144,11 +146,16 @@ class HandMadeKernel:
         code = self.function("asm_exc_int3", ".entry.text")
         code.op("push $-1", *["push 40(%rsp)"] * 6)
         self._save_and_call("exc_int3")
+        code = self.function("asm_exc_debug", ".entry.text")
+        code.op("push $-1")
+        self._save_and_call("exc_debug")
         code = self.function("asm_exc_page_fault", ".entry.text")
         self._save_and_call("exc_page_fault")
         code = self.function("exc_int3", ".noinstr.text")
         code.call("kprobe_int3_handler").op("test %eax,%eax").jz("die").op("ret")
         code.label("die").hypercall(5, "words").label("words").raw(b"int3\0".hex())
+        code = self.function("exc_debug", ".noinstr.text")
+        code.call("kprobe_debug_handler").op("test %eax,%eax").jz("die").op("ret")
         code = self.function("exc_page_fault", ".noinstr.text")
         code.push("rbx").push("rdi").call("fault_path").pop("rdi").pop("rbx").mov("rsi", 14)
         code.call("kprobe_fault_handler")

@@ -12,6 +12,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from kprobesim.image import BranchKind, Instruction, Kallsyms, decode_range, open_image, read_tables
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 KERNELS = REPOSITORY / "kernels"
 IMAGES = ("tiny", "toyix")
@@ -286,3 +288,24 @@ def test_another_compiler_is_not_compared(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(build, "find_tools", lambda: other)
     assert build.main(["--check", "tiny"]) == 0
     assert "not comparable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("variant", "preemptible"), [("", True), ("-bare", True), ("-server", False)])
+def test_only_the_servers_kernel_does_without_preemption(variant: str, preemptible: bool) -> None:
+    """Where CONFIG_PREEMPTION is off, nothing calls what takes the CPU away from a task in the kernel."""
+    image = open_image(KERNELS / "toyix" / f"toyix{variant}.elf")
+    symbols = Kallsyms.from_image(image)
+    start, end = (symbols.lookup_name(name)[0].address for name in ("_stext", "_etext"))
+    code = [item for item in decode_range(image.read(start, end - start), start) if isinstance(item, Instruction)]
+    targets = {item.end + item.immediate for item in code if item.encoding.branch is BranchKind.CALL}
+    for name in ("preempt_schedule", "preempt_schedule_irq"):
+        assert (symbols.lookup_name(name)[0].address in targets) == preemptible, name
+
+
+@pytest.mark.parametrize("variant", ["", "-bare", "-server"])
+def test_only_the_usual_kernel_has_sites_for_ftrace(variant: str) -> None:
+    image = open_image(KERNELS / "toyix" / f"toyix{variant}.elf")
+    symbols = Kallsyms.from_image(image)
+    assert bool(read_tables(image, symbols).mcount_loc) == (variant == "")
+    order = [symbols.lookup_name(f"ftrace_regs_call{end}")[0].address for end in ("er", "", "er_end")]
+    assert order == sorted(order)

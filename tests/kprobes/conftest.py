@@ -7,13 +7,13 @@ import pytest
 from kprobesim.image import KernelImage, open_image
 from tests.kprobes.running import Running
 
-IMAGES: dict[str, KernelImage] = {}
+IMAGES: dict[tuple[str, str], KernelImage] = {}
 
 
-def image(name: str) -> KernelImage:
-    if name not in IMAGES:
-        IMAGES[name] = open_image(name)
-    return IMAGES[name]
+def image(name: str, variant: str = "bare") -> KernelImage:
+    if (name, variant) not in IMAGES:
+        IMAGES[name, variant] = open_image(name, variant=variant)
+    return IMAGES[name, variant]
 
 
 @pytest.fixture
@@ -28,4 +28,4 @@ def toyix() -> Running:
 
 @pytest.fixture(scope="session")
 def boot_toyix() -> Callable[..., Running]:
-    return lambda **options: Running(image("toyix"), **options)
+    return lambda variant="bare", **options: Running(image("toyix", variant), **options)

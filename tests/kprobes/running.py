@@ -64,7 +64,7 @@ class Running:
         commands: typed at the console beforehand.
         ram_size: bytes.
         spacing: instructions between checkpoints.
-        config: how the kernel was built.
+        config: how the kernel is taken to be built.
     """
 
     def __init__(

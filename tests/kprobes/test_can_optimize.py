@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from kprobesim.image import MAX_INSN_SIZE, Instruction, KernelImage, decode_one, open_image
-from kprobesim.kprobes import Kprobe, KprobeConfig
+from kprobesim.kprobes import Kprobe, KprobeConfig, KprobeFlag
 from kprobesim.kprobes.boost import can_boost
 from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE, TEMPLATE_SIZE, disassemble_detour
 from tests.guests.code import Code
@@ -122,11 +122,12 @@ def test_entry_code_is_never_optimized() -> None:
         can_optimize(running.kernel, running.symbol("asm_exc_int3"), running.kprobes.hidden)
 
 
-def test_bytes_that_ftrace_patches_are_left_to_it() -> None:
-    """OPT-03: the image with ftrace has a nop of 5 bytes at each function's entry."""
-    running = Running(open_image("toyix"), config=OPTPROBES)
-    running.register(Kprobe(symbol_name="vfs_read"))
-    assert running.events("kprobe.opt_refuse")[0].fields["reason"] == "ftrace patches the bytes at vfs_read+0x0"
+def test_what_ftrace_serves_never_becomes_a_jump() -> None:
+    """OPT-03: the image with ftrace has a nop of 5 bytes at each function's entry; behind it a jump may come."""
+    running = Running(open_image("toyix"), config=KprobeConfig(ftrace=True, optprobes=True))
+    entry = running.register(Kprobe(symbol_name="vfs_read"))
+    assert entry.flags & KprobeFlag.FTRACE
+    assert not running.events("kprobe.opt_prepare", "kprobe.opt_refuse")
     running.register(Kprobe(symbol_name="vfs_read", offset=5))
     assert running.events("kprobe.opt_prepare")[0].fields["offset"] == 5
 
@@ -178,5 +179,5 @@ def test_what_can_be_boosted_is_what_linux_has_in_its_table(code: str, boostable
     """Reference 2.5."""
     insn = decode_one(bytes.fromhex(code), 0x1000)
     assert isinstance(insn, Instruction)
-    assert can_boost(insn, may_fault=False) is boostable
-    assert not can_boost(insn, may_fault=True)
+    assert can_boost(insn, 0x1000, ()) is boostable
+    assert not can_boost(insn, 0x1000, {0x1000})

@@ -360,6 +360,54 @@ def test_an_unregistered_probe_leaves_the_text_as_it_was_and_its_buffer_free() -
     assert running.kprobes.slots.used == 0
 
 
+def test_a_jump_that_waits_to_go_goes_at_once_for_a_neighbour() -> None:
+    """OPT-12, OPT-13: forced while it is queued; the optimizer disarms it later."""
+    running, probe = jumped()
+    address, original = probe.addr or 0, site_of(running, probe).opcode
+    running.unregister(probe)
+    assert running.byte(address) == JMP
+    neighbour = running.register(vfs_read(1))
+    assert running.byte(address) == running.byte(neighbour.addr or 0) == INT3
+    let_the_optimizer_come(running)
+    assert running.byte(address) == original
+    assert running.byte(neighbour.addr or 0) == JMP
+    assert running.kprobes.get_kprobe(address) is None
+    assert "This is toyix" in running.console()
+
+
+def test_a_probe_in_a_place_that_is_being_cleared_stays_an_int3_until_it_is_asked_for_again() -> None:
+    """AGG-07 after OPT-12: an aggregator that is on its way out of the lists joins none."""
+    running, probe = jumped()
+    address = probe.addr or 0
+    running.unregister(probe)
+    neighbour = running.register(vfs_read(1))
+    spy = Spy()
+    late = running.register(vfs_read(pre_handler=spy.pre()))
+    let_the_optimizer_come(running)
+    assert running.byte(address) == INT3
+    assert not site_of(running, late).is_optimized
+    assert spy.calls
+    running.unregister(late, neighbour)
+    let_the_optimizer_come(running)
+    assert running.kprobes.sites() == ()
+    assert running.kprobes.slots.used == 0
+
+
+def test_buffers_are_used_again_when_nobody_is_inside() -> None:
+    """REG-14: dirty slots are collected when a page is full; no second page is needed."""
+    running = optimizing()
+
+    def register_and_remove() -> None:
+        for _ in range(80):
+            probe = vfs_read()
+            running.kprobes.register_kprobe(probe)
+            running.kprobes.unregister_kprobe(probe)
+
+    do(running, register_and_remove)
+    pages = [symbol.name for symbol in running.kernel.kallsyms if symbol.name == "kprobe_optinsn_page"]
+    assert len(pages) == 1
+
+
 def test_a_probe_that_only_waits_is_taken_off_the_list() -> None:
     """OPT-13: no jump was written, so nothing is delayed."""
     running = optimizing()

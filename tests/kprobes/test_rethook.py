@@ -1,11 +1,13 @@
 """Return probes: the return address on the stack is exchanged, and the trampoline gives it back."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 
 from kprobesim.errors import GuestError, LinuxError
-from kprobesim.kprobes import Kprobe, Kretprobe, PtRegs, RethookNode
+from kprobesim.kprobes import Kprobe, Kretprobe, PtRegs, RethookNode, arch_stack_walk
+from kprobesim.kprobes.shadow_stack import Rethook
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import Moment
 from tests.kprobes.running import Running, Spy
@@ -37,6 +39,7 @@ def test_a_return_is_seen_with_the_return_value_and_the_callers_address(toyix: R
     toyix.timeline.run(stop_kinds=["rethook.handler"])
     regs = spy.calls[-1][1]
     assert (regs["ip"], regs["ax"]) == (prepared["ret_addr"], len(COMMAND))
+    toyix.timeline.seek(Moment(toyix.machine.moment.insn + 1))
     assert toyix.manager.rethooks.nodes(task) == ()
     toyix.run()
     assert toyix.console().endswith("toyix\n")
@@ -167,6 +170,115 @@ def test_a_return_without_a_known_address_is_fatal(toyix: Running) -> None:
         toyix.run()
 
 
+def test_a_frame_that_is_not_the_awaited_one_is_warned_of_and_its_handlers_are_skipped(toyix: Running) -> None:
+    """KRP-06: the list says another place of the stack; the saved address is still gone on at."""
+    spy = Spy()
+    probe = on("vfs_read", handler=spy.returned())
+    toyix.register(probe)
+    typed(toyix).timeline.run(stop_kinds=["rethook.prepare"])
+    toyix.timeline.seek(Moment(toyix.machine.moment.insn + 1))
+    task = toyix.kernel.current(0).address
+
+    def corrupt() -> None:
+        toyix.manager.rethooks.nodes(task)[0].frame += 16
+
+    seen = len(spy.calls)
+    toyix.timeline.input("corrupt", corrupt)
+    toyix.timeline.run(stop_kinds=["rethook.warn"])
+    fields = toyix.machine.log[toyix.machine.seq - 1].fields
+    assert fields["expected"] == fields["frame"] + 16
+    assert toyix.kernel.kallsyms.symbolize(fields["ret_addr"]).startswith("ksys_read+")
+    assert len(spy.calls) == seen
+    toyix.run()
+    assert toyix.console().endswith("toyix\n")
+    assert probe.free == probe.maxactive - 1, "one read waits for input"
+
+
+def test_nodes_of_calls_from_before_a_removal_do_not_come_back_to_the_new_registration(toyix: Running) -> None:
+    """KRP-09: each registration has its own nodes; the old call returns untold."""
+    spy = Spy()
+    probe = on("vfs_read", handler=spy.returned(), maxactive=1)
+    toyix.register(probe)
+    typed(toyix).timeline.run(stop_kinds=["rethook.prepare"])
+    olds: list[Rethook | None] = []
+
+    def again() -> None:
+        olds.append(probe.rethook)
+        toyix.manager.rethooks.unregister_kretprobe(probe)
+        toyix.manager.rethooks.register_kretprobe(probe)
+
+    toyix.timeline.input("again", again)
+    old = olds[-1]
+    assert probe.rethook is not old and probe.free == 1
+    before = toyix.machine.seq
+    toyix.run()
+    assert old is not None and (old.free, old.stopped) == (0, True)
+    events = [event for event in toyix.events("rethook.prepare", "rethook.handler") if event.seq >= before]
+    assert [event.kind for event in events][:2] == ["rethook.prepare", "rethook.handler"]
+    assert len([event for event in events if event.kind == "rethook.handler"]) == len(events) // 2
+    assert probe.free == 0, "the read that waits for input has the only node"
+    assert toyix.console().endswith("toyix\n")
+
+
+# Stack traces
+
+
+def trace(running: Running, regs: PtRegs) -> list[str]:
+    """The functions of a stack trace from a handler, the innermost first."""
+    task = running.kernel.current(regs.cpu).address
+    found = arch_stack_walk(running.kernel, running.manager.rethooks, task=task, ip=regs.ip, bp=regs.bp)
+    return [running.kernel.kallsyms.symbolize(address).partition("+")[0] for address in found]
+
+
+def test_a_stack_trace_is_the_same_with_the_returns_probed(boot_toyix: Callable[..., Running]) -> None:
+    """KRP-10: from the middle of a function whose callers' returns are all hooked, one of them twice."""
+    traces: list[list[list[str]]] = []
+    for hooked in ([], ["vfs_read", "ksys_read", "ksys_read", "__x64_sys_read"]):
+        running = boot_toyix(commands=["cat /etc/hostname"])
+        seen: list[list[str]] = []
+
+        def note(_: Kprobe, regs: PtRegs, running: Running = running, seen: list[list[str]] = seen) -> int:
+            seen.append(trace(running, regs))
+            return 0
+
+        for symbol in hooked:
+            running.register(on(symbol, handler=Spy().returned()))
+        running.register(Kprobe(symbol_name="generic_file_read_iter", offset=4, pre_handler=note))
+        running.run()
+        traces.append(seen)
+    assert traces[0] == traces[1]
+    read = next(names for names in traces[1] if "vfs_read" in names)
+    assert read[read.index("vfs_read") :][:3] == ["vfs_read", "ksys_read", "__x64_sys_read"]
+
+
+def test_in_a_return_handler_the_trace_is_still_whole(toyix: Running) -> None:
+    """KRP-10: nodes are unlinked only after the handlers."""
+    seen: list[list[str]] = []
+    toyix.register(on("ksys_read"))
+    toyix.register(on("vfs_read", handler=lambda _, regs: seen.append(trace(toyix, regs))))
+    typed(toyix).run()
+    assert seen and "arch_rethook_trampoline" not in {name for names in seen for name in names}
+
+
+def test_the_kernels_own_stack_trace_asks_for_the_real_address(toyix: Running) -> None:
+    """KRP-10: toyix prints the callers of a function that oopses, and not the trampoline."""
+    toyix.register(on("vfs_open", handler=Spy().returned()))
+
+    def crash(_: Kprobe, regs: PtRegs) -> int:
+        if toyix.kernel.current(0).name == "cat":
+            regs.di = 8
+        return 0
+
+    toyix.register(Kprobe(symbol_name="vfs_open", offset=4, pre_handler=crash))
+    typed(toyix).run()
+    console = toyix.console()
+    assert "NULL pointer dereference" in console
+    addresses = [int(word, 16) for word in re.findall(r"\[<([0-9a-f]{16})>\]", console)]
+    names = [toyix.kernel.kallsyms.symbolize(address).partition("+")[0] for address in addresses]
+    assert "do_open" in names
+    assert "arch_rethook_trampoline" not in names
+
+
 def test_calls_under_way_return_silently_after_the_probe_is_gone(toyix: Running) -> None:
     """KRP-09."""
     spy = Spy()
@@ -240,6 +352,8 @@ def test_going_back_restores_the_awaited_calls(toyix: Running) -> None:
 
     state = awaited()
     toyix.timeline.run(stop_kinds=["rethook.handler"])
+    assert awaited() == state, "a handler can still ask for a stack trace"
+    toyix.timeline.seek(Moment(toyix.machine.moment.insn + 1))
     assert awaited() == []
     toyix.timeline.seek(place)
     assert awaited() == state

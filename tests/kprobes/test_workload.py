@@ -2,7 +2,9 @@
 
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 
 from kprobesim.errors import LinuxError
 from kprobesim.image import decode_range, open_image
-from kprobesim.kprobes import Kprobe, KprobeConfig
+from kprobesim.kprobes import Kprobe, KprobeConfig, PtRegs
+from kprobesim.lab import Profile
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import Moment
 from tests.kprobes.running import Running, Spy
@@ -98,6 +101,45 @@ def test_a_workload_prints_the_same_with_a_jump_at_every_function_that_allows_it
     assert all(probe.nmissed == 0 for probe in accepted)
     running.unregister(*accepted)
     running.run()
+    assert running.text() == before
+    assert running.kprobes.slots.used == 0
+
+
+@pytest.mark.parametrize("post_handlers", [False, True])
+@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("profile", [Profile.DISTRO, Profile.SERVER, Profile.HISTORY])
+def test_no_mechanism_changes_what_a_workload_prints(
+    boot_toyix: Callable[..., Running], undisturbed: str, profile: Profile, cpus: int, post_handlers: bool
+) -> None:
+    """Probes on a third of the instructions of many functions, whichever mechanism that makes each of them."""
+    config = replace(profile.config, optimization=False)
+    running = boot_toyix(variant=profile.variant, config=config, commands=COMMANDS, cpus=cpus)
+    thirds = [address for address, start in boundaries(running) if start][cpus - 1 :: 3]
+    hits = Counter[int]()
+    accepted = []
+
+    def pre(probe: Kprobe, regs: PtRegs) -> int:
+        assert probe.addr is not None and regs.ip == probe.addr + 1
+        hits[probe.addr] += 1
+        return 0
+
+    def register() -> None:
+        for address in random.Random(len(thirds)).sample(thirds, PROBES * 2):
+            probe = Kprobe(address=address, pre_handler=pre, post_handler=Spy().post() if post_handlers else None)
+            try:
+                running.kprobes.register_kprobe(probe)
+            except LinuxError as error:
+                assert error.errno in (Errno.EINVAL, Errno.EOPNOTSUPP), str(error)
+            else:
+                accepted.append(probe)
+
+    before = running.text()
+    running.timeline.input("register", register)
+    running.run(60_000_000)
+    assert said(running.console()) == said(undisturbed)
+    assert len(accepted) > PROBES * 1.8 and hits
+    assert all(probe.nmissed == 0 for probe in accepted)
+    running.unregister(*accepted)
     assert running.text() == before
     assert running.kprobes.slots.used == 0
 

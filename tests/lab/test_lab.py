@@ -25,7 +25,6 @@ def life() -> Lab:
     [
         ({"kernel": "nosuch"}, "tiny, toyix"),
         ({"profile": "nosuch"}, "distro, bare, server, history"),
-        ({"profile": "distro"}, "bare"),
         ({"cpus": 0}, "1 to 8"),
         ({"cpus": 9}, "1 to 8"),
     ],

@@ -1,17 +1,17 @@
 """Prototypes of helper functions as data: what each takes and gives, and which program types may call it.
 
-All helpers that tracing programs of Linux 6.1 may call are here, and those of other types that the verifier's tests
-need. Source: ``struct bpf_func_proto`` in Linux kernel/bpf/helpers.c, kernel/trace/bpf_trace.c, kernel/bpf/ringbuf.c,
-kernel/bpf/stackmap.c and net/core/filter.c; the allow-lists are the ``*_func_proto`` functions there, for a kernel
-without CONFIG_BPF_KPROBE_OVERRIDE.
+Those of tracing programs and those of all programs are here, the rest in ``prototypes_net``. Source: ``struct
+bpf_func_proto`` in Linux 6.1 kernel/bpf/helpers.c, kernel/trace/bpf_trace.c, kernel/bpf/ringbuf.c,
+kernel/bpf/stackmap.c and kernel/bpf/bpf_lsm.c; the allow-lists are the ``*_func_proto`` functions there.
 """
 
 from functools import cache
 from typing import NamedTuple
 
 from kprobesim.bpf.helper_names import HELPER_IDS
+from kprobesim.bpf.helpers.prototypes_net import ATTACH_ONLY, NET_ALLOWED, NET_TABLE, NO_BASE, OVERRIDES
 
-__all__ = ["Prototype", "prototype_for"]
+__all__ = ["PROTOTYPES", "Prototype", "prototype_for"]
 
 
 class Prototype(NamedTuple):
@@ -28,11 +28,11 @@ class Prototype(NamedTuple):
         changes_packet: whether pointers into the packet are void after it.
 
     Words for arguments: ``map`` a map; ``key``, ``value``, ``value:out`` memory of the size that the map says;
-    ``mem`` memory, ``mem:in`` only read, ``mem:out`` only written, followed by its ``size`` or ``size0`` (may be 0);
-    ``u64:out`` 8 aligned bytes; ``alloc`` memory that another helper gave; ``alloc_size`` a constant; ``str`` a
-    constant string; ``ctx``, ``stack``, ``func``, ``timer``, ``spin_lock``, ``kptr``, ``percpu``; ``dynptr`` with a
-    kind after a colon; ``sock_common``, ``btf_sock_common``; ``btf:NAME`` a kernel struct; ``any`` any number. ``!``
-    after a word: the helper releases it.
+    ``mem`` memory, ``mem:in`` only read, ``mem:out`` only written, ``mem:write`` both, followed by its ``size`` or
+    ``size0`` (may be 0); ``u64:out``, ``u32:out`` aligned bytes; ``fixed:N`` N bytes; ``alloc`` memory that another
+    helper gave; ``alloc_size`` a constant; ``str`` a constant string; ``ctx``, ``stack``, ``func``, ``timer``,
+    ``spin_lock``, ``kptr``, ``percpu``; ``dynptr`` with a kind after a colon; ``socket``, ``sock_common``,
+    ``btf_sock_common``; ``btf:NAME`` a kernel struct; ``any`` any number. ``!`` after a word: the helper releases it.
     """
 
     id: int
@@ -130,34 +130,18 @@ _TABLE = """
     dynptr_data                 -  mem?            dynptr any alloc_size
     task_storage_get            -  value?          map btf:task_struct value? any
     task_storage_delete         -  int             map btf:task_struct
-    skb_load_bytes              -  int             ctx any mem:out size
-    skb_load_bytes_relative     -  int             ctx any mem:out size any
-    skb_store_bytes             c  int             ctx any mem:in size any
-    skb_pull_data               c  int             ctx any
-    skb_change_tail             c  int             ctx any any
-    skb_vlan_push               c  int             ctx any any
-    skb_vlan_pop                c  int             ctx
-    l3_csum_replace             c  int             ctx any any any any
-    l4_csum_replace             c  int             ctx any any any any
-    clone_redirect              c  int             ctx any any
-    csum_diff                   p  int             mem:in? size0 mem:in? size0 any
-    csum_update                 -  int             ctx any
-    redirect                    -  int             any any
-    get_hash_recalc             -  int             ctx
-    get_route_realm             -  int             ctx
-    get_cgroup_classid          -  int             ctx
-    skb_under_cgroup            -  int             ctx map any
-    get_socket_cookie           -  int             ctx
-    get_socket_uid              -  int             ctx
-    sk_lookup_tcp               p  sock?           ctx mem:in size any any
-    sk_lookup_udp               p  sock?           ctx mem:in size any any
-    skc_lookup_tcp              p  sock_common?    ctx mem:in size any any
-    sk_release                  -  int             btf_sock_common!
-    sk_fullsock                 -  sock?           sock_common
-    tcp_sock                    -  tcp_sock?       sock_common
-    get_listener_sock           -  sock?           sock_common
-    xdp_adjust_head             c  int             ctx any
-    redirect_map                -  int             map any any
+    skb_output                  g  int             btf:sk_buff map any mem:in size0
+    xdp_output                  g  int             btf:xdp_buff map any mem:in size0
+    sock_from_file              -  btf:socket?     btf:file
+    d_path                      -  int             btf:path mem size0
+    get_func_arg                -  int             ctx any u64:out
+    get_func_ret                -  int             ctx u64:out
+    get_func_arg_cnt            -  int             ctx
+    inode_storage_get           -  value?          map btf:inode value? any
+    inode_storage_delete        -  int             map btf:inode
+    bprm_opts_set               -  int             btf:linux_binprm any
+    ima_inode_hash              s  int             btf:inode mem:out size
+    ima_file_hash               s  int             btf:file mem:out size
 """
 
 _BASE = """
@@ -179,28 +163,26 @@ _TRACING = """
     task_storage_get task_storage_delete get_func_ip get_branch_snapshot find_vma
     perf_event_output get_stackid get_stack
 """
-_OF_TYPE = {
-    "kprobe": f"{_TRACING} get_attach_cookie",
+_TRACING_BTF = f"""
+    {_TRACING} skb_output xdp_output sock_from_file d_path get_func_arg get_func_ret get_func_arg_cnt
+    get_attach_cookie sk_storage_get sk_storage_delete get_socket_cookie xdp_get_buff_len skc_to_tcp6_sock
+    skc_to_tcp_sock skc_to_tcp_timewait_sock skc_to_tcp_request_sock skc_to_udp6_sock skc_to_unix_sock
+    skc_to_mptcp_sock
+"""
+_OF_TYPE = NET_ALLOWED | {
+    "kprobe": f"{_TRACING} get_attach_cookie override_return",
     "tracepoint": f"{_TRACING} get_attach_cookie",
     "raw_tracepoint": _TRACING,
     "raw_tracepoint_writable": _TRACING,
-    "tracing": _TRACING,
     "perf_event": f"{_TRACING} get_attach_cookie perf_prog_read_value read_branch_records",
-    "socket_filter": """
-        skb_load_bytes skb_load_bytes_relative get_socket_cookie get_socket_uid perf_event_output ktime_get_coarse_ns
-    """,
-    "sched_cls": """
-        skb_store_bytes skb_load_bytes skb_load_bytes_relative skb_pull_data csum_diff csum_update l3_csum_replace
-        l4_csum_replace clone_redirect get_cgroup_classid skb_vlan_push skb_vlan_pop skb_change_tail redirect
-        get_route_realm get_hash_recalc perf_event_output skb_under_cgroup get_socket_cookie get_socket_uid sk_fullsock
-        sk_lookup_tcp sk_lookup_udp skc_lookup_tcp sk_release tcp_sock get_listener_sock ktime_get_coarse_ns
-    """,
-    "xdp": """
-        perf_event_output csum_diff redirect redirect_map xdp_adjust_head sk_lookup_tcp sk_lookup_udp skc_lookup_tcp
-        sk_release ktime_get_coarse_ns
+    "tracing": _TRACING_BTF,
+    "lsm": f"""
+        {_TRACING_BTF} inode_storage_get inode_storage_delete bprm_opts_set ima_inode_hash ima_file_hash
     """,
 }
-_OF_TYPE["sched_act"] = _OF_TYPE["sched_cls"]
+_RAW = frozenset({"raw_tracepoint", "raw_tracepoint_writable", "tracing", "lsm"})
+_TRAMPOLINES = frozenset({"", "trace_fentry", "trace_fexit", "modify_return", "lsm_mac"})
+_NEEDS_TRAMPOLINE = frozenset({"get_func_arg", "get_func_ret", "get_func_arg_cnt", "get_attach_cookie"})
 
 
 def _parse(line: str) -> Prototype:
@@ -217,28 +199,54 @@ def _parse(line: str) -> Prototype:
     )
 
 
-_PROTOTYPES = {proto.id: proto for proto in map(_parse, filter(None, map(str.strip, _TABLE.splitlines())))}
+PROTOTYPES = {proto.id: proto for proto in map(_parse, filter(None, map(str.strip, (_TABLE + NET_TABLE).splitlines())))}
 
 
 @cache
 def _allowed(prog_type: str, capable: bool) -> frozenset[int]:
-    names = f"{_BASE} {_BASE_CAPABLE if capable else ''} {_OF_TYPE.get(prog_type, '')}".split()
-    return frozenset(HELPER_IDS[name] for name in names)
+    base = "" if prog_type in NO_BASE else f"{_BASE} {_BASE_CAPABLE if capable else ''}"
+    return frozenset(HELPER_IDS[name] for name in f"{base} {_OF_TYPE.get(prog_type, '')}".split())
 
 
-def prototype_for(number: int, prog_type: str, capable: bool = True) -> Prototype | None:
+def _overridden(proto: Prototype, prog_type: str, attach_type: str) -> Prototype:
+    changes = OVERRIDES.get((prog_type, proto.name))
+    if changes is not None:
+        return proto._replace(**changes)
+    if proto.name == "get_stack" and prog_type in _RAW:
+        return proto._replace(args=("ctx", "mem:in", "size0", "any"))
+    if proto.name == "get_func_ip" and attach_type == "trace_kprobe_multi":
+        return proto._replace(gpl_only=False)
+    if proto.name == "get_stackid" and prog_type == "perf_event":
+        return proto._replace(gpl_only=False)
+    if prog_type == "tracing" and proto.name in ("sk_storage_get", "sk_storage_delete"):
+        return proto._replace(args=("map", "btf:sock_common", *proto.args[2:]))
+    if prog_type in ("tracing", "lsm") and proto.name == "get_socket_cookie":
+        return proto._replace(args=("btf_sock_common",))
+    if prog_type in ("tracing", "lsm") and proto.name == "xdp_get_buff_len":
+        return proto._replace(args=("btf:xdp_buff",))
+    return proto
+
+
+def prototype_for(
+    number: int, prog_type: str, capable: bool = True, attach_type: str = "", *, kprobe_override: bool = False
+) -> Prototype | None:
     """The prototype of helper ``number`` for programs of a type (PROG_TYPES); None where they may not call it.
 
     Args:
         number: the helper's id.
         prog_type: a name out of PROG_TYPES.
         capable: whether the user has CAP_BPF and CAP_PERFMON.
+        attach_type: where the program will be attached, as bpftool names it; empty for nothing special.
+        kprobe_override: whether the kernel was built with CONFIG_BPF_KPROBE_OVERRIDE.
     """
+    if kprobe_override and prog_type == "kprobe" and number == HELPER_IDS["override_return"]:
+        return PROTOTYPES[number]
     if number not in _allowed(prog_type, capable):
         return None
-    proto = _PROTOTYPES[number]
-    if number == HELPER_IDS["get_stack"] and prog_type == "raw_tracepoint":
-        return proto._replace(args=("ctx", "mem:in", "size0", "any"))
-    if number == HELPER_IDS["get_stackid"] and prog_type == "perf_event":
-        return proto._replace(gpl_only=False)
-    return proto
+    proto = PROTOTYPES[number]
+    may = ATTACH_ONLY.get(proto.name)
+    if may is not None and not may(prog_type, attach_type):
+        return None
+    if prog_type == "tracing" and proto.name in _NEEDS_TRAMPOLINE and attach_type not in _TRAMPOLINES:
+        return None
+    return _overridden(proto, prog_type, attach_type)

@@ -7,12 +7,13 @@ A round through it::
     if verdict.rejected:
         print(verdict.rejected.insn, verdict.rejected.message)
 
-``verify`` walks every path of the program with what it knows of each register and stack slot; ``record=N`` keeps the
-walk's first N steps as Visits.
+``verify`` walks every path of the program with what it knows of each register and stack slot; ``verdict.walk()`` is
+that walk as data, ``explain.explain`` says in people's words why a program is refused.
 """
 
 from kprobesim.bpf.verifier.answer import verify_request
 from kprobesim.bpf.verifier.errors import Rejected
+from kprobesim.bpf.verifier.functions import FunctionType
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS
 from kprobesim.bpf.verifier.map_meta import MapMeta, map_meta_of, parse_map_spec
 from kprobesim.bpf.verifier.reg import Reg
@@ -20,6 +21,7 @@ from kprobesim.bpf.verifier.source import verify_assembly
 from kprobesim.bpf.verifier.tnum import Tnum
 from kprobesim.bpf.verifier.verifier import DEFAULT_LOG_SIZE, Stats, Verdict, verify
 from kprobesim.bpf.verifier.visits import FrameRecord, PlaceRecord, Visit
+from kprobesim.bpf.verifier.walk import Origin, Walk
 
 __all__ = [
     "DEFAULT_LOG_SIZE",
@@ -27,7 +29,9 @@ __all__ = [
     "LEVEL2",
     "STATS",
     "FrameRecord",
+    "FunctionType",
     "MapMeta",
+    "Origin",
     "PlaceRecord",
     "Reg",
     "Rejected",
@@ -35,6 +39,7 @@ __all__ = [
     "Tnum",
     "Verdict",
     "Visit",
+    "Walk",
     "map_meta_of",
     "parse_map_spec",
     "verify",

@@ -26,7 +26,7 @@ def _maps(specs: dict[str, str]) -> dict[int, MapMeta]:
 
 def verify_request(request: dict[str, Any]) -> Verdict:
     """Verify the program of a request: ``insns`` in hex, ``prog_type``, ``maps`` by slot, ``flags``, ``log_level``,
-    ``unpriv``, ``license``. ValueError or KeyError if it makes no sense.
+    ``unpriv``, ``license``, ``attach_type``. ValueError or KeyError if it makes no sense.
     """
     prog_type = str(request.get("prog_type", "KPROBE")).lower()
     if prog_type not in PROG_TYPES:
@@ -41,5 +41,6 @@ def verify_request(request: dict[str, Any]) -> Verdict:
         strict_alignment=bool(flags & _STRICT_ALIGNMENT and not flags & _ANY_ALIGNMENT),
         test_state_freq=bool(flags & _TEST_STATE_FREQ),
         sleepable=bool(flags & _SLEEPABLE),
+        attach_type=str(request.get("attach_type", "")).lower().removeprefix("bpf_"),
         gpl_compatible=request.get("license", "GPL") in GPL_COMPATIBLE,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kprobesim.bpf.isa import Insn
 from kprobesim.bpf.verifier.call_meta import CallMeta
 from kprobesim.bpf.verifier.env import JMP_SEQ_LIMIT, Pending
+from kprobesim.bpf.verifier.functions import caller_passes
 from kprobesim.bpf.verifier.liveness import mark_place_read
 from kprobesim.bpf.verifier.precision import mark_chain_precision
 from kprobesim.bpf.verifier.reg import Reg, known_zero_reg
@@ -60,6 +61,8 @@ def _is_callback(callee: Frame) -> None:
 
 
 def _for_each(env: "Env", caller: Frame, callee: Frame, meta: CallMeta | None) -> None:
+    if env.aux_of(env.insn_idx).map_poisoned:
+        env.reject(Errno.EINVAL, "tail_call abusing map_ptr")
     bpf_map = meta.map if meta else None
     if bpf_map is None or not bpf_map.has_foreach:
         env.reject(Errno.ENOTSUPP, "callback function not allowed for map")
@@ -135,6 +138,10 @@ def check_func_call(env: "Env", insn: Insn) -> None:
     subprog = find_subprog(env, target)
     if subprog < 0:
         env.reject(Errno.EFAULT, f"verifier bug. No program starts at insn {target}")
+    if caller_passes(env, subprog):
+        env.clear_caller_saved(env.frame)
+        env.set_reg(0, env.unknown)
+        return
     _enter(env, subprog, _pass_args, None)
 
 

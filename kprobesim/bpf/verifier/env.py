@@ -5,18 +5,22 @@ Follows ``struct bpf_verifier_env`` and, of Linux kernel/bpf/verifier.c, check_r
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from kprobesim.bpf.disasm import insn_text
 from kprobesim.bpf.isa import Insn, Level, Pseudo
 from kprobesim.bpf.verifier.bounds import coerce_reg_to_size
+from kprobesim.bpf.verifier.ctx_field import CtxUser
 from kprobesim.bpf.verifier.errors import Rejected
+from kprobesim.bpf.verifier.functions import FunctionType
+from kprobesim.bpf.verifier.kernel_btf import TracedFunction
 from kprobesim.bpf.verifier.liveness import is_reg64, mark_reg_read
 from kprobesim.bpf.verifier.log import Log
 from kprobesim.bpf.verifier.map_meta import MapMeta
 from kprobesim.bpf.verifier.reg import Reg, not_init_reg, unknown_reg
 from kprobesim.bpf.verifier.reg_type import NOT_INIT, SCALAR_VALUE, reg_type_str
 from kprobesim.bpf.verifier.state import BPF_REG_FP, READ32, READ64, WRITTEN, Frame, State
+from kprobesim.image.btf import Btf
 from kprobesim.linux_errno import Errno
 
 __all__ = [
@@ -55,6 +59,11 @@ class Setup:
             callbacks are refused.
         stop_after: how many instructions may be processed.
         sleepable: BPF_F_SLEEPABLE.
+        attach_type: where the program will be attached, as bpftool names it; empty for nothing special.
+        attach_func: the kernel function or tracepoint that a tracing program is for.
+        btf: the kernel's types.
+        functions: the program's functions as its own types describe them, in order; None without types.
+        kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
     """
 
     insns: Sequence[Insn]
@@ -68,6 +77,16 @@ class Setup:
     static_functions: bool = False
     stop_after: int = 1_000_000
     sleepable: bool = False
+    attach_type: str = ""
+    attach_func: str = ""
+    btf: Btf | None = None
+    functions: Sequence[FunctionType] | None = None
+    kprobe_override: bool = False
+
+    @property
+    def has_func_info(self) -> bool:
+        """Whether types say what the program's functions are."""
+        return self.static_functions or self.functions is not None
 
 
 @dataclass(slots=True)
@@ -143,9 +162,12 @@ class Env:
         self.insns: Sequence[Insn] = tuple(setup.insns)
         self.count = len(self.insns)
         self.prog_type = setup.prog_type
+        self.ctx_user = CtxUser(setup.attach_type, privileged)
         self.bpf_capable = self.allow_ptr_leaks = self.allow_uninit_stack = privileged
         self.bypass_spec_v1 = self.bypass_spec_v4 = privileged
         self.strict_alignment = setup.strict_alignment
+        self.traced: TracedFunction | None = None
+        self.unreliable: set[int] = set()
         self.aux: dict[int, InsnAux] = {}
         self.prune_points = bytearray(self.count + 1)
         self.jmp_points = bytearray(self.count + 1)
@@ -166,6 +188,7 @@ class Env:
         self.narrow = {size: self._narrow(size) for size in (1, 2, 4)}
         self.seen = bytearray(self.count)
         self.paths = 0
+        self.pruned_by: State | None = None
         self._texts: dict[int, str] = {}
         self.state = State(Frame(self.not_init, -1, 0, 0))
 
@@ -223,9 +246,13 @@ class Env:
 
     def reject(self, errno: Errno, message: str, end: str = "\n") -> NoReturn:
         """Log the last sentence and give up."""
+        raise self.refusal(errno, message, end)
+
+    def refusal(self, errno: Errno, message: str, end: str = "\n") -> Rejected:
+        """Log the last sentence; the exception with which to give up."""
         if message:
             self.log.write(message + end)
-        raise Rejected(errno, message, insn=self.insn_idx)
+        return Rejected(errno, message, insn=self.insn_idx)
 
     def reject_logged(self, errno: Errno, message: str) -> NoReturn:
         """Give up with a sentence that is in the log already."""
@@ -273,6 +300,13 @@ class Env:
             current.live[regno] |= WRITTEN
         self.log.scratched_regs |= 0x3F
 
+    def pointer(self, reg_type: int, **fields: Any) -> Reg:
+        """A pointer of this type with offset 0 (Linux's mark_reg_known_zero).
+
+        Should it turn out to be NULL, the number that it becomes matters as all numbers do for this user.
+        """
+        return Reg(reg_type).with_(precise=not self.bpf_capable, **fields)
+
     def is_pointer_value(self, regno: int) -> bool:
         """Whether a register holds an address that this user must not see."""
         return not self.allow_ptr_leaks and self.frame.values[regno].type != SCALAR_VALUE
@@ -295,8 +329,8 @@ class Env:
             return False
         pending = self.stack.pop()
         self.state = pending.state
-        self.paths += 1
         self.state.path = self.paths
+        self.paths += 1
         self.insn_idx = pending.insn_idx
         self.prev_insn_idx = pending.prev_insn_idx
         if cut_log:

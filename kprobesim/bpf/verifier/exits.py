@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["check_ld_abs", "check_return_code"]
 
 _SKB_TYPES = frozenset({"socket_filter", "sched_cls", "sched_act"})
+_ONE = tnum_range(1, 1)
 _RANGES: dict[str, Tnum] = dict.fromkeys(
     (
         "cgroup_skb",
@@ -33,6 +34,18 @@ _RANGES: dict[str, Tnum] = dict.fromkeys(
     ),
     tnum_range(0, 1),
 )
+
+
+_BY_ATTACH: dict[tuple[str, str], Tnum] = {
+    ("cgroup_skb", "cgroup_inet_egress"): tnum_range(0, 3),
+    ("tracing", "trace_fentry"): Tnum(0, 0),
+    ("tracing", "trace_fexit"): Tnum(0, 0),
+    ("tracing", "trace_iter"): tnum_range(0, 1),
+}
+for _ip in "46":
+    _BY_ATTACH["cgroup_sock_addr", f"cgroup_inet{_ip}_bind"] = tnum_range(0, 3)
+    for _what in (f"udp{_ip}_recvmsg", f"inet{_ip}_getpeername", f"inet{_ip}_getsockname"):
+        _BY_ATTACH["cgroup_sock_addr", f"cgroup_{_what}"] = _ONE
 
 
 def check_return_code(env: "Env") -> None:
@@ -53,7 +66,8 @@ def check_return_code(env: "Env") -> None:
             name = reg_type_str(reg.type)
             env.reject(Errno.EINVAL, f"At subprogram exit the register R0 is not a scalar value ({name})")
         return
-    allowed = _RANGES.get(env.prog_type)
+    attach = env.setup.attach_type
+    allowed = _BY_ATTACH.get((env.prog_type, attach), _RANGES.get(env.prog_type))
     if allowed is None:
         return
     if reg.type != SCALAR_VALUE:

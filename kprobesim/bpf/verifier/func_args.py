@@ -11,6 +11,7 @@ from kprobesim.bpf.verifier.call_meta import CallMeta
 from kprobesim.bpf.verifier.ctx_access import REWRITTEN_CTX
 from kprobesim.bpf.verifier.dynptrs import check_dynptr_arg, dynptr_slot
 from kprobesim.bpf.verifier.env import BPF_MAX_VAR_SIZ
+from kprobesim.bpf.verifier.jumps import mark_ptr_not_null
 from kprobesim.bpf.verifier.mem_access import check_mem_access, check_ptr_alignment, may_access_direct_pkt_data
 from kprobesim.bpf.verifier.precision import mark_chain_precision
 from kprobesim.bpf.verifier.reg import Reg
@@ -56,7 +57,7 @@ from kprobesim.linux_errno import Errno
 if TYPE_CHECKING:
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["check_func_arg", "check_helper_mem_access"]
+__all__ = ["check_func_arg", "check_helper_mem_access", "check_memory_argument"]
 
 _KEY_VALUE = (PTR_TO_STACK, PTR_TO_PACKET, PTR_TO_PACKET_META, PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE)
 _SOCKS = (PTR_TO_SOCK_COMMON, PTR_TO_SOCKET, PTR_TO_TCP_SOCK, PTR_TO_XDP_SOCK)
@@ -70,6 +71,7 @@ _COMPATIBLE: dict[str, tuple[int, ...]] = {
     "size0": _SCALAR,
     "alloc_size": _SCALAR,
     "ctx": (PTR_TO_CTX,),
+    "socket": (PTR_TO_SOCKET,),
     "sock_common": _SOCKS,
     "btf_sock_common": (*_SOCKS, PTR_TO_BTF_ID),
     "btf": (PTR_TO_BTF_ID,),
@@ -83,7 +85,15 @@ _COMPATIBLE: dict[str, tuple[int, ...]] = {
     "spin_lock": (PTR_TO_MAP_VALUE,),
     "dynptr": (PTR_TO_STACK, PTR_TO_DYNPTR | DYNPTR_TYPE_LOCAL),
 }
-_COMPATIBLE["u64"] = _COMPATIBLE["mem"]
+for _sized in ("u64", "u32", "fixed"):
+    _COMPATIBLE[_sized] = _COMPATIBLE["mem"]
+_WRITES = frozenset({"out", "write"})
+_NAMES = """
+    sock_common sock inet_sock inet_connection_sock inet_request_sock inet_timewait_sock request_sock tcp_sock
+    tcp6_sock tcp_request_sock tcp_timewait_sock udp_sock udp6_sock unix_sock mptcp_sock
+"""
+_SOCK_STRUCTS = frozenset(_NAMES.split())
+"""Structs that begin with a struct sock_common, if only in their first member's first member."""
 
 # Pointers whose offset the access itself checks.
 _ANY_OFFSET = frozenset(
@@ -158,6 +168,19 @@ def check_helper_mem_access(
         env.reject(Errno.EACCES, f"R{regno} {kinds}")
 
 
+def check_memory_argument(env: "Env", regno: int, size: int) -> None:
+    """A function of the program's own may read and write that much through the register (check_mem_reg)."""
+    frame = env.frame
+    reg = frame.values[regno]
+    if reg.is_null:
+        return
+    if reg.type & PTR_MAYBE_NULL:
+        mark_ptr_not_null(frame.own(regno))
+    check_helper_mem_access(env, regno, size, False, True, None)
+    check_helper_mem_access(env, regno, size, True, True, None)
+    frame.values[regno] = reg
+
+
 def _check_mem_size(env: "Env", regno: int, write: bool, zero_ok: bool, meta: CallMeta) -> None:
     """The register before this one points to memory of this size: try the smallest and the largest."""
     reg = env.frame.values[regno]
@@ -198,8 +221,16 @@ def _check_reg_type(env: "Env", regno: int, word: _Word, reg: Reg) -> None:
     if kind not in compatible:
         names = ", ".join(reg_type_str(expected) for expected in compatible)
         env.reject(Errno.EACCES, f"R{regno} type={reg_type_str(reg.type)} expected={names}")
-    if reg.type == PTR_TO_BTF_ID and word.base == "btf" and word.details[0] and reg.btf != word.details[0]:
-        env.reject(Errno.EACCES, f"R{regno} is of type {reg.btf} but {word.details[0]} is expected")
+    if reg.type != PTR_TO_BTF_ID:
+        return
+    if word.base == "btf_sock_common":
+        wanted, same = "sock_common", reg.btf in _SOCK_STRUCTS
+    elif word.base == "btf" and word.details[0]:
+        wanted, same = word.details[0], reg.btf == word.details[0]
+    else:
+        return
+    if not same:
+        env.reject(Errno.EACCES, f"R{regno} is of type {reg.btf} but {wanted} is expected")
 
 
 def _check_reg_off(env: "Env", regno: int, word: _Word, reg: Reg) -> None:
@@ -250,10 +281,16 @@ def _mem(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
     meta.raw_mode = "out" in word.details
 
 
-def _u64(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
+def _aligned_out(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
+    size = 8 if word.base == "u64" else 4
     meta.raw_mode = True
-    check_helper_mem_access(env, regno, 8, True, False, meta)
-    check_ptr_alignment(env, env.frame.values[regno], 0, 8, True)
+    check_helper_mem_access(env, regno, size, True, False, meta)
+    check_ptr_alignment(env, env.frame.values[regno], 0, size, True)
+
+
+def _fixed(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
+    meta.raw_mode = False
+    check_helper_mem_access(env, regno, int(word.details[0]), False, False, meta)
 
 
 def _alloc_size(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
@@ -297,7 +334,9 @@ _BY_WORD: dict[str, Callable[["Env", int, _Word, Reg, CallMeta], None]] = {
     "key": _key,
     "value": _value,
     "mem": _mem,
-    "u64": _u64,
+    "u64": _aligned_out,
+    "u32": _aligned_out,
+    "fixed": _fixed,
     "alloc_size": _alloc_size,
     "func": _func,
     "percpu": _percpu,
@@ -337,7 +376,7 @@ def check_func_arg(env: "Env", position: int, meta: CallMeta, proto: Prototype) 
             )
         meta.ref_obj_id = reg.ref_obj_id
     if word.base in ("size", "size0"):
-        writes = "out" in _word(proto.args[position - 1]).details
+        writes = not _WRITES.isdisjoint(_word(proto.args[position - 1]).details)
         _check_mem_size(env, regno, writes, word.base == "size0", meta)
         return
     check = _BY_WORD.get(word.base)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from kprobesim.bpf.helper_names import HELPER_NAMES, helper_text
 from kprobesim.bpf.helpers.prototypes import Prototype, prototype_for
 from kprobesim.bpf.isa import Insn
+from kprobesim.bpf.program import PROG_TYPES
 from kprobesim.bpf.verifier.bounds import reg_bounds_sync
+from kprobesim.bpf.verifier.bprintf import is_bprintf_format
 from kprobesim.bpf.verifier.call_meta import CallMeta
 from kprobesim.bpf.verifier.calls import check_callback_call
 from kprobesim.bpf.verifier.dynptrs import dynptr_slot, make_dynptr, release_dynptr
@@ -18,7 +20,7 @@ from kprobesim.bpf.verifier.mem_access import check_mem_access
 from kprobesim.bpf.verifier.packets import is_pkt_pointer_any
 from kprobesim.bpf.verifier.precision import CALLBACK_HELPERS, mark_chain_precision
 from kprobesim.bpf.verifier.references import acquire_reference, check_reference_leak, release_reference
-from kprobesim.bpf.verifier.reg import Reg, known_zero_reg
+from kprobesim.bpf.verifier.reg import U32_MAX, Reg, s64
 from kprobesim.bpf.verifier.reg_type import (
     MEM_ALLOC,
     PTR_MAYBE_NULL,
@@ -54,7 +56,12 @@ _RECORDED = _ids(
 )
 _WRITERS = _ids("map_delete_elem map_update_elem map_push_elem map_pop_elem")
 _ACQUIRE = _ids("sk_lookup_tcp sk_lookup_udp skc_lookup_tcp ringbuf_reserve kptr_xchg")
-_CASTS = _ids("tcp_sock sk_fullsock")
+_CASTS = _ids(
+    "tcp_sock sk_fullsock skc_to_tcp_sock skc_to_tcp6_sock skc_to_udp6_sock skc_to_mptcp_sock "
+    "skc_to_tcp_timewait_sock skc_to_tcp_request_sock"
+)
+_LOCAL_STORAGE, _SNPRINTF, _GET_FUNC_IP = _NUMBERS["get_local_storage"], _NUMBERS["snprintf"], _NUMBERS["get_func_ip"]
+_KPTR_XCHG, _D_PATH = _NUMBERS["kptr_xchg"], _NUMBERS["d_path"]
 _SIZED_RESULT = _ids("get_stack get_task_stack probe_read_str probe_read_kernel_str probe_read_user_str")
 _SOCKETS = {"sock": PTR_TO_SOCKET, "sock_common": PTR_TO_SOCK_COMMON, "tcp_sock": PTR_TO_TCP_SOCK}
 
@@ -63,7 +70,10 @@ def _prototype(env: "Env", number: int) -> Prototype:
     """The prototype, if this program may call the helper."""
     if not 0 <= number < len(HELPER_NAMES):
         env.reject(Errno.EINVAL, f"invalid func {helper_text(number)}")
-    proto = prototype_for(number, env.prog_type, env.bpf_capable)
+    setup = env.setup
+    proto = prototype_for(
+        number, env.prog_type, env.bpf_capable, setup.attach_type, kprobe_override=setup.kprobe_override
+    )
     if proto is None:
         env.reject(Errno.EINVAL, f"unknown func {helper_text(number)}")
     if proto.gpl_only and not env.setup.gpl_compatible:
@@ -83,7 +93,7 @@ def _record_map(env: "Env", meta: CallMeta) -> None:
     if not bpf_map.can_write and meta.func_id in _WRITERS:
         env.reject(Errno.EACCES, "write into map forbidden")
     aux = env.aux_of(env.insn_idx)
-    aux.map_unpriv |= not (bpf_map.bypass_spec_v1 and env.bypass_spec_v1)
+    aux.map_unpriv |= not bpf_map.bypass_spec_v1
     if aux.helper_map is None:
         aux.helper_map = bpf_map
     elif aux.helper_map is not bpf_map:
@@ -132,6 +142,30 @@ def _note_loop_flags(env: "Env") -> None:
             mark_chain_precision(env, 4)
 
 
+def _check_snprintf(env: "Env") -> None:
+    """The format is known, so it is checked against the number of arguments now (check_bpf_snprintf_call)."""
+    values = env.frame.values
+    size, text = values[5].var_off.value, values[3]
+    if size % 8:
+        env.reject_logged(Errno.EINVAL, "")
+    assert text.map is not None
+    at = text.off + s64(text.var_off.value)
+    if not is_bprintf_format(text.map.content[at:].partition(b"\0")[0], size // 8):
+        env.reject(Errno.EINVAL, "Invalid format string")
+
+
+def _check_get_func_ip(env: "Env", number: int) -> None:
+    """Only where the traced function is known (check_get_func_ip)."""
+    if env.prog_type == "kprobe":
+        return
+    text = f"func {helper_text(number)}"
+    if env.prog_type == "tracing":
+        if env.setup.attach_type in ("trace_raw_tp", "trace_iter"):
+            env.reject(Errno.ENOTSUPP, f"{text} supported only for fentry/fexit/fmod_ret programs")
+        return
+    env.reject(Errno.ENOTSUPP, f"{text} not supported for program type {PROG_TYPES.index(env.prog_type)}")
+
+
 def _special(env: "Env", meta: CallMeta, proto: Prototype) -> None:
     """What single helpers need beyond their prototypes."""
     number = meta.func_id
@@ -143,6 +177,10 @@ def _special(env: "Env", meta: CallMeta, proto: Prototype) -> None:
         env.reject(Errno.EACCES, f"Unsupported reg type {name} for bpf_dynptr_from_mem data")
     elif number == _DYNPTR_DATA and values[1].type & 0xFF == 6:
         meta.ref_obj_id = dynptr_slot(env, values[1])
+    elif number == _LOCAL_STORAGE and not values[2].is_null:
+        env.reject(Errno.EINVAL, "get_local_storage() doesn't support non-zero flags")
+    elif number == _SNPRINTF:
+        _check_snprintf(env)
     elif number in CALLBACK_HELPERS:
         if number == _LOOP:
             _note_loop_flags(env)
@@ -160,17 +198,17 @@ def _result(env: "Env", meta: CallMeta, proto: Prototype) -> Reg:
     if word == "value":
         if meta.map is None:
             env.reject(Errno.EINVAL, "kernel subsystem misconfigured verifier")
-        reg = known_zero_reg(PTR_TO_MAP_VALUE | flags, map=meta.map, extent=meta.map_uid)
+        reg = env.pointer(PTR_TO_MAP_VALUE | flags, map=meta.map, extent=meta.map_uid)
         if not flags and meta.map.spin_lock_off is not None:
             reg.id = env.new_id()
     elif word in _SOCKETS:
-        reg = known_zero_reg(_SOCKETS[word] | flags)
+        reg = env.pointer(_SOCKETS[word] | flags)
     elif word == "alloc":
-        reg = known_zero_reg(PTR_TO_MEM | MEM_ALLOC | flags, extent=meta.mem_size)
+        reg = env.pointer(PTR_TO_MEM | MEM_ALLOC | flags, extent=meta.mem_size & U32_MAX)
     elif word == "mem":
-        reg = known_zero_reg(PTR_TO_MEM | flags, extent=meta.mem_size)
+        reg = env.pointer(PTR_TO_MEM | flags, extent=meta.mem_size & U32_MAX)
     else:
-        reg = known_zero_reg(PTR_TO_BTF_ID | flags, btf=word.partition(":")[2] or meta.ret_btf)
+        reg = env.pointer(PTR_TO_BTF_ID | flags, btf=word.partition(":")[2] or meta.ret_btf)
     if reg.type & PTR_MAYBE_NULL:
         reg.id = env.new_id()
     return reg
@@ -219,6 +257,8 @@ def check_helper_call(env: "Env", insn: Insn) -> None:
     callee_index, env.insn_idx = env.insn_idx, index
     frame.values[0] = _refine_result(env, meta, reg)
     check_map_func_compatibility(env, meta.map, number)
+    if number == _GET_FUNC_IP:
+        _check_get_func_ip(env, number)
     env.insn_idx = callee_index
     if proto.changes_packet:
         for owner, place in env.state.places():

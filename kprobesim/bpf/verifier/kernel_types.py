@@ -6,8 +6,10 @@ those of Linux 6.1 on x86-64. Follows kernel/bpf/verifier.c:check_ptr_to_map_acc
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kprobesim.bpf.verifier.reg import Reg, known_zero_reg
+from kprobesim.bpf.verifier.kernel_btf import struct_access
+from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.reg_type import MEM_PERCPU, MEM_USER, PTR_TO_BTF_ID, PTR_UNTRUSTED
+from kprobesim.image.btf import COMPOSITE
 from kprobesim.linux_errno import Errno
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ _HEADS = frozenset(
 
 def _walk(env: "Env", struct: str, off: int, size: int) -> Reg:
     """What a load of ``size`` bytes at ``off`` gives (btf_struct_walk); a number, for structs not known here."""
+    btf = env.setup.btf
+    found = btf.find(struct, *COMPOSITE) if btf is not None else None
+    if btf is not None and found is not None:
+        return struct_access(env, btf, found, off, size)
     if struct not in _HEADS:
         return env.unknown
     for member in _BPF_MAP:
@@ -81,7 +87,7 @@ def _walk(env: "Env", struct: str, off: int, size: int) -> Reg:
         if off != member.off or size != 8:
             message = f"cannot access ptr member {member.name} with moff {member.off} in struct bpf_map"
             env.reject(Errno.EACCES, f"{message} with off {off} size {size}")
-        return env.unknown if member.target == "void" else known_zero_reg(PTR_TO_BTF_ID, btf=member.target)
+        return env.unknown if member.target == "void" else env.pointer(PTR_TO_BTF_ID, btf=member.target)
     return env.unknown
 
 

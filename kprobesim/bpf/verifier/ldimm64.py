@@ -99,12 +99,16 @@ def check_ld_imm(env: "Env", insn: Insn) -> None:
         env.reject(Errno.EINVAL, "BPF_LD_IMM64 uses reserved fields")
     env.check_dst(insn.dst)
     if insn.src == Pseudo.VALUE:
-        env.set_reg(insn.dst, known_reg(lddw_value(env.insns, env.insn_idx)))
+        reg = known_reg(lddw_value(env.insns, env.insn_idx))
+        reg.precise = not env.bpf_capable
+        env.set_reg(insn.dst, reg)
         return
     if insn.src == Pseudo.FUNC:
         number = find_subprog(env, env.insn_idx + insn.imm + 1)
-        if not env.setup.static_functions:
+        if not env.setup.has_func_info:
             env.reject(Errno.EINVAL, "missing btf func_info")
+        if env.setup.functions and env.setup.functions[number].is_global:
+            env.reject(Errno.EINVAL, "callback function not static")
         if number == 0:
             env.reject(Errno.EINVAL, "callback function cannot be the main program")
         env.set_reg(insn.dst, known_zero_reg(PTR_TO_FUNC, extent=number))

@@ -37,6 +37,7 @@ __all__ = ["LEVEL1", "LEVEL2", "STATS", "Log", "reg_text", "slot_text", "state_t
 
 LEVEL1, LEVEL2, STATS = 1, 2, 4
 _LEVELS = LEVEL1 | LEVEL2
+_LONGEST_WRITE = 1023
 _KIND_CHARS = bytes.maketrans(bytes(range(5)), b"?rm0d")
 _LIVENESS = tuple(
     ("_" if live & (READ | WRITTEN | DONE) else "")
@@ -207,7 +208,8 @@ class Log:
         """The source line of an instruction, unless it was the last one printed (Linux's verbose_linfo)."""
         found = self._line_of(insn) if self.on else None
         if found is not None and found[0] != self._last_line:
-            self.write(f"{prefix}{found[1].lstrip()}\n")
+            self.write(prefix)
+            self.write(f"{found[1].lstrip()}\n"[:_LONGEST_WRITE])
             self._last_line = found[0]
 
     def all_clean(self) -> None:

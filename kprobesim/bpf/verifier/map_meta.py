@@ -4,9 +4,10 @@ Follows the fields of Linux ``struct bpf_map`` that kernel/bpf/verifier.c reads,
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from kprobesim.bpf.maps.base import MAP_TYPES, BpfMap
+from kprobesim.bpf.maps import ArrayOfMaps, BpfMap, HashOfMaps, MapSpec
+from kprobesim.bpf.maps.base import MAP_TYPES
 
 __all__ = ["F_RDONLY_PROG", "F_WRONLY_PROG", "MapMeta", "map_meta_of", "parse_map_spec"]
 
@@ -71,6 +72,7 @@ class MapMeta:
         content: the value of a one-element array, for reads that the verifier can do itself.
         spin_lock_off, timer_off: where the value has a lock or a timer; None for nowhere.
         has_btf: whether the map was made with types.
+        made_unpriv: whether it was made by a user without capabilities.
     """
 
     type: str
@@ -86,6 +88,7 @@ class MapMeta:
     spin_lock_off: int | None = None
     timer_off: int | None = None
     has_btf: bool = False
+    made_unpriv: bool = False
 
     @property
     def type_id(self) -> int:
@@ -114,8 +117,8 @@ class MapMeta:
 
     @property
     def bypass_spec_v1(self) -> bool:
-        """Whether a map of a privileged user needs no index masking; only arrays ever say so."""
-        return self.type in _ARRAYS
+        """Whether indexes need no masking, as its maker's capabilities decided; only arrays ever say so."""
+        return self.type in _ARRAYS and not self.made_unpriv
 
     @property
     def has_direct_value(self) -> bool:
@@ -130,10 +133,18 @@ class MapMeta:
 
 def map_meta_of(live: BpfMap) -> MapMeta:
     """The verifier's view of a live map."""
-    spec = live.spec
-    return MapMeta(
-        spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name, live.address, has_btf=True
+    constant = live.frozen and live.spec.flags & F_RDONLY_PROG and live.spec.type == "array" and live.max_entries == 1
+    return replace(
+        _meta_of(live.spec),
+        address=live.address,
+        inner=_meta_of(live.inner) if isinstance(live, (ArrayOfMaps, HashOfMaps)) else None,
+        frozen=live.frozen,
+        content=(live.read_value(bytes(4)) or b"") if constant else b"",
     )
+
+
+def _meta_of(spec: MapSpec) -> MapMeta:
+    return MapMeta(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name, has_btf=True)
 
 
 _SIZES = re.compile(r"\b(?:key=(?P<key>\d+)|val(?:ue)?=(?P<value>\d+)|max=(?P<max>\d+))")
@@ -152,6 +163,27 @@ _DEFAULT_SIZES = {
 }
 
 
+_ALIASES = {
+    "map_in_map": "array_of_maps",
+    "array_in_array": "array_of_maps",
+    "hash_in_hash": "hash_of_maps",
+    "stacktrace": "stack_trace",
+    "reuseport_array": "reuseport_sockarray",
+    "perf_event": "perf_event_array",
+    "bloom": "bloom_filter",
+}
+
+
+def _kind_of(text: str) -> str:
+    """The kind that a description begins with, however it is spelt; ValueError if there is none."""
+    plain = re.sub(r"[\s-]+", "_", text.strip().lower()).removeprefix("bpf_map_type_")
+    known = dict.fromkeys(MAP_TYPES[1:]) | _ALIASES
+    for name in sorted(known, key=len, reverse=True):
+        if re.match(rf"{name}s?(?![a-z0-9])", plain) or plain.startswith(f"{name}_"):
+            return known[name] or name
+    raise ValueError(f"no map type in {text!r}")
+
+
 def parse_map_spec(text: str, address: int = 0) -> MapMeta:
     """A map out of words: ``HASH key=8 val=16 max=1``, ``ARRAY 4/48/1 BPF_F_RDONLY_PROG``.
 
@@ -159,10 +191,7 @@ def parse_map_spec(text: str, address: int = 0) -> MapMeta:
     remark, where a ``lock`` or a ``timer`` in the value may be named. ``inner`` introduces the inner map of a map in
     maps. ValueError for a kind that Linux 6.1 lacks.
     """
-    words = text.split()
-    kind = words[0].lower().removeprefix("bpf_map_type_").rstrip(":,") if words else ""
-    if kind not in MAP_TYPES:
-        raise ValueError(f"no map type in {text!r}")
+    kind = _kind_of(text)
     outer, _, rest = text.partition("inner")
     plain = outer.partition("(")[0]
     key, value = _DEFAULT_SIZES.get(kind, (4, 4))

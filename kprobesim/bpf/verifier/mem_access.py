@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from kprobesim.bpf.isa import ATOMIC_OPS, BPF_FETCH, Insn
 from kprobesim.bpf.verifier.bounds import coerce_reg_to_size
 from kprobesim.bpf.verifier.ctx_access import ctx_field
+from kprobesim.bpf.verifier.ctx_sock import FLOW_KEYS_SIZE, sock_access_ok
+from kprobesim.bpf.verifier.kernel_btf import traced_argument
 from kprobesim.bpf.verifier.kernel_types import check_map_struct_access, check_struct_access
-from kprobesim.bpf.verifier.reg import Reg, known_reg, known_zero_reg, s64
+from kprobesim.bpf.verifier.reg import Reg, known_reg, s64
 from kprobesim.bpf.verifier.reg_type import (
     CONST_PTR_TO_MAP,
     MEM_RDONLY,
@@ -39,6 +41,7 @@ from kprobesim.bpf.verifier.region import (
     check_map_access,
     check_map_access_type,
     check_mem_region,
+    check_not_negative,
     check_packet_access,
     check_ptr_off_reg,
 )
@@ -126,7 +129,9 @@ def _map_value(env: "Env", regno: int, reg: Reg, off: int, size: int, write: boo
     if reg.var_off.is_const and bpf_map.is_rdonly and bpf_map.has_direct_value:
         at = off + s64(reg.var_off.value)
         content = bpf_map.content[at : at + size].ljust(size, b"\0")
-        _load(env, value_regno, known_reg(int.from_bytes(content, "little")))
+        known = known_reg(int.from_bytes(content, "little"))
+        known.precise = env.frame.values[value_regno].precise
+        _load(env, value_regno, known)
     else:
         _load(env, value_regno, env.unknown)
 
@@ -146,17 +151,24 @@ def _memory(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, 
 def _context(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, value_regno: int) -> None:
     _no_leak(env, write, value_regno, "ctx")
     check_ptr_off_reg(env, reg, regno)
-    kind = ctx_field(env.prog_type, off, size, write)
+    traced = None
+    if env.traced is not None:
+        traced = traced_argument(env, off, size, write)
+        kind = None if traced is None else traced.type
+    else:
+        kind = ctx_field(env.prog_type, off, size, write, env.ctx_user)
     if kind is None:
         env.log.write(f"invalid bpf_context access off={off} size={size}\n")
         env.log.source_line(env.insn_idx, "; ")
         env.reject_logged(Errno.EACCES, f"invalid bpf_context access off={off} size={size}")
     if write or value_regno < 0:
         return
-    if kind == SCALAR_VALUE:
+    if traced is not None:
+        _load(env, value_regno, traced)
+    elif kind == SCALAR_VALUE:
         _load(env, value_regno, env.unknown)
     else:
-        _load(env, value_regno, known_zero_reg(kind, id=env.new_id() if kind & PTR_MAYBE_NULL else 0))
+        _load(env, value_regno, env.pointer(kind, id=env.new_id() if kind & PTR_MAYBE_NULL else 0))
 
 
 def _stack(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, value_regno: int) -> None:
@@ -180,7 +192,18 @@ def _socket(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, 
     name = reg_type_str(reg.type)
     if write:
         env.reject(Errno.EACCES, f"R{regno} cannot write into {name}")
-    env.reject(Errno.EACCES, f"R{regno} invalid {name} access off={off} size={size}")
+    check_not_negative(env, reg, regno)
+    if not sock_access_ok(reg.type, off, size):
+        env.reject(Errno.EACCES, f"R{regno} invalid {name} access off={off} size={size}")
+    _load(env, value_regno, env.unknown)
+
+
+def _flow_keys(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, value_regno: int) -> None:
+    _no_leak(env, write, value_regno, "flow keys")
+    if off < 0 or off + size > FLOW_KEYS_SIZE:
+        env.reject(Errno.EACCES, f"invalid access to flow keys off={off} size={size}")
+    if not write:
+        _load(env, value_regno, env.unknown)
 
 
 def _buffer(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, value_regno: int) -> None:
@@ -220,6 +243,7 @@ _BY_TYPE = {
     PTR_TO_STACK: _stack,
     PTR_TO_PACKET: _packet,
     PTR_TO_PACKET_META: _packet,
+    PTR_TO_FLOW_KEYS: _flow_keys,
 }
 _BY_TYPE |= dict.fromkeys(SK_POINTERS, _socket)
 

@@ -194,6 +194,7 @@ def is_state_visited(env: "Env", insn_idx: int) -> bool:
                 add_new_state = False
         elif states_equal(env, state, cur):
             known.hits += 1
+            env.pruned_by = state
             propagate_liveness(env, state, cur)
             _push_jmp_history(env)
             propagate_precision(env, state)

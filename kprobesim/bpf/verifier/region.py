@@ -28,6 +28,7 @@ __all__ = [
     "check_map_access",
     "check_map_access_type",
     "check_mem_region",
+    "check_not_negative",
     "check_packet_access",
     "check_ptr_off_reg",
 ]
@@ -70,6 +71,12 @@ def _inside(env: "Env", regno: int, off: int, size: int, limit: int, zero_ok: bo
     return False
 
 
+def check_not_negative(env: "Env", reg: Reg, regno: int) -> None:
+    """The variable offset must not be below zero."""
+    if reg.smin < 0:
+        _negative(env, regno)
+
+
 def _negative(env: "Env", regno: int) -> None:
     env.reject(
         Errno.EACCES,
@@ -110,8 +117,7 @@ def check_map_access(env: "Env", regno: int, off: int, size: int, *, zero_ok: bo
 def check_packet_access(env: "Env", regno: int, off: int, size: int, *, zero_ok: bool) -> None:
     """Inside the part of the packet that a comparison with its end has shown to be there."""
     reg = env.frame.values[regno]
-    if reg.smin < 0:
-        _negative(env, regno)
+    check_not_negative(env, reg, regno)
     errno = Errno.EINVAL if reg.extent < 0 else Errno.EACCES
     if reg.extent < 0 or not _inside(env, regno, off, size, reg.extent, zero_ok):
         env.reject(errno, f"R{regno} offset is outside of the packet")

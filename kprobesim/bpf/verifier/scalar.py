@@ -73,13 +73,13 @@ def _mul(dst: Reg, src: Reg) -> None:
     else:
         dst.u32_min = dst.u32_min * src.u32_min & U32_MAX
         dst.u32_max = dst.u32_max * src.u32_max & U32_MAX
-        _signed32(dst, dst.u32_min, dst.u32_max)
+        _as_unsigned32(dst, dst.u32_max <= S32_MAX)
     if src.smin < 0 or dst.smin < 0 or src.umax > U32_MAX or dst.umax > U32_MAX:
         dst.set_unbounded64()
     else:
         dst.umin = dst.umin * src.umin & U64_MAX
         dst.umax = dst.umax * src.umax & U64_MAX
-        _signed64(dst, dst.umin, dst.umax)
+        _as_unsigned64(dst, dst.umax <= S64_MAX)
 
 
 def _known_subreg(reg: Reg) -> bool:

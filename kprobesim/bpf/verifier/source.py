@@ -17,7 +17,8 @@ _BY_INDEX = (Pseudo.MAP_IDX, Pseudo.MAP_IDX_VALUE)
 def verify_assembly(source: Assembly, **options: Any) -> Verdict:
     """Verify what ``assemble`` made; ``options`` are those of ``verify``.
 
-    Maps by name are the source's; maps by file descriptor are none.
+    Maps by name are the source's; maps by file descriptor are none. Types are taken to come along, as they do from a
+    compiler: functions are static unless ``functions`` says otherwise.
     """
     maps = [
         MapMeta(
@@ -36,5 +37,6 @@ def verify_assembly(source: Assembly, **options: Any) -> Verdict:
     def map_at(slot: int, insn: Insn) -> MapMeta | None:
         return maps[insn.imm] if insn.src in _BY_INDEX and 0 <= insn.imm < len(maps) else None
 
+    options.setdefault("static_functions", True)
     options.setdefault("gpl_compatible", (source.license or "GPL") in GPL_COMPATIBLE)
     return verify(source.insns, source.type, map_at, **options)

@@ -202,6 +202,7 @@ class State:
         active_spin_lock: id of the value whose lock is held, or 0.
         speculative: whether only a mispredicting CPU gets here.
         path: number of the path, for records of visits.
+        visit: for a remembered state, number of the visit that it was remembered at; -1 while nobody has asked.
     """
 
     __slots__ = (
@@ -215,6 +216,7 @@ class State:
         "parent",
         "path",
         "speculative",
+        "visit",
     )
 
     frames: list[Frame]
@@ -227,6 +229,7 @@ class State:
     active_spin_lock: int
     speculative: bool
     path: int
+    visit: int
 
     def __init__(self, frame: Frame) -> None:
         self.frames = [frame]
@@ -239,6 +242,7 @@ class State:
         self.active_spin_lock = 0
         self.speculative = False
         self.path = 0
+        self.visit = -1
 
     def copy(self) -> "State":
         """A state that can go its own way (Linux's copy_verifier_state)."""
@@ -253,6 +257,7 @@ class State:
         new.active_spin_lock = self.active_spin_lock
         new.speculative = self.speculative
         new.path = self.path
+        new.visit = -1
         return new
 
     @property

@@ -4,15 +4,18 @@ Follows Linux kernel/bpf/verifier.c: bpf_check, do_check_common, print_verificat
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kprobesim.bpf.check import BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAXINSNS
 from kprobesim.bpf.isa import Insn
+from kprobesim.bpf.verifier.attach import attach_type_fits, check_attach, usual_attach_type
 from kprobesim.bpf.verifier.cfg import check_cfg
 from kprobesim.bpf.verifier.do_check import do_check
 from kprobesim.bpf.verifier.env import Env, Setup
 from kprobesim.bpf.verifier.errors import Rejected
+from kprobesim.bpf.verifier.functions import FunctionType, prepare_arguments
 from kprobesim.bpf.verifier.ldimm64 import resolve_pseudo_ldimm64
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS, Log
 from kprobesim.bpf.verifier.map_meta import MapMeta
@@ -20,7 +23,9 @@ from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.reg_type import PTR_TO_CTX
 from kprobesim.bpf.verifier.state import Frame, State
 from kprobesim.bpf.verifier.subprogs import add_subprogs, check_max_stack_depth, check_subprogs
-from kprobesim.bpf.verifier.visits import Recorder, Visit
+from kprobesim.bpf.verifier.visits import PathRecorder, Recorder, Visit
+from kprobesim.bpf.verifier.walk import Walk
+from kprobesim.image.btf import Btf
 from kprobesim.linux_errno import Errno
 
 __all__ = ["DEFAULT_LOG_SIZE", "Stats", "Verdict", "verify"]
@@ -28,8 +33,8 @@ __all__ = ["DEFAULT_LOG_SIZE", "Stats", "Verdict", "verify"]
 DEFAULT_LOG_SIZE = 1 << 24
 _LEVELS = LEVEL1 | LEVEL2 | STATS
 _UNPRIVILEGED_TYPES = ("socket_filter", "cgroup_skb")
-_MAY_SLEEP = ("tracing", "lsm", "kprobe")
 _TAIL_CALL = 12
+_LARGEST_LOG = (1 << 30) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class Verdict:
         seen: by instruction, whether any path reached it.
         visits: the walk, if it was to be recorded.
         visits_dropped: visits beyond the limit of the record.
+        insns: the program.
+        helper_maps: slot of a call -> the map that it is given on every path, for helpers that take one.
     """
 
     log: str
@@ -63,6 +70,26 @@ class Verdict:
     seen: bytes = b""
     visits: list[Visit] = field(default_factory=list)
     visits_dropped: int = 0
+    insns: tuple[Insn, ...] = ()
+    helper_maps: Mapping[int, MapMeta] = field(default_factory=dict)
+    _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
+
+    def walk(self, limit: int = 20_000) -> Walk:
+        """The walk of the first ``limit`` visits, as data.
+
+        Nothing is kept while a program is verified: it is verified again, with a record, when this is asked for.
+        """
+        if self._again is None:
+            return Walk([], 0, self.insns)
+        again = self._again(Recorder(limit))
+        return Walk(again.visits, again.visits_dropped, self.insns)
+
+    def last_path(self, limit: int = 4096) -> Walk:
+        """The path that was looked at last: for a rejected program the one that failed; its last ``limit`` visits."""
+        if self._again is None:
+            return Walk([], 0, self.insns)
+        again = self._again(PathRecorder(limit))
+        return Walk(again.visits, again.visits_dropped, self.insns)
 
     @property
     def errno(self) -> int:
@@ -84,6 +111,11 @@ def verify(
     jit: bool = True,
     static_functions: bool = False,
     sleepable: bool = False,
+    attach_type: str = "",
+    attach_func: str = "",
+    btf: Btf | None = None,
+    functions: Sequence[FunctionType] | None = None,
+    kprobe_override: bool = False,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -103,6 +135,11 @@ def verify(
         jit: whether programs get compiled.
         static_functions: whether types say that the program's functions are static, as callbacks must be.
         sleepable: BPF_F_SLEEPABLE.
+        attach_type: where the program will be attached, as bpftool names it: ``cgroup_inet4_bind``.
+        attach_func: the kernel function, or for ``trace_raw_tp`` the tracepoint, that a tracing program is for.
+        btf: the kernel's types, without which structs of the kernel are closed books.
+        functions: what the program's own types say of its functions, the first one too; None without types.
+        kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -130,16 +167,29 @@ def verify(
         static_functions,
         stop_after,
         sleepable,
+        usual_attach_type(prog_type, attach_type),
+        attach_func,
+        btf,
+        functions,
+        kprobe_override,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
-    if log_level & ~_LEVELS or log_level < 0 or (log_level and log_size < 128):
+    if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
         return Verdict("", Rejected(Errno.EINVAL, "", hint="There is no such log level, or no room."), empty)
     if not 0 < len(insns) <= limit:
         hint = f"A program has 1 to {limit} instructions, this one has {len(insns)}."
         return Verdict("", Rejected(Errno.E2BIG, "", hint=hint), empty)
     if unpriv and prog_type not in _UNPRIVILEGED_TYPES:
         return Verdict("", Rejected(Errno.EPERM, "", hint="Such programs need CAP_BPF."), empty)
-    return _run(Env(setup, log), Recorder(record) if record else None)
+    if not attach_type_fits(prog_type, setup.attach_type):
+        hint = f"Programs of type {prog_type} must say where they will be attached."
+        return Verdict("", Rejected(Errno.EINVAL, "", hint=hint), empty)
+
+    def again(recorder: Recorder) -> Verdict:
+        return _run(Env(setup, Log(0, 0)), recorder)
+
+    verdict = _run(Env(setup, log), Recorder(record) if record else None)
+    return replace(verdict, _again=again)
 
 
 def _line_finder(lines: Mapping[int, str] | None) -> Callable[[int], tuple[int, str] | None]:
@@ -149,7 +199,7 @@ def _line_finder(lines: Mapping[int, str] | None) -> Callable[[int], tuple[int, 
 
     def find(insn: int) -> tuple[int, str] | None:
         # An instruction before the first line counts as the first line's.
-        at = max((start for start in starts if start <= insn), default=starts[0])
+        at = starts[max(bisect_right(starts, insn) - 1, 0)]
         return at, lines[at]
 
     return find
@@ -170,31 +220,49 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
         rejected = Rejected(Errno.ENOSPC, "", hint="The log did not fit its buffer.")
     if rejected is not None:
         rejected.log = env.log.text
+    if isinstance(recorder, PathRecorder):
+        recorder.finish()
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
-    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped)
+    maps = {slot: aux.helper_map for slot, aux in env.aux.items() if aux.helper_map and not aux.map_poisoned}
+    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped, tuple(env.insns), maps)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:
     add_subprogs(env)
     check_subprogs(env)
-    if not env.setup.static_functions:
+    functions = env.setup.functions
+    if functions is not None and len(functions) != len(env.subprogs):
+        env.reject(Errno.EINVAL, "number of funcs in func_info doesn't match number of subprogs")
+    if not env.setup.has_func_info:
         _check_abnormal_return(env)
-    if env.setup.sleepable and env.prog_type not in _MAY_SLEEP:
-        said = "Only fentry/fexit/fmod_ret, lsm, and kprobe/uprobe programs can be sleepable"
-        env.reject(Errno.EINVAL, said)
+    check_attach(env)
     resolve_pseudo_ldimm64(env)
     check_cfg(env)
-    frame = Frame(env.not_init, -1, 0, 0)
-    ctx = Reg(PTR_TO_CTX)
-    ctx.precise = env.not_init.precise
-    frame.values[1] = ctx
+    for number, function in enumerate(functions or ()):
+        if number and function.is_global:
+            _check_function(env, number, prepare_arguments(env, number), recorder)
+            if env.log.per_insn:
+                env.log.write(f"Func#{number} is safe for any args that match its prototype\n")
+    _check_function(env, 0, [env.pointer(PTR_TO_CTX)], recorder)
+    check_max_stack_depth(env)
+    _check_leftovers(env)
+
+
+def _check_function(env: Env, number: int, arguments: list[Reg], recorder: Recorder | None) -> None:
+    """Walk one function on its own (do_check_common)."""
+    frame = Frame(env.not_init, -1, 0, number)
+    frame.values[1 : 1 + len(arguments)] = arguments
     env.state = State(frame)
+    env.state.path = env.paths
+    env.paths += 1
+    env.state.first_insn_idx = env.insn_idx = env.subprogs[number].start
+    env.prev_insn_idx = -1
+    env.explored = {}
+    env.log.forget_line()
     env.log.all_scratched()
     do_check(env, recorder)
     if not env.log.deep:
         env.log.cut(0)
-    check_max_stack_depth(env)
-    _check_leftovers(env)
 
 
 def _check_abnormal_return(env: Env) -> None:

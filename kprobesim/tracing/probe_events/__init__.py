@@ -2,7 +2,6 @@
 
 from kprobesim.tracing.probe_events.dyn_events import DynEvents
 from kprobesim.tracing.probe_events.errors import PROBE_ERRORS, ProbeCommandError
-from kprobesim.tracing.probe_events.event_format import format_file
 from kprobesim.tracing.probe_events.trace_kprobe import TraceKprobe, TraceProbeEvent
 
-__all__ = ["PROBE_ERRORS", "DynEvents", "ProbeCommandError", "TraceKprobe", "TraceProbeEvent", "format_file"]
+__all__ = ["PROBE_ERRORS", "DynEvents", "ProbeCommandError", "TraceKprobe", "TraceProbeEvent"]

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import isdigit
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul
 from kprobesim.tracing.probe_events.errors import ProbeCommandError
 from kprobesim.tracing.probe_events.fetch_parse import (
     MAX_TRACE_ARGS,
@@ -19,10 +21,9 @@ from kprobesim.tracing.probe_events.fetch_parse import (
     is_good_name,
     parse_probe_arg,
 )
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul
 from kprobesim.tracing.symbols import hashed_pointer
 
-__all__ = ["ProbeDefinition", "parse_probe_command"]
+__all__ = ["ProbeDefinition", "parse_event_name", "parse_probe_command"]
 
 _DEFAULT_GROUP: Final = "kprobes"
 _MAX_EVENT_NAME_LEN: Final = 64
@@ -80,7 +81,7 @@ def parse_probe_command(words: list[str], kernel: RunningKernel) -> ProbeDefinit
     place = _parse_place(words[1], head[0] == "r", kernel)
     group, event = _DEFAULT_GROUP, None
     if colon:
-        group, event = _parse_event_name(name, len(head) - len(name))
+        group, event = parse_event_name(name, len(head) - len(name), _DEFAULT_GROUP)
     if event is None:
         event = _auto_name(place, kernel)
     args: list[ProbeArg] = []
@@ -95,7 +96,7 @@ def parse_probe_command(words: list[str], kernel: RunningKernel) -> ProbeDefinit
 
 def _parse_maxactive(letter: str, text: str) -> int:
     """The number behind ``r``; other letters there are ignored (GRM-12)."""
-    if not text[:1].isdigit():
+    if not isdigit(text[:1]):
         return 0
     if letter == "p":
         raise ProbeCommandError("MAXACT_NO_KPROBE", 0, 1)
@@ -153,9 +154,17 @@ def _split_symbol_offset(text: str) -> tuple[str, int]:
     return text[:at], offset
 
 
-def _parse_event_name(text: str, column: int) -> tuple[str, str | None]:
-    """``traceprobe_parse_event_name``: group and event; no event: make one up in that group."""
-    group = _DEFAULT_GROUP
+def parse_event_name(text: str, column: int, group: str) -> tuple[str, str | None]:
+    """``traceprobe_parse_event_name``: group and event; no event: make one up in that group.
+
+    Args:
+        text: what stands behind the colon.
+        column: where it stands in its word.
+        group: the one to take if the text names none.
+
+    Raises:
+        ProbeCommandError: what is wrong with it.
+    """
     slash = text.find("/") if "/" in text else text.find(".")
     if slash >= 0:
         group, text = text[:slash], text[slash + 1 :]

@@ -66,9 +66,21 @@ def _stack_word(regs: PtRegs, number: int) -> int:
         return 0
 
 
-def _loader(insn: FetchInsn, kernel: RunningKernel) -> Load:
+def _user_stack_word(regs: PtRegs, number: int) -> int:
+    """``get_user_stack_nth``: 0 where the program has no memory."""
+    try:
+        return int.from_bytes(_read(regs, regs.sp + 8 * number, 8, user=True), "little")
+    except MemoryFault:
+        return 0
+
+
+def _loader(insn: FetchInsn, kernel: RunningKernel, user_base: Callable[[], int] | None) -> Load:
     """The first stage as a function."""
     param, text = insn.param, insn.text
+    if user_base is not None and insn.op is Op.STACK:
+        return lambda regs: _user_stack_word(regs, param)
+    if user_base is not None and insn.op is Op.FOFFS:
+        return lambda regs: user_base() + param & _MASK64
     if insn.op is Op.REG:
         return lambda regs: int(getattr(regs, text))
     if insn.op is Op.STACK:
@@ -96,14 +108,18 @@ class ArgFetcher:
     Args:
         arg: the argument.
         kernel: whose memory and symbols.
+        user_base: for a uprobe: where the file's first byte would be in the process. All memory is the program's then.
     """
 
-    def __init__(self, arg: ProbeArg, kernel: RunningKernel) -> None:
+    def __init__(self, arg: ProbeArg, kernel: RunningKernel, user_base: Callable[[], int] | None = None) -> None:
         self.arg = arg
         self._kernel = kernel
         code = [insn for insn in arg.code if insn.op is not Op.SYMBOL]
-        self._load = _loader(code[0], kernel)
-        self._derefs = [(insn.op is Op.UDEREF, insn.param) for insn in code if insn.op in (Op.DEREF, Op.UDEREF)]
+        self._load = _loader(code[0], kernel, user_base)
+        self._in_program = user_base is not None
+        self._derefs = [
+            (insn.op is Op.UDEREF or self._in_program, insn.param) for insn in code if insn.op in (Op.DEREF, Op.UDEREF)
+        ]
         self._store = next(insn for insn in code if insn.op.name.startswith("ST_"))
         self._bitfield = next((insn for insn in code if insn.op is Op.MOD_BF), None)
         self.dynamic = self._store.op in (Op.ST_STRING, Op.ST_USTRING, Op.ST_SYMSTR)
@@ -136,7 +152,7 @@ class ArgFetcher:
             if self._store.op is Op.ST_RAW:
                 record[place] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
             else:
-                user = self._store.op is Op.ST_UMEM
+                user = self._in_program or self._store.op is Op.ST_UMEM
                 with contextlib.suppress(MemoryFault):
                     record[place] = _read(regs, value + self._store.param + number * size, size, user=user)
             if self._bitfield is not None:
@@ -175,7 +191,7 @@ class ArgFetcher:
             return value
         if self._store.op is Op.ST_SYMSTR:
             return self._kernel.kallsyms.sprint_symbol(value & _MASK64).encode() + b"\0"
-        return _read_string(regs, value + self._store.param, user=self._store.op is Op.ST_USTRING)
+        return _read_string(regs, value + self._store.param, user=self._in_program or self._store.op is Op.ST_USTRING)
 
 
 def store_trace_args(fetchers: list[ArgFetcher], regs: PtRegs, head: bytes, size: int, old: bytes = b"") -> bytes:

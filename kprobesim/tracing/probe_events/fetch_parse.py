@@ -14,9 +14,10 @@ from typing import Final, NamedTuple
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes.pt_regs import PT_REGS_FIELDS
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import isdigit
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul, simple_strtoul
 from kprobesim.tracing.probe_events.errors import ProbeCommandError
 from kprobesim.tracing.probe_events.fetch_types import FetchType, find_fetch_type
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul, simple_strtoul
 
 __all__ = ["MAX_TRACE_ARGS", "FetchInsn", "Op", "ParseFlag", "ProbeArg", "is_good_name", "parse_probe_arg"]
 
@@ -54,6 +55,7 @@ class Op(Enum):
     ARG = auto()
     DATA = auto()
     SYMBOL = auto()
+    FOFFS = auto()
     DEREF = auto()
     UDEREF = auto()
     ST_RAW = auto()
@@ -237,7 +239,7 @@ def _parse_fetch(arg: str, flags: ParseFlag, offs: int, code: _Code) -> None:
             raise code.fail("BAD_REG_NAME", offs)
         code.add(FetchInsn(Op.REG, text=arg[1:]), offs)
     elif first == "@":
-        _parse_address(arg[1:], offs, code)
+        _parse_address(arg[1:], flags, offs, code)
     elif first in ("+", "-"):
         _parse_deref(arg, flags, offs, code)
     elif first == "\\":
@@ -254,7 +256,7 @@ def _parse_variable(name: str, flags: ParseFlag, offs: int, code: _Code) -> None
         code.add(FetchInsn(Op.RETVAL), offs)
     elif name == "stack":
         code.add(FetchInsn(Op.STACKP), offs)
-    elif name.startswith("stack") and name[5].isdigit():
+    elif name.startswith("stack") and isdigit(name[5]):
         number = _decimal(name[5:], offs, code)
         if number > _PARAM_MAX_STACK:
             raise code.fail("BAD_STACK_NUM", offs)
@@ -277,14 +279,21 @@ def _decimal(text: str, offs: int, code: _Code) -> int:
         raise code.fail("BAD_VAR", offs) from None
 
 
-def _parse_address(text: str, offs: int, code: _Code) -> None:
-    if text[:1].isdigit():
+def _parse_address(text: str, flags: ParseFlag, offs: int, code: _Code) -> None:
+    if isdigit(text[:1]):
         try:
             code.add(FetchInsn(Op.IMM, kstrtoul(text)), offs)
         except LinuxError as error:
             raise code.fail("BAD_MEM_ADDR", offs, error.errno) from None
     elif text.startswith("+"):
-        raise code.fail("FILE_ON_KPROBE", offs)
+        if flags & ParseFlag.KERNEL:
+            raise code.fail("FILE_ON_KPROBE", offs)
+        try:
+            code.add(FetchInsn(Op.FOFFS, kstrtol(text[1:])), offs)
+        except LinuxError as error:
+            raise code.fail("BAD_FILE_OFFS", offs, error.errno) from None
+    elif not flags & ParseFlag.KERNEL:
+        raise code.fail("SYM_ON_UPROBE", offs)
     else:
         # Two instructions in Linux: the symbol, and the immediate that it becomes at registration.
         code.add(FetchInsn(Op.SYMBOL, text=text), offs)
@@ -323,7 +332,7 @@ def _parse_immediate(text: str, offs: int, code: _Code) -> None:
         code.add(FetchInsn(Op.DATA, text=text[1:-1]), offs)
         return
     try:
-        if text[:1].isdigit():
+        if isdigit(text[:1]):
             value = kstrtoul(text)
         elif text.startswith(("-", "+")):
             value = kstrtol(text.removeprefix("+"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from kprobesim.errors import LinuxError
-from kprobesim.tracing.probe_events.kstrto import kstrtoul
+from kprobesim.tracing.kstrto import kstrtoul
 
 __all__ = ["DEFAULT_TYPE", "FetchType", "find_fetch_type"]
 

@@ -5,55 +5,45 @@ Follows Linux 6.1 kernel/trace/trace_kprobe.c and trace_probe.h: struct trace_kp
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from kprobesim.errors import LinuxError
-from kprobesim.kprobes import Kprobe, Kretprobe, PtRegs, RethookNode, RunningKernel
+from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode, RunningKernel
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.event_filter import EventFilter, FilterField
+from kprobesim.tracing.event_filter import FilterField
+from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.probe_events.command import ProbeDefinition
+from kprobesim.tracing.probe_events.event_text import print_fmt, print_record
 from kprobesim.tracing.probe_events.fetch import ArgFetcher
 from kprobesim.tracing.probe_events.fetch_parse import FetchInsn, Op, ProbeArg
-from kprobesim.tracing.probe_events.kstrto import kstrtol
 from kprobesim.tracing.symbols import hashed_pointer
+from kprobesim.tracing.trace_event import TraceEvent
 
-__all__ = ["COMMON_FIELDS", "TraceKprobe", "TraceProbeEvent"]
+__all__ = ["TraceKprobe", "TraceProbeEvent"]
 
-COMMON_FIELDS: Final = (
-    FilterField("common_type", "unsigned short", 0, 2, False),
-    FilterField("common_flags", "unsigned char", 2, 1, False),
-    FilterField("common_preempt_count", "unsigned char", 3, 1, False),
-    FilterField("common_pid", "int", 4, 4, True),
-)
 _MAX_ARGSTR_LEN: Final = 63
-_LOC: Final = struct.Struct("<I")
 
 
-@dataclass(eq=False)
-class TraceProbeEvent:
+class TraceProbeEvent(TraceEvent):
     """``struct trace_probe_event``: what one name under ``events/`` stands for.
 
-    Attributes:
+    Args:
         group, name: its place under ``events/``.
-        id: the number in its records.
         is_return: its probes are return probes.
-        enabled: records go to the trace.
-        was_enabled: they ever did.
-        filter: which records are kept.
+        manager: where they are registered.
+
+    Attributes:
+        is_return: as given.
         probes: the probes, the oldest first.
     """
 
-    group: str
-    name: str
-    id: int
-    is_return: bool
-    enabled: bool = False
-    was_enabled: bool = False
-    filter: EventFilter | None = None
-    probes: list[TraceKprobe] = field(default_factory=list)
+    def __init__(self, group: str, name: str, is_return: bool, manager: KprobeManager) -> None:
+        super().__init__(group, name)
+        self.is_return = is_return
+        self.probes: list[TraceKprobe] = []
+        self._manager = manager
 
     @property
     def args(self) -> tuple[ProbeArg, ...]:
@@ -67,7 +57,7 @@ class TraceProbeEvent:
 
     @property
     def fields(self) -> tuple[FilterField, ...]:
-        """The fields behind the common ones, in the order of the format file."""
+        """The place of the hit, then the arguments."""
         names = ("__probe_func", "__probe_ret_ip") if self.is_return else ("__probe_ip",)
         head = [FilterField(name, "unsigned long", 8 + 8 * n, 8, False) for n, name in enumerate(names)]
         for arg in self.args:
@@ -76,6 +66,48 @@ class TraceProbeEvent:
                 FilterField(arg.name, arg.fmttype, offset, arg.size, arg.type.is_signed, arg.type.is_string, arg.count)
             )
         return tuple(head)
+
+    def print_fmt(self) -> str:
+        """``__set_print_fmt``."""
+        return print_fmt(self.is_return, self.args)
+
+    def print_record(self, record: bytes) -> str:
+        """``print_kprobe_event``, ``print_kretprobe_event``."""
+        return print_record(self.name, self.is_return, self.args, record, self._manager.kernel)
+
+    def register(self) -> None:
+        """``enable_trace_kprobe``: arm all its probes, or none.
+
+        Raises:
+            LinuxError: one could not be armed.
+        """
+        armed: list[TraceKprobe] = []
+        try:
+            for probe in self._live_probes():
+                self._manager.kprobes.enable_kprobe(probe.kprobe)
+                armed.append(probe)
+        except LinuxError:
+            for probe in armed:
+                self._manager.kprobes.disable_kprobe(probe.kprobe)
+            raise
+
+    def unregister(self) -> None:
+        """``disable_trace_kprobe``."""
+        for probe in self._live_probes():
+            self._manager.kprobes.disable_kprobe(probe.kprobe)
+
+    def _live_probes(self) -> list[TraceKprobe]:
+        return [p for p in self.probes if p.kprobe.addr is not None and not p.kprobe.flags & KprobeFlag.GONE]
+
+    def save(self) -> Any:
+        """Its changeable state and its probes."""
+        return super().save(), tuple(self.probes)
+
+    def restore(self, state: Any) -> None:
+        """Go back to what `save` returned."""
+        common, probes = state
+        super().restore(common)
+        self.probes = list(probes)
 
 
 class TraceKprobe:

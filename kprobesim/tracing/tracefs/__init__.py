@@ -1,8 +1,8 @@
 """The file trees that the host plays: tracefs, debugfs, proc."""
 
 from kprobesim.tracing.tracefs.debugfs import debugfs_directory
-from kprobesim.tracing.tracefs.nodes import Directory, File, Node
+from kprobesim.tracing.tracefs.nodes import Directory, File, Node, Stream
 from kprobesim.tracing.tracefs.procfs import proc_directory
 from kprobesim.tracing.tracefs.tracing_dir import TracingDirectory
 
-__all__ = ["Directory", "File", "Node", "TracingDirectory", "debugfs_directory", "proc_directory"]
+__all__ = ["Directory", "File", "Node", "Stream", "TracingDirectory", "debugfs_directory", "proc_directory"]

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Protocol
 
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.probe_events.kstrto import kstrtoul
+from kprobesim.tracing.kstrto import kstrtoul
 
-__all__ = ["Directory", "File", "Node", "number_from_user", "run_commands"]
+__all__ = ["Directory", "File", "Node", "Stream", "number_from_user", "run_commands", "text_from_user"]
 
 S_IFDIR: Final = 0o040000
 S_IFREG: Final = 0o100000
 _WRITE_BUFSIZE: Final = 4096
+
+
+class Stream(Protocol):
+    """What an open file gives that is not a text: each byte once, and maybe not now."""
+
+    def read(self, size: int) -> bytes | None:
+        """Up to so many bytes; none: it is at its end; None: there is nothing yet."""
+
+    def close(self) -> None:
+        """The last one has closed the file."""
+
+    def save(self) -> object:
+        """Its changeable state."""
+
+    def restore(self, state: Any) -> None:
+        """Go back to what `save` returned."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +42,14 @@ class File:
         read: makes the text; None: it cannot be read.
         write: takes what one write(2) brings; None: it cannot be written.
         truncate: what opening it for writing with O_TRUNC does.
-        stream: takes up to so many bytes off a stream, None when there is nothing yet; goes before ``read``.
+        stream: opens a stream; a file with one has no text.
     """
 
     permissions: int = 0o444
     read: Callable[[], str | bytes] | None = None
     write: Callable[[bytes], None] | None = None
     truncate: Callable[[], None] = field(default=lambda: None)
-    stream: Callable[[int], bytes | None] | None = None
+    stream: Callable[[], Stream] | None = None
 
     @property
     def mode(self) -> int:
@@ -62,13 +78,18 @@ class Directory:
 Node = File | Directory
 
 
+def text_from_user(data: bytes) -> str:
+    """What was written, up to the first NUL; one letter for each byte."""
+    return data.split(b"\0")[0].decode("latin-1")
+
+
 def number_from_user(data: bytes, base: int = 10) -> int:
     """``kstrtoul_from_user``: the number that was written.
 
     Raises:
         LinuxError: EINVAL, no number; ERANGE, too large.
     """
-    return kstrtoul(data.split(b"\0")[0].decode("latin-1"), base)
+    return kstrtoul(text_from_user(data), base)
 
 
 def run_commands(data: bytes, run: Callable[[str], None]) -> None:
@@ -79,7 +100,7 @@ def run_commands(data: bytes, run: Callable[[str], None]) -> None:
     Raises:
         LinuxError: of the line that failed; EINVAL for a line of 4096 bytes and more.
     """
-    for line in data.split(b"\0")[0].decode("latin-1").split("\n"):
+    for line in text_from_user(data).split("\n"):
         if len(line) >= _WRITE_BUFSIZE - 1:
             raise LinuxError(Errno.EINVAL, "A command has at most 4094 bytes.")
         run(line.partition("#")[0])

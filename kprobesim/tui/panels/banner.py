@@ -27,10 +27,16 @@ class Banner(Widget):
     """
 
     phase: Phase | None = None
+    by_trap_flag = False
 
-    def show(self, phase: Phase) -> None:
-        """Mark a phase."""
-        self.phase = phase
+    def show(self, phase: Phase, *, by_trap_flag: bool = False) -> None:
+        """Mark a phase.
+
+        Args:
+            phase: where the CPU is.
+            by_trap_flag: the second trap of a hit is a #DB.
+        """
+        self.phase, self.by_trap_flag = phase, by_trap_flag
         self.refresh()
 
     @property
@@ -40,7 +46,8 @@ class Banner(Widget):
     def render(self) -> Content:
         """The line, as generous as the width allows."""
         width = self.size.width
-        for names in ({}, _SHORT):
+        second = {Phase.SECOND_BREAKPOINT: "#DB"} if self.by_trap_flag else {}
+        for names in (second, _SHORT | second):
             for gap in (" ", ""):
                 words = [f"{gap}{names.get(phase, phase.value)}" for phase in self._phases]
                 spare = width - 1 - sum(cell_len(word) + 1 for word in words)

@@ -91,6 +91,8 @@ def _text(probe: ProbeView) -> str:
 
 
 def _slot(probe: ProbeView, view: View, width: int) -> list[Content]:
+    if probe.ftrace:
+        return [_line(width, "slot", say(view.language, "panel.kprobe.ftrace"), None)]
     if probe.emulated:
         return [_line(width, "slot", say(view.language, "panel.kprobe.emulated"), None)]
     rip = view.now.registers["rip"]

@@ -144,7 +144,7 @@ class LabScreen(SizedScreen):
             keys.running(None)
         self._narrate()
         if now is not None:
-            self.query_one(Banner).show(now.phase)
+            self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
             self.query_one(PanelBench).show(view)
             self.query_one("#recent", EventsPanel).show(view)

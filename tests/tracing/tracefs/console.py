@@ -12,8 +12,8 @@ HEADER_LINES = 12
 class Console:
     """Commands in, what the console prints out; the working directory is /sys/kernel/tracing."""
 
-    def __init__(self, cpus: int = 1) -> None:
-        self.lab = Lab.open(cpus=cpus)
+    def __init__(self, cpus: int = 1, profile: str = "bare") -> None:
+        self.lab = Lab.open(cpus=cpus, profile=profile)
         self._session = ShellSession(self.lab)
         self.run("cd /sys/kernel/tracing")
 
@@ -29,7 +29,7 @@ class Console:
 def define(lab: Lab, command: str) -> LinuxError | None:
     """Give a command to kprobe_events, past the guest; what it is refused with, if it is."""
     try:
-        lab.tracing.events.run_command(command)
+        lab.tracing.dyn_events.run_command(command)
     except LinuxError as error:
         return error
     return None

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from kprobesim.lab import Lab
-from kprobesim.tracing.probe_events.kstrto import kstrtol, kstrtoul, simple_strtoul
+from kprobesim.tracing.kstrto import kstrtol, kstrtoul, simple_strtoul
+from kprobesim.tracing.probe_events import TraceProbeEvent
 from tests.tracing.tracefs.console import Console, define
 
 
@@ -16,10 +17,10 @@ def console() -> Console:
 
 def fetched(console: Console, command: str, doing: str = "cat /etc/motd", task: str = "cat") -> str:
     """The arguments that the first record of an event shows while something is done."""
-    console.run("echo 0 > events/enable", "echo > kprobe_events", "echo > trace")
+    console.run("echo 0 > events/kprobes/enable", "echo > kprobe_events", "echo > trace")
     quote = '"' if "'" in command else "'"
     assert console.run(f"echo {quote}{command}{quote} > kprobe_events") == ""
-    console.run("echo 1 > events/enable", doing, "echo 0 > events/enable")
+    console.run("echo 1 > events/kprobes/enable", doing, "echo 0 > events/kprobes/enable")
     for line in console.trace():
         if f" {task}-" in line:
             return line.split(") ", 1)[1] if ") " in line else ""
@@ -129,6 +130,7 @@ def test_limits(lab: Lab) -> None:
     """GRM-09: unnamed arguments are arg1 and so on, words from the 129th on are ignored."""
     assert define(lab, "p:many vfs_read " + " ".join(["%di"] * 130)) is None
     event = lab.tracing.events.events["kprobes", "many"]
+    assert isinstance(event, TraceProbeEvent)
     assert [arg.name for arg in event.args] == [f"arg{n}" for n in range(1, 129)]
     assert define(lab, "-:many") is None
     assert define(lab, f"p:long vfs_read {'n' * 32}=@{'1' * 15}:u8") is None
@@ -138,3 +140,30 @@ def test_limits(lab: Lab) -> None:
 def test_an_array_of_an_immediate_is_a_fault(console: Console) -> None:
     """FET-01: accepted, but there is no pointer to go on from."""
     assert fetched(console, "p:e vfs_read a=\\1:string[2]") == "a={(fault),(fault)}"
+
+
+def test_a_text_is_measured_up_to_path_max_and_its_record_must_fit_a_page() -> None:
+    """FET-06: 2000 letters are recorded; of 4096 and more Linux measures PATH_MAX, which no page has room for."""
+    console = Console()
+    console.run("echo 'p:w vfs_write text=+0(%si):ustring' > kprobe_events")
+    line = "x" * 2000
+    console.run(f"echo {line} > /tmp/long; cat /tmp/long /tmp/long /tmp/long > /tmp/longer")
+    console.run("echo 1 > events/kprobes/w/enable; cat /tmp/long > /tmp/out; cat /tmp/longer > /tmp/out")
+    console.run("echo 0 > events/kprobes/w/enable")
+    lengths = [len(text) for text in re.findall("x{1000,}", console.run("cat trace"))]
+    assert 2000 in lengths and max(lengths) < 4096
+    hits = int(console.run("cat kprobe_profile").split()[1])
+    assert hits > console.run("cat trace").count(": w: ("), (
+        "a hit whose record does not fit is counted, and not recorded"
+    )
+
+
+def test_an_immediate_text_has_neither_blanks_nor_hashes() -> None:
+    """GRM-11: the line is cut at # before, and split at blanks."""
+    console = Console()
+    for text in ('a b"', 'a#b"'):
+        printed = console.run(f"echo 'p:e vfs_read x=\\\"{text}' >> kprobe_events")
+        assert printed == "sh: write error: Invalid argument\n"
+    log = console.run("cat error_log")
+    assert log.count("String is not closed with '\"'") == 2 and '  Command: p:e vfs_read x=\\"a b"\n' in log
+    assert console.run("echo 'p:e vfs_read x=\\\"ab\"' >> kprobe_events; cat kprobe_events").endswith('x=\\"ab"\n')

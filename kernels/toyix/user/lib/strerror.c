@@ -34,14 +34,28 @@ static const char *const texts[] = {
 	[36] = "File name too long",
 	[38] = "Function not implemented",
 	[39] = "Directory not empty",
+	[75] = "Value too large for defined data type",
 	[84] = "Invalid or incomplete multibyte or wide character",
 	[95] = "Operation not supported",
 	[99] = "Cannot assign requested address",
 };
 
+/* Such as ENOTSUPP, 524, which the kernel lets through although no program knows it. */
+static const char *unknown(unsigned int error)
+{
+	static const char head[] = "Unknown error ";
+	static char text[32];
+	char *digit = text + sizeof(text) - 1;
+
+	do
+		*--digit = '0' + error % 10;
+	while (error /= 10);
+	return memcpy(digit - (sizeof(head) - 1), head, sizeof(head) - 1);
+}
+
 const char *strerror(int error)
 {
 	if (error <= 0 || (size_t)error >= sizeof(texts) / sizeof(texts[0]) || !texts[error])
-		return "Unknown error";
+		return unknown(error);
 	return texts[error];
 }

@@ -1,45 +1,33 @@
-"""Records as text, and the description of them that other programs read.
+"""Records of probe events as text, and the formula for it that other programs read.
 
-Follows Linux 6.1 kernel/trace/trace_events.c (f_show), trace_probe.c (__set_print_fmt) and trace_kprobe.c
-(print_kprobe_event, print_kretprobe_event).
+Follows Linux 6.1 kernel/trace/trace_probe.c (__set_print_fmt) and trace_kprobe.c (print_kprobe_event,
+print_kretprobe_event).
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from kprobesim.kprobes import RunningKernel
-from kprobesim.tracing.event_filter import FilterField
 from kprobesim.tracing.probe_events.fetch_parse import ProbeArg
-from kprobesim.tracing.probe_events.trace_kprobe import COMMON_FIELDS, TraceProbeEvent
 
-__all__ = ["format_file", "print_event"]
+__all__ = ["print_args", "print_fmt", "print_record"]
 
 _LOC: Final = struct.Struct("<I")
 
 
-def format_file(event: TraceProbeEvent) -> str:
-    """The event's ``format`` file (TFS-09)."""
-    lines = [f"name: {event.name}", f"ID: {event.id}", "format:"]
-    lines += [_field_line(item) for item in COMMON_FIELDS]
-    lines.append("")
-    lines += [_field_line(item) for item in event.fields]
-    return "\n".join([*lines, "", f"print fmt: {_print_fmt(event)}", ""])
+def print_fmt(is_return: bool, args: Sequence[ProbeArg]) -> str:
+    """What stands behind ``print fmt: ``.
 
-
-def _field_line(item: FilterField) -> str:
-    declared = f"{item.type} {item.name}"
-    base, bracket, _ = item.type.partition("[")
-    if bracket and not item.type.startswith("__data_loc"):
-        declared = f"{base} {item.name}[{item.length}]"
-    return f"\tfield:{declared};\toffset:{item.offset};\tsize:{item.size};\tsigned:{int(item.is_signed)};"
-
-
-def _print_fmt(event: TraceProbeEvent) -> str:
-    head = '"(%lx <- %lx)' if event.is_return else '"(%lx)'
-    values = ["REC->__probe_func", "REC->__probe_ret_ip"] if event.is_return else ["REC->__probe_ip"]
-    for arg in event.args:
+    Args:
+        is_return: the event is one of a return probe.
+        args: its arguments.
+    """
+    head = '"(%lx <- %lx)' if is_return else '"(%lx)'
+    values = ["REC->__probe_func", "REC->__probe_ret_ip"] if is_return else ["REC->__probe_ip"]
+    for arg in args:
         one = arg.type.fmt
         head += f" {arg.name}=" + ("{" + ",".join([one] * arg.count) + "}" if arg.count else one)
         access = "__get_str({})" if arg.type.is_string else "REC->{}"
@@ -48,27 +36,41 @@ def _print_fmt(event: TraceProbeEvent) -> str:
     return ", ".join([head + '"', *values])
 
 
-def print_event(event: TraceProbeEvent, record: bytes, kernel: RunningKernel) -> str:
+def print_record(name: str, is_return: bool, args: Sequence[ProbeArg], record: bytes, kernel: RunningKernel) -> str:
     """A record as the trace shows it, without the columns before the event's name (TFS-10, TFS-11).
 
     Args:
-        event: whose record.
+        name: of the event.
+        is_return: it is one of a return probe.
+        args: its arguments.
         record: its bytes.
         kernel: for symbols.
     """
     symbols = kernel.kallsyms
-    if event.is_return:
+    if is_return:
         func, ret_ip = struct.unpack_from("<2Q", record, 8)
         place = symbols.lookup_size_offset(func)
         where = f"{symbols.sprint_symbol(ret_ip)} <- {place[0].name if place else f'0x{func:x}'}"
     else:
         where = symbols.sprint_symbol(struct.unpack_from("<Q", record, 8)[0])
-    words = [f"{event.name}: ({where})"]
-    for arg in event.args:
-        at = event.head_size + arg.offset
+    return " ".join([f"{name}: ({where})", *print_args(args, record, 24 if is_return else 16, kernel)])
+
+
+def print_args(args: Sequence[ProbeArg], record: bytes, start: int, kernel: RunningKernel) -> list[str]:
+    """``print_probe_args``: each argument as ``NAME=VALUE``.
+
+    Args:
+        args: of the event.
+        record: its bytes.
+        start: where the arguments begin in it.
+        kernel: for symbols.
+    """
+    words = []
+    for arg in args:
+        at = start + arg.offset
         texts = [_print_value(arg, record, at + n * arg.type.size, kernel) for n in range(arg.count or 1)]
         words.append(f"{arg.name}=" + ("{" + ",".join(texts) + "}" if arg.count else texts[0]))
-    return " ".join(words)
+    return words
 
 
 def _print_value(arg: ProbeArg, record: bytes, at: int, kernel: RunningKernel) -> str:
