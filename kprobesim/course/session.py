@@ -351,6 +351,8 @@ class LessonSession:
         """
         with self.aside():
             budget = Budget()
+            # An input that does nothing: from here on the known future does not happen, but what is under way does.
+            self.lab.timeline.input(f"read {path}", lambda: None)
             self.lab.run(interrupt=budget)
             before = len(self.lab.console)
             self.lab.type(f"cat {path}")
