@@ -15,6 +15,8 @@ status                  kprobe_status of this CPU
 ring                    0 in the kernel, 3 in a program
 task                    the name of the task that runs
 pid                     its pid
+if                      the interrupt flag, 0 or 1
+ns                      nanoseconds since power-on
 """
 
 from __future__ import annotations
@@ -31,12 +33,14 @@ __all__ = ["READINGS", "check_reading", "events_behind", "first_event", "kprobe_
 
 _SIZES: Final = {"byte": 1, "half": 2, "long": 4, "word": 8}
 _MOST_BYTES: Final = 64
+_IF: Final = 1 << 9
 
 # What is read: least and most words behind it.
 READINGS: Final[dict[str, tuple[int, int]]] = {
     "register": (1, 1), "event": (1, 1), "count": (1, 8), "byte": (1, 1), "half": (1, 1), "long": (1, 1),
     "word": (1, 1), "bytes": (2, 2), "map": (1, 2), "entries": (1, 1), "nmissed": (1, 1), "console": (0, 0),
     "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0), "pid": (0, 0),
+    "if": (0, 0), "ns": (0, 0),
 }  # fmt: skip
 
 
@@ -194,8 +198,10 @@ _READ: Final[dict[str, Callable[[Lab, str, list[str]], Any]]] = {
     "phase": lambda lab, _, __: lab.phase.value,
     "status": lambda lab, _, __: lab.kprobes().status,
     "ring": lambda lab, _, __: lab.registers()["cs"] & 3,
-    "task": lambda lab, _, __: lab.task().comm,
+    "task": lambda lab, _, __: lab.task().comm.partition(b"\0")[0].decode(errors="replace"),
     "pid": lambda lab, _, __: lab.task().pid,
+    "if": lambda lab, _, __: int(bool(lab.registers()["rflags"] & _IF)),
+    "ns": lambda lab, _, __: lab.ns,
 }  # fmt: skip
 
 assert _READ.keys() == READINGS.keys()
