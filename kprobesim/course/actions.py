@@ -39,7 +39,7 @@ __all__ = ["INPUT_VERBS", "VERBS", "Action", "Budget", "parse_action", "parse_ac
 _MAX_LINES: Final = 400
 _MAX_LINE: Final = 1_000
 _MAX_COUNT: Final = 5_000
-_PATIENCE: Final = 600
+_PATIENCE: Final = 150
 _GRAINS: Final = {grain.value: grain for grain in Grain}
 
 # Verb: least and most words behind it (-1: the last word takes the rest of the line), and what these are.

@@ -414,6 +414,7 @@ class LessonSession:
         self.progress.lost = any(found is None for _, found in noted)
         self.progress.inputs = [(insn, str(found[1])) for insn, found in noted if found is not None]
         self.progress.kept = kept
+        self.progress.head = self.lab.timeline.head
         self.progress.moment = tuple(self.lab.moment)
 
     def _note_input(self, action: Action) -> None:
@@ -433,7 +434,7 @@ class LessonSession:
             for number, (insn, text) in enumerate(progress.inputs):
                 self._redo(insn, text, progress.kept + number)
             where = Moment(*progress.moment)
-            self.lab.run(instructions=max(0, where.insn - self.lab.moment.insn), interrupt=Budget())
+            self.lab.run(instructions=max(0, max(progress.head, where.insn) - self.lab.moment.insn), interrupt=Budget())
             if self.lab.moment != where:
                 self.lab.seek(where)
         except (KprobesimError, IndexError) as error:
