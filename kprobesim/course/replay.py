@@ -10,7 +10,8 @@ seen    ``→  #BP  vfs_read+0x1  IF 1  NONE``: a key; phase, place, interrupt f
 memory  ``vfs_read+0x0  cc 48 89 e5``: bytes at a place, now
 value   ``count trap vector=3  2``: a reading, two blanks, what it gives
 console ``# cat /etc/motd`` and under it what the console prints; a line ``...`` stands for any lines
-bpf     a program that the verifier accepts; with the word rejected behind: one that it refuses, or cannot be assembled
+bpf     a program that the verifier accepts; with the word rejected behind: one that it refuses, or cannot be assembled;
+        words behind that are in its answer: ``bpf rejected R0 !read_ok``
 ======= ==========================================================================================================
 """
 
@@ -186,10 +187,12 @@ def _bpf(session: LessonSession, text: str, words: list[str]) -> Iterator[str]:
         with session.aside():
             session.lab.load_program(assembly, "quoted")
     except KprobesimError as error:
-        if words != ["rejected"]:
+        if words[:1] != ["rejected"]:
             yield f"the program is refused: {error}"
+        elif " ".join(words[1:]) not in str(error):
+            yield f"the program is refused with {str(error)!r}, not with {' '.join(words[1:])!r}"
         return
-    if words == ["rejected"]:
+    if words[:1] == ["rejected"]:
         yield "the program is accepted"
 
 
