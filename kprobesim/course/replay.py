@@ -58,11 +58,10 @@ def play_text(lesson: Lesson, language: Language) -> Iterator[str]:
     """Play the blocks of a text; yields a sentence for everything that is not as it says."""
     session = LessonSession.open(lesson)
     blocks = [block for block in fenced_blocks(lesson.source(language)) if block.kind.split()[0] in BLOCKS]
-    marks = ["", *(f"task {task.id}" for task in lesson.tasks)]
+    marks = ["", *(task.id for task in lesson.tasks)]
     reached = 0
     for block in blocks:
-        # A prediction's mark lies between those of two tasks; what stands behind it belongs to the same stretch.
-        wanted = marks.index(block.after) if block.after in marks else reached
+        wanted = marks.index(block.after)
         while reached < wanted:
             yield from _pass_task(session, lesson.tasks[reached])
             reached += 1
