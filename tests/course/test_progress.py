@@ -44,7 +44,8 @@ def test_what_cannot_be_done_again_is_told_and_the_tasks_are_kept(small: LessonS
     small.do("run until syscall nr=1")
     small.check("en")
     small.lab.type("behind the session's back")
-    small.save()
+    with pytest.raises(KprobesimError):
+        small.do("attach nosuch vfs_read")
     resumed = again(small, store)
     assert "begins at the start" in resumed.notice
     assert resumed.is_done
