@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from kprobesim.bpf import Assembly, Program, assemble
-from kprobesim.bpf.object import BpfObject, load_object, read_object
+from kprobesim.bpf.object import BpfObject, load_object, read_object, section_target
 from kprobesim.errors import BadInput, GuestError, KprobesimError
 from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
 from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, Kretprobe, PostHandler, PreHandler
@@ -19,7 +19,8 @@ from kprobesim.lab.motion import Grain, Motion
 from kprobesim.lab.profiles import Profile
 from kprobesim.machine import Event, Machine, Moment, Stop, Timeline
 from kprobesim.tracing import Attachment
-from kprobesim.tracing.attach import links_for
+from kprobesim.tracing.attach import link_for
+from kprobesim.tracing.links import Link, Places, ProbeLink
 from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
 
 __all__ = ["Lab"]
@@ -198,32 +199,51 @@ class Lab(Look):
         """Set ``net.core.bpf_jit_enable``: programs loaded from now on become x86-64 code, or are interpreted.
 
         Args:
-            enable: 0 or 1.
+            enable: 0 or 1; 2 as 1.
         """
         self.timeline.input(f"sysctl net.core.bpf_jit_enable={enable}", lambda: self.bpf.jit.set_enabled(enable))
 
-    def attach(self, program: str, where: str, *, returns: bool = False, cookie: int = 0) -> Attachment:
-        """Attach a loaded program to a new probe.
+    def attach(self, program: str, where: str, *, kind: str = "kprobe", returns: bool = False, cookie: int = 0) -> Link:
+        """Attach a loaded program.
 
         Args:
             program: its name.
-            where: as for `kprobe`.
-            returns: probe the return of the function instead of its entry.
+            where: the place, as it stands in a section's name behind the kind: ``vfs_read``, ``vfs_read+0x4``,
+                ``syscalls/sys_enter_openat``, ``sched_switch``, ``/bin/cat:main``, ``vfs_*``; for a kprobe an address
+                in hex, too.
+            kind: what a section's name begins with: ``kprobe``, ``kretprobe``, ``ksyscall``, ``kretsyscall``,
+                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``) or
+                ``raw_tracepoint`` (``raw_tp``).
+            returns: the same as the kind ``kretprobe``.
             cookie: what ``bpf_get_attach_cookie`` answers.
 
         Raises:
-            BadInput: no such program, or ``where`` cannot be read.
-            LinuxError: what register_kprobe() or register_kretprobe() would return.
+            BadInput: no such program or kind, or ``where`` cannot be read.
+            LinuxError: what the kernel would refuse it with.
         """
-        probe = self._probe_at(where)
-        attachment = Attachment(program, probe, Kretprobe(probe) if returns else None, cookie)
-        kind = "kretprobe" if returns else "kprobe"
-        self.timeline.input(f"attach {program} to {kind} {where}", lambda: self.bpf.attach(attachment))
-        return attachment
+        link = self._link(program, where, "kretprobe" if returns and kind == "kprobe" else kind, cookie)
+        self.timeline.input(f"attach {link}", link.attach)
+        return link
 
-    def detach(self, attachment: Attachment) -> None:
-        """Take a program off its probe."""
-        self.timeline.input(f"detach {attachment.program}", lambda: self.bpf.detach(attachment))
+    def _link(self, program: str, where: str, kind: str, cookie: int) -> Link:
+        if kind in ("kprobe", "kretprobe"):
+            probe = self._probe_at(where)
+            returns = Kretprobe(probe) if kind == "kretprobe" else None
+            return ProbeLink(self.bpf, Attachment(program, probe, returns, cookie))
+        target = section_target(f"{kind}/{where}")
+        link = link_for(self._places, program, target, cookie) if target is not None else None
+        if link is None:
+            raise BadInput(f"There is no way to attach a program to {f'{kind}/{where}'[:60]!r}.")
+        return link
+
+    @property
+    def _places(self) -> Places:
+        return Places(self.manager, self.bpf, self.tracing.events, self.tracing.kernel_events.tracepoints)
+
+    def detach(self, link: Link | Attachment) -> None:
+        """Undo an attachment; the program stays loaded."""
+        wanted = ProbeLink(self.bpf, link) if isinstance(link, Attachment) else link
+        self.timeline.input(f"detach {wanted}", wanted.detach)
 
     def load_object(self, source: str | Path | BpfObject, *, attach: bool = True) -> LoadedObject:
         """Load what clang made of a C program, and attach its programs where their sections say.
@@ -243,8 +263,9 @@ class Lab(Look):
         wanted = [
             link
             for program in found.programs
-            if attach and program.name in plan.programs
-            for link in links_for(self.manager, self.bpf, plan.programs[program.name], program.target)
+            if attach
+            and program.name in plan.programs
+            and (link := link_for(self._places, plan.programs[program.name], program.target)) is not None
         ]
         self.timeline.input(f"bpf load object {found.name}", lambda: load_into(self.bpf, plan))
         for number, link in enumerate(wanted):

@@ -61,6 +61,7 @@ class Verdict:
         visits: the walk, if it was to be recorded.
         visits_dropped: visits beyond the limit of the record.
         insns: the program.
+        max_ctx_offset: how many bytes of the context it reads, from its beginning.
     """
 
     log: str
@@ -70,6 +71,7 @@ class Verdict:
     visits: list[Visit] = field(default_factory=list)
     visits_dropped: int = 0
     insns: tuple[Insn, ...] = ()
+    max_ctx_offset: int = 0
     _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
 
     def walk(self, limit: int = 20_000) -> Walk:
@@ -221,7 +223,8 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
     if isinstance(recorder, PathRecorder):
         recorder.finish()
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
-    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped, tuple(env.insns))
+    seen, insns = bytes(env.seen), tuple(env.insns)
+    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, env.max_ctx_offset)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:
