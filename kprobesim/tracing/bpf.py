@@ -185,7 +185,11 @@ class BpfPrograms:
         self.ids.add_program(name, self._machine.ns, types)
         program.id = self.ids.programs[name].id
         self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed or 0)
-        if processed is not None and self.jit.enabled and (jited := self.jit.compile(program)) is not None:
+        if (
+            processed is not None
+            and self.jit.enabled
+            and (jited := self.jit.compile(program, self._env.prandom_u32)) is not None
+        ):
             self._jited[name] = jited
             self._machine.emit("bpf.jit", prog=name, addr=jited.code.entry, size=jited.code.jited_len)
             program.address = self._bpf_prog(jited)
