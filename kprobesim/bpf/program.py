@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kprobesim.bpf.check import check_program
 from kprobesim.bpf.disasm import Imm64Text, listing, plain_imm64
@@ -17,6 +17,9 @@ from kprobesim.bpf.maps import BpfMap, ProgArray
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.variants import Form, Variant
 from kprobesim.linux_errno import Errno
+
+if TYPE_CHECKING:
+    from kprobesim.bpf.jit.lookups import ArrayLookup
 
 __all__ = ["GPL_COMPATIBLE", "PROG_TYPES", "MapUse", "Program", "prog_tag"]
 
@@ -77,6 +80,7 @@ class Program:
         tag: see prog_tag.
         kprobe_override: whether it calls bpf_override_return, and so fits only some places.
         max_ctx_offset: how many bytes of its context it reads, as the verifier found; 0 if it was not asked.
+        array_lookups: look-ups that machine code does without a call; set by whoever has had the program verified.
         id: by which number bpftool knows it; 0 until somebody gives it one.
         address: of what stands for its ``struct bpf_prog``, likewise.
 
@@ -105,6 +109,7 @@ class Program:
         check_program(self.insns, level, helpers=helpers_for(type), visit=self._visit)
         calls = {insn.imm for insn in self.insns if insn.code == 0x85 and insn.src == 0}
         self.kprobe_override = HELPER_IDS["override_return"] in calls
+        self.array_lookups: Mapping[int, ArrayLookup] = {}
         self.id = self.address = self.max_ctx_offset = 0
         used = dict.fromkeys(use.map for use in self.map_uses.values())
         self.used_maps: tuple[BpfMap, ...] = tuple(used)

@@ -87,7 +87,7 @@ class BpfJit:
             program: what to compile.
             random32: gives random numbers that hide its constants.
         """
-        fixed = do_misc_fixups(program.resolved)
+        fixed = do_misc_fixups(program.resolved, program.array_lookups)
         insns, origin = fixed.insns, fixed.origin
         try:
             if self.harden == _HARDEN_ALL:
