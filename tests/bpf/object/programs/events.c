@@ -36,7 +36,7 @@ int on_main(struct pt_regs *ctx)
 	return 0;
 }
 
-SEC("ksyscall/chdir")
+SEC("ksyscall/openat")
 int fail(struct pt_regs *ctx)
 {
 	bpf_override_return(ctx, -13);
