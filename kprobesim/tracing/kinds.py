@@ -41,14 +41,18 @@ BPF_KINDS: Final = (
             Field("addr", "address", "where its head is"),
         ),
     ),
-    EventKind("bpf.attach", "A program is attached to a probe.", (_PROG, Field("probe", "text", "the probe"))),
-    EventKind("bpf.detach", "A program is detached from its probe.", (_PROG, Field("probe", "text", "the probe"))),
+    EventKind("bpf.attach", "A program is attached.", (_PROG, Field("probe", "text", "to what: a probe or an event"))),
+    EventKind("bpf.detach", "A program is detached.", (_PROG, Field("probe", "text", "from what"))),
     EventKind(
         "bpf.enter",
         "A program starts: R1 is the context, R10 the top of its stack.",
         (
             _PROG,
-            Field("ctx", "address", "`struct pt_regs` of the interrupted code"),
+            Field(
+                "ctx",
+                "address",
+                "`struct pt_regs` of the interrupted code; at a tracepoint the record, or for a raw one the arguments",
+            ),
             Field("fp", "address", "R10"),
             Field("jited", "address", "its machine code, which the CPU calls; not there if it is interpreted"),
         ),
@@ -150,7 +154,7 @@ BPF_KINDS: Final = (
     ),
     EventKind(
         "bpf.skip",
-        "The program was not run because another one is running on this CPU; no counter counts this.",
+        "The program was not run because another one is running on this CPU, or it is itself; no counter counts this.",
         (_PROG,),
     ),
 )
