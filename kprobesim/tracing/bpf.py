@@ -30,6 +30,7 @@ from kprobesim.machine import Answer, then
 from kprobesim.tracing.bpf_ids import BpfIds, ProgramTypes
 from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
 from kprobesim.tracing.bpf_runs import BpfRuns, Call, RunningProgram
+from kprobesim.tracing.filters import Filters
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 
 __all__ = ["Attachment", "BpfPrograms"]
@@ -83,6 +84,7 @@ class BpfPrograms:
         self._bound: dict[str, BoundProgram] = {}
         self._jited: dict[str, JitedCode] = {}
         self.jit = BpfJit(manager.kernel)
+        self._filters = Filters(manager.kernel, self._env, self._memory, self.jit)
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
