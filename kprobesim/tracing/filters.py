@@ -1,18 +1,17 @@
 """The host's half of the guest's ``filter.c``: classic programs that filter system calls and packets.
 
-A program is a ``struct bpf_prog`` in guest memory, and nothing of it is kept here but what follows from its bytes: going
-back in time needs no more than the memory.
+A program is a ``struct bpf_prog`` in guest memory. Nothing is kept here but what follows from its bytes: to go back in
+time takes no more than the memory.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from kprobesim.bpf import Insn, MemoryFault, RunError, decode, encode, prog_tag
+from kprobesim.bpf import BoundProgram, Insn, Level, MemoryFault, Program, decode, encode, prog_tag
 from kprobesim.bpf.classic import (
     bpf_check_classic,
     bpf_convert_filter,
@@ -22,12 +21,12 @@ from kprobesim.bpf.classic import (
 )
 from kprobesim.bpf.errors import LoadError
 from kprobesim.bpf.helpers import CALLS, Helper, HelperContext, SkbCall
-from kprobesim.bpf.interpreter import BoundInsns, Execution
 from kprobesim.bpf.skb import layout as skb_at
 from kprobesim.errors import GuestError
 from kprobesim.kprobes import RunningKernel
-from kprobesim.machine import Hypercall, VCpu
+from kprobesim.machine import Answer, Hypercall, VCpu
 from kprobesim.tracing.bpf_jit import BpfJit
+from kprobesim.tracing.bpf_runs import BpfRuns, Call
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 from kprobesim.tracing.seccomp_names import action_name
 
@@ -47,12 +46,15 @@ _SHOWN: Final = 64
 _MOST_BOUND: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Code:
-    """Instructions as the interpreter wants them."""
+class _FilterProgram(Program):
+    """A converted program, which no verifier has seen: it may call what others cannot name."""
 
-    resolved: tuple[Insn, ...]
-    used_maps: tuple[()] = ()
+    def __init__(self, name: str, insns: tuple[Insn, ...]) -> None:
+        self.name, self.type, self.license, self.level = name, "socket_filter", "GPL", Level.V3
+        self.insns = self.resolved = insns
+        self.map_uses = {}
+        self.used_maps = ()
+        self.tag = prog_tag(insns)
 
 
 @lru_cache(maxsize=64)
@@ -68,15 +70,19 @@ class Filters:
         env: what programs ask of the machine.
         memory: guest memory.
         jit: compiles them if it is on.
+        runs: shows the one that is running.
     """
 
-    def __init__(self, kernel: RunningKernel, env: KernelEnvironment, memory: KernelMemory, jit: BpfJit) -> None:
+    def __init__(
+        self, kernel: RunningKernel, env: KernelEnvironment, memory: KernelMemory, jit: BpfJit, runs: BpfRuns
+    ) -> None:
         self._kernel = kernel
         self._machine = kernel.machine
         self._env = env
         self._memory = memory
         self._jit = jit
-        self._bound: dict[bytes, BoundInsns] = {}
+        self._runs = runs
+        self._bound: dict[bytes, BoundProgram] = {}
         self._bind()
 
     def _bind(self) -> None:
@@ -143,7 +149,7 @@ class Filters:
         return _PROG.unpack(self._kernel.read(prog, _PROG.size))
 
     def _compile(self, cpu: VCpu, prog: int, _: int, __: int) -> int:
-        _, seccomp, count, _, depth, *_ = self._head(prog)
+        _jited, seccomp, count, _len, depth, *_rest = self._head(prog)
         insns = _decoded(self._kernel.read(prog + _PROG.size, 8 * count))
         fields: dict[str, Any] = {"prog": prog, "mode": "seccomp" if seccomp else "socket", "insns": count}
         name = f"bpf_prog_{prog_tag(insns)}"
@@ -162,33 +168,18 @@ class Filters:
 
     # Run
 
-    def _run(self, cpu: VCpu, regs: int, insns: int, _: int) -> int:
+    def _run(self, cpu: VCpu, regs: int, insns: int, _: int) -> Answer:
         """___bpf_prog_run: from registers in guest memory to R0."""
         values = _REGS.unpack(self._kernel.read(regs, _REGS.size))
-        count = self._head(insns - _PROG.size)[2]
+        _jited, seccomp, count, *_rest = self._head(insns - _PROG.size)
         raw = self._kernel.read(insns, 8 * count)
         bound = self._bound.get(raw)
         if bound is None:
             if len(self._bound) == _MOST_BOUND:
                 self._bound.clear()
-            bound = self._bound[raw] = BoundInsns(_Code(_decoded(raw)), self._memory, self._env)
-        self._env.cpu = cpu.number
-        ctx, stack_top = values[1], values[10]
-        try:
-            r0 = self._step_through(bound, ctx, stack_top) if self._machine.steps_matter else bound.run(ctx, stack_top)
-        except RunError as error:
-            raise GuestError(f"A filter was led astray: {error}", report=self._machine.report(cpu)) from error
-        self._machine.emit("filter.run", prog=insns - _PROG.size, ctx=ctx, ret=r0 & _MASK32)
-        return r0
-
-    def _step_through(self, bound: BoundInsns, ctx: int, stack_top: int) -> int:
-        """The same run, with a moment after every instruction."""
-
-        def after_previous(execution: Execution) -> None:
-            if execution.executed:
-                self._machine.fine_step()
-
-        return bound.start(ctx, stack_top, hook=after_previous).run()
+            program = _FilterProgram("seccomp filter" if seccomp else "socket filter", _decoded(raw))
+            bound = self._bound[raw] = BoundProgram(program, self._memory, self._env, around=self._runs.around)
+        return self._runs.run(Call(bound, None, cpu.number, values[1]), values[10])
 
     def _called_by_code(self, helper: Helper) -> Hypercall:
         """A function that machine code calls as the interpreter calls it."""

@@ -44,7 +44,7 @@ BPF_KINDS: Final = (
         "A program starts: R1 is the context, R10 the top of its stack.",
         (
             _PROG,
-            Field("ctx", "address", "`struct pt_regs` of the interrupted code"),
+            Field("ctx", "address", "`struct pt_regs` of the interrupted code; a filter's `seccomp_data` or `sk_buff`"),
             Field("fp", "address", "R10"),
             Field("jited", "address", "its machine code, which the CPU calls; not there if it is interpreted"),
         ),
@@ -108,15 +108,6 @@ FILTER_KINDS: Final = (
             Field("mode", "text", "`seccomp` or `socket`"),
             Field("insns", "number", "instructions of eBPF"),
             Field("jited", "address", "its machine code; not there if it will be interpreted"),
-        ),
-    ),
-    EventKind(
-        "filter.run",
-        "The interpreter has run a filter. Machine code runs without this.",
-        (
-            _FILTER,
-            Field("ctx", "address", "`struct seccomp_data` or `struct sk_buff`"),
-            Field("ret", "number", "what it returned, 32 bits"),
         ),
     ),
     EventKind(
