@@ -97,6 +97,8 @@ class Narrator:
         fields, kind = event.fields, event.kind
         if kind in ("syscall", "seccomp.verdict"):
             return {"syscall": _SYSCALLS.get(fields["nr"], str(fields["nr"])), "ret_hex": f"{fields.get('ret', 0):#x}"}
+        if kind == "filter.load" and "code" in fields:
+            return {"start": fields["code"][:9].hex(" ")}
         if kind == "bpf.exit":
             return {"r0_hex": f"{fields['r0']:#x}"}
         if kind == "trap":

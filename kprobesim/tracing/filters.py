@@ -17,6 +17,7 @@ from kprobesim.bpf.classic import (
     bpf_convert_filter,
     decode_filter,
     encode_filter,
+    image_listing,
     seccomp_check_filter,
 )
 from kprobesim.bpf.errors import LoadError
@@ -43,6 +44,7 @@ _MASK64: Final = (1 << 64) - 1
 _REGISTER_ARGUMENTS: Final = 3
 _MAX_ERRNO: Final = 4095
 _SHOWN: Final = 64
+_MOST_LINES: Final = 32
 _MOST_BOUND: Final = 64
 
 
@@ -112,7 +114,12 @@ class Filters:
     # Into the kernel
 
     def _check_classic(self, cpu: VCpu, insns: int, count: int, _: int) -> int:
-        return self._judge(lambda: bpf_check_classic(decode_filter(self._kernel.read(insns, 8 * count))))
+        program = decode_filter(self._kernel.read(insns, 8 * count))
+        refused = self._judge(lambda: bpf_check_classic(program))
+        if not refused:
+            text = image_listing(program[:_MOST_LINES])
+            self._machine.emit("filter.check", insns=count, text=text)
+        return refused
 
     def _check_seccomp(self, cpu: VCpu, insns: int, count: int, _: int) -> int:
         def check() -> None:
@@ -159,6 +166,7 @@ class Filters:
             self._put(prog, _JITED_LEN_AT, code[0].jited_len)
             self._put(prog, _BPF_FUNC_AT, code[0].entry, 8)
             fields["jited"] = code[0].entry
+            fields["code"] = code[0].images[0].code[:_SHOWN]
         self._machine.emit("filter.load", **fields)
         return 0
 

@@ -101,6 +101,14 @@ FILTER_KINDS: Final = (
         ),
     ),
     EventKind(
+        "filter.check",
+        "A classic program has passed the checks that all must pass; seccomp has more.",
+        (
+            Field("insns", "number", "its instructions"),
+            Field("text", "text", "the first 32 of them, as `tcpdump -d` prints them"),
+        ),
+    ),
+    EventKind(
         "filter.load",
         "A classic program was checked and converted; it is now an eBPF program of the kernel.",
         (
@@ -108,6 +116,7 @@ FILTER_KINDS: Final = (
             Field("mode", "text", "`seccomp` or `socket`"),
             Field("insns", "number", "instructions of eBPF"),
             Field("jited", "address", "its machine code; not there if it will be interpreted"),
+            Field("code", "bytes", "the first 64 bytes of that"),
         ),
     ),
     EventKind(
