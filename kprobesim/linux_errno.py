@@ -59,6 +59,7 @@ class Errno(IntEnum):
     ENOTEMPTY = 39, "Directory not empty"
     ELOOP = 40, "Too many levels of symbolic links"
     EPROTO = 71, "Protocol error"
+    ENODATA = 61, "No data available"
     EOVERFLOW = 75, "Value too large for defined data type"
     EILSEQ = 84, "Invalid or incomplete multibyte or wide character"
     EOPNOTSUPP = 95, "Operation not supported"

@@ -70,7 +70,7 @@ class BpfJit:
         As in Linux that is no error: an instruction that the JIT does not know, a helper that the kernel does not
         have as a function, or no room.
         """
-        fixed = do_misc_fixups(program.resolved)
+        fixed = do_misc_fixups(program.resolved, program.array_lookups)
         stem = f"bpf_prog_{program.tag}_"
         made = self.install(fixed.insns, [stem + program.name[:15], stem + "F"])
         return None if made is None else JitedCode(made[0], fixed.origin, made[1])

@@ -8,11 +8,12 @@ from typing import Final
 
 from kprobesim.bpf import BpfMap, Insn, MapSpec, Program, prog_tag
 from kprobesim.bpf.isa import Pseudo, is_lddw
+from kprobesim.bpf.jit import array_lookups
+from kprobesim.bpf.maps.syscall import map_update_elem
 from kprobesim.bpf.object import BpfObject, Kernel, ObjectMap, ObjectProgram
 from kprobesim.bpf.object.verify import object_map_meta, replace_dead_code, verify_object_program
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.kprobes import RunningKernel
-from kprobesim.linux_errno import Errno
 from kprobesim.machine import PAGE_SIZE
 from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpf_ids import MapTypes, ProgramTypes
@@ -143,6 +144,7 @@ def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, liv
     insns = replace_dead_code(program.insns, verdict.seen)
     loaded = Program(plan.programs[program.name], program.type, insns, live, found.license)
     loaded.tag = prog_tag([_by_descriptor(insn) for insn in program.insns])
+    loaded.array_lookups = array_lookups(loaded.insns, verdict.helper_maps)
     types = ProgramTypes(btf_id, program.functions, program.lines) if btf_id else None
     programs.add_program(loaded, verdict.stats.insn_processed, types)
 
@@ -158,7 +160,9 @@ def _fill(programs: BpfPrograms, plan: LoadedObject, there: BpfMap, index: int, 
     value = plan.maps.get(name) or plan.programs.get(name)
     if value is None:
         return
-    number = programs.maps[value].id if name in plan.maps else programs.ids.programs[value].id
-    result = there.update_elem(index.to_bytes(4, "little"), number.to_bytes(4, "little"))
-    if result < 0:
-        raise LinuxError(Errno.of(-result), f"map '{there.name}': failed to initialize slot [{index}] to '{name}'.")
+    target = programs.maps[value] if name in plan.maps else programs.programs[value]
+    try:
+        map_update_elem(there, index.to_bytes(4, "little"), target)
+    except LinuxError as error:
+        message = f"map '{there.name}': failed to initialize slot [{index}] to '{name}'."
+        raise LinuxError(error.errno, message) from error

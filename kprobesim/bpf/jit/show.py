@@ -10,7 +10,7 @@ from kprobesim.bpf.jit.blinding import blind_constants
 from kprobesim.bpf.jit.fixups import do_misc_fixups
 from kprobesim.bpf.jit.listing import listing_text
 from kprobesim.bpf.jit.program import jit_insns
-from kprobesim.bpf.maps import BpfMap, MapSpec, create_map
+from kprobesim.bpf.maps import BpfMap, MapSpec, create_maps
 from kprobesim.bpf.memory import Arena, FlatMemory
 from kprobesim.bpf.program import Program
 from kprobesim.errors import BadInput
@@ -88,7 +88,7 @@ def maps_to_show(specs: Sequence[MapSpec]) -> list[BpfMap]:
     """
     memory = FlatMemory(_MAPS, _MAP_MEMORY)
     arena = Arena(_MAPS + 64, _MAP_MEMORY - 64)
-    return [create_map(spec, memory, arena, number) for number, spec in enumerate(specs, 1)]
+    return create_maps(specs, memory, arena)
 
 
 def _helper_name(address: int) -> str:

@@ -61,6 +61,7 @@ class Verdict:
         visits: the walk, if it was to be recorded.
         visits_dropped: visits beyond the limit of the record.
         insns: the program.
+        helper_maps: slot of a call -> the map that it is given on every path, for helpers that take one.
     """
 
     log: str
@@ -70,6 +71,7 @@ class Verdict:
     visits: list[Visit] = field(default_factory=list)
     visits_dropped: int = 0
     insns: tuple[Insn, ...] = ()
+    helper_maps: Mapping[int, MapMeta] = field(default_factory=dict)
     _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
 
     def walk(self, limit: int = 20_000) -> Walk:
@@ -113,6 +115,7 @@ def verify(
     attach_func: str = "",
     btf: Btf | None = None,
     functions: Sequence[FunctionType] | None = None,
+    kprobe_override: bool = False,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -136,6 +139,7 @@ def verify(
         attach_func: the kernel function, or for ``trace_raw_tp`` the tracepoint, that a tracing program is for.
         btf: the kernel's types, without which structs of the kernel are closed books.
         functions: what the program's own types say of its functions, the first one too; None without types.
+        kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -167,6 +171,7 @@ def verify(
         attach_func,
         btf,
         functions,
+        kprobe_override,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
@@ -218,7 +223,8 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
     if isinstance(recorder, PathRecorder):
         recorder.finish()
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
-    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped, tuple(env.insns))
+    maps = {slot: aux.helper_map for slot, aux in env.aux.items() if aux.helper_map and not aux.map_poisoned}
+    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped, tuple(env.insns), maps)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:
