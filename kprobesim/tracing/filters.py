@@ -54,8 +54,9 @@ class _FilterProgram(Program):
     def __init__(self, name: str, insns: tuple[Insn, ...]) -> None:
         self.name, self.type, self.license, self.level = name, "socket_filter", "GPL", Level.V3
         self.insns = self.resolved = insns
-        self.map_uses = {}
-        self.used_maps = ()
+        self._maps, self.map_uses, self.used_maps, self.array_lookups = {}, {}, (), {}
+        self.kprobe_override = self._tail_calls = False
+        self.id = self.address = 0
         self.tag = prog_tag(insns)
 
 
