@@ -115,17 +115,20 @@ class BpfJit:
         """Give a program's memory back."""
         self.uninstall(jited.code.entry)
 
-    def uninstall(self, entry: int) -> None:
-        """Give the memory back that `install` put a program into.
+    def uninstall(self, entry: int) -> bool:
+        """Give the memory back that `install` put a program into; False if there is none.
 
         Args:
             entry: address of its first function.
         """
         start = entry - _HEADER
+        if start not in self._taken:
+            return False
         end = start + self._taken.pop(start)
         for symbol in [*self._kernel.kallsyms.added]:
             if symbol.module == "bpf" and start <= symbol.address < end:
                 self._kernel.kallsyms.remove(symbol)
+        return True
 
     def _helper(self, number: int) -> int:
         if number in SKB_CALLS:

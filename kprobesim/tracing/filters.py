@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from kprobesim.bpf import BoundProgram, Insn, Level, MemoryFault, Program, decode, encode, prog_tag
 from kprobesim.bpf.classic import (
+    BPF_MAXINSNS,
+    SockFilter,
     bpf_check_classic,
     bpf_convert_filter,
     decode_filter,
@@ -45,6 +47,7 @@ _REGISTER_ARGUMENTS: Final = 3
 _MAX_ERRNO: Final = 4095
 _SHOWN: Final = 64
 _MOST_LINES: Final = 32
+_MOST_INSNS: Final = 1 << 17
 _MOST_BOUND: Final = 64
 
 
@@ -115,7 +118,7 @@ class Filters:
     # Into the kernel
 
     def _check_classic(self, cpu: VCpu, insns: int, count: int, _: int) -> int:
-        program = decode_filter(self._kernel.read(insns, 8 * count))
+        program = self._classic(insns, count)
         refused = self._judge(lambda: bpf_check_classic(program))
         if not refused:
             text = image_listing(program[:_MOST_LINES])
@@ -124,10 +127,20 @@ class Filters:
 
     def _check_seccomp(self, cpu: VCpu, insns: int, count: int, _: int) -> int:
         def check() -> None:
-            rewritten = seccomp_check_filter(decode_filter(self._kernel.read(insns, 8 * count)))
+            rewritten = seccomp_check_filter(self._classic(insns, count))
             self._kernel.write(insns, encode_filter(rewritten))
 
         return self._judge(check)
+
+    def _classic(self, insns: int, count: int) -> tuple[SockFilter, ...]:
+        """A classic program in guest memory; the kernel has looked at its length before."""
+        return decode_filter(self._kernel.read(insns, 8 * min(count, BPF_MAXINSNS)))
+
+    def _converted(self, cpu: VCpu, prog: int, count: int) -> bytes:
+        """The instructions of a struct bpf_prog."""
+        if not 0 < count <= _MOST_INSNS:
+            raise GuestError(f"A struct bpf_prog claims {count:,} instructions.", report=self._machine.report(cpu))
+        return self._kernel.read(prog + _PROG.size, 8 * count)
 
     def _judge(self, check: Callable[[], None]) -> int:
         try:
@@ -142,7 +155,7 @@ class Filters:
         made: list[int] = []
 
         def convert() -> None:
-            converted = bpf_convert_filter(decode_filter(self._kernel.read(insns, 8 * count)))
+            converted = bpf_convert_filter(self._classic(insns, count))
             if new_prog:
                 self._put(new_prog, _STACK_DEPTH_AT, converted.stack_depth)
                 self._kernel.write(new_prog + _PROG.size, encode(converted.insns))
@@ -158,7 +171,7 @@ class Filters:
 
     def _compile(self, cpu: VCpu, prog: int, _: int, __: int) -> int:
         _jited, seccomp, count, _len, depth, *_rest = self._head(prog)
-        insns = _decoded(self._kernel.read(prog + _PROG.size, 8 * count))
+        insns = _decoded(self._converted(cpu, prog, count))
         fields: dict[str, Any] = {"prog": prog, "mode": "seccomp" if seccomp else "socket", "insns": count}
         name = f"bpf_prog_{prog_tag(insns)}"
         code = self._jit.install(insns, [name], stack_depth=depth, from_cbpf=True) if self._jit.enabled else None
@@ -172,7 +185,9 @@ class Filters:
         return 0
 
     def _free(self, cpu: VCpu, prog: int, _: int, __: int) -> int:
-        self._jit.uninstall(self._head(prog)[-1])
+        entry = self._head(prog)[-1]
+        if not self._jit.uninstall(entry):
+            raise GuestError(f"No program's code begins at {entry:#x}.", report=self._machine.report(cpu))
         return 0
 
     # Run
@@ -181,7 +196,7 @@ class Filters:
         """___bpf_prog_run: from registers in guest memory to R0."""
         values = _REGS.unpack(self._kernel.read(regs, _REGS.size))
         _jited, seccomp, count, *_rest = self._head(insns - _PROG.size)
-        raw = self._kernel.read(insns, 8 * count)
+        raw = self._converted(cpu, insns - _PROG.size, count)
         bound = self._bound.get(raw)
         if bound is None:
             if len(self._bound) == _MOST_BOUND:

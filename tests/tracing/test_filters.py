@@ -5,6 +5,8 @@ import re
 import pytest
 
 from kprobesim.bpf.skb import layout
+from kprobesim.bpf.verifier import Rejected
+from kprobesim.course import find_demo, lessons_folder
 from kprobesim.lab import Event, Grain, Lab
 from tests.lab.experiment import kinds_of, only, rested, state_of
 
@@ -232,3 +234,33 @@ def test_a_filter_that_is_refused_says_why() -> None:
 def test_a_task_without_filters_makes_its_calls_as_before() -> None:
     lab = lived("cat /etc/hostname", "echo x | wc")
     assert not [event for event in lab.events() if event.kind.split(".")[0] in ("filter", "seccomp", "socket")]
+
+
+@pytest.mark.parametrize("jit", [0, 1])
+def test_no_memory_is_lost(jit: int) -> None:
+    work = ["sandbox errno=13 log", "sandbox", "udpcat -k a -c 3 apple pear", "nocall 999 log true"]
+
+    def free_pages(times: int) -> int:
+        lab = lived(*work * times, jit=jit)
+        return lab.kernel.read_u64(lab.kernel.symbol("nr_free_pages"))
+
+    # A slab that happens to be half full may hold a page more.
+    assert free_pages(5) >= free_pages(1) - 4
+
+
+def test_the_demo_goes_from_the_filters_text_to_the_bytes_that_run() -> None:
+    lab = find_demo("packet-filter").open()
+    check, load, *verdicts_ = [
+        event for event in lab.events(lab.seq) if event.kind in ("filter.check", "filter.load", "socket.verdict")
+    ]
+    assert check.fields["text"].startswith("(000) ldb      [8]\n")
+    lab.seek(load)
+    assert lab.read(load.fields["jited"], len(load.fields["code"])) == load.fields["code"]
+    assert lab.code(load.fields["jited"])[0].address == load.fields["jited"]
+    assert [event.fields["verdict"] for event in verdicts_] == ["trim", "drop"]
+
+
+def test_the_program_that_a_lesson_has_mended_is_refused_as_it_stands() -> None:
+    text = (lessons_folder() / "35-why-no-verifier" / "astray.bpf").read_text(encoding="utf-8")
+    with pytest.raises(Rejected, match="map_value_or_null"):
+        rested().load_program(text, "astray")
