@@ -36,6 +36,7 @@ from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
 from kprobesim.tracing.bpf_runs import BpfRuns, Call, Guard, RunningProgram
 from kprobesim.tracing.bpf_user import BpfUser
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
+from kprobesim.tracing.filters import Filters
 
 __all__ = ["Attachment", "BpfPrograms"]
 
@@ -93,6 +94,7 @@ class BpfPrograms:
         self._bound: dict[str, BoundProgram] = {}
         self._jited: dict[str, JitedCode] = {}
         self.jit = BpfJit(manager.kernel)
+        self._filters = Filters(manager.kernel, self._env, self._memory, self.jit, self._runs)
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
