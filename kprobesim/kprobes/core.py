@@ -231,6 +231,7 @@ class Kprobes:
         if probe.flags & KprobeFlag.FTRACE:
             probe.addr, probe.ainsn, probe.opcode = address, None, NOP5[0]
             return
+        self.text.finish()  # Linux holds text_mutex: nobody sees the int3 of a patch that is under way
         can_probe(self.kernel, address, self.hidden)
         slot = self.slots.get()
         try:

@@ -348,6 +348,7 @@ class Schedule:
     def _travel(self) -> None:
         """Into the past and back: nothing may be different after it."""
         lab, machine = self.lab, self.lab.machine
+        lab.timeline.seek_end()
         before = machine.seq, machine.retired, machine.registers(), list(machine.log)[-50:]
         for _ in range(self.random.randint(1, 3)):
             lab.timeline.seek(Moment(self.random.randint(self.bench.start + 1, machine.retired + 1)))
