@@ -21,6 +21,11 @@ class Errno(IntEnum):
         member.text = text
         return member
 
+    @classmethod
+    def of(cls, number: int) -> "Errno":
+        """The member of a number; KeyError if there is none."""
+        return {int(member): member for member in cls}[number]
+
     EPERM = 1, "Operation not permitted"
     ENOENT = 2, "No such file or directory"
     ESRCH = 3, "No such process"

@@ -17,14 +17,17 @@ from kprobesim.bpf import (
     Assembly,
     BoundProgram,
     BpfMap,
+    MapSpec,
     Program,
     create_map,
 )
 from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.errors import BadInput
+from kprobesim.image import Btf
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP
 from kprobesim.machine import Answer, then
+from kprobesim.tracing.bpf_ids import BpfIds, ProgramTypes
 from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
 from kprobesim.tracing.bpf_runs import BpfRuns, Call, RunningProgram
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
@@ -64,6 +67,7 @@ class BpfPrograms:
 
     Attributes:
         programs, maps, attachments: what there is now.
+        ids: the numbers by which bpftool knows them.
         running: the program that a frozen machine is inside of.
     """
 
@@ -82,6 +86,27 @@ class BpfPrograms:
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
+        self.ids = BpfIds()
+
+    @property
+    def kernel_btf(self) -> Btf:
+        """The kernel's types."""
+        return self._kernel.btf
+
+    @property
+    def cpu_count(self) -> int:
+        """How many CPUs the machine has."""
+        return len(self._machine.cpus)
+
+    @property
+    def kernel_btf_size(self) -> int:
+        """Bytes of the kernel's types."""
+        section = self._kernel.image.sections.get(".BTF")
+        return section.size if section else 0
+
+    def symbolize(self, address: int) -> str:
+        """``symbol+0xoffset``, or the address in hex."""
+        return self._kernel.kallsyms.symbolize(address)
 
     def on_printk(self, print_line: Callable[[int, str], None]) -> None:
         """Where lines of ``bpf_trace_printk`` go: a function of the CPU and the text."""
@@ -103,7 +128,6 @@ class BpfPrograms:
         """
         if name in self.programs:
             raise BadInput(f"There is a program named {name} already.")
-        arena = self._get_arena()
         for spec in source.maps:
             there = self.maps.get(spec.name)
             if there is not None and there.spec != spec:
@@ -112,19 +136,61 @@ class BpfPrograms:
                     hint="Programs share a map by declaring it alike; give this one another name.",
                 )
             if spec.name not in self.maps:
-                made = create_map(spec, self._memory, arena, len(self.maps) + 1)
-                self.maps[spec.name] = made
-                self._machine.emit("map.create", map=spec.name, type=spec.type, addr=made.address)
+                self.create_map(spec, spec.name)
         maps = {number: self.maps[spec.name] for number, spec in enumerate(source.maps)}
         program = Program(name, source.type, source.insns, maps, source.license)
-        processed = _verify(program) if verified else 0
+        processed = _verify(program) if verified else None
+        self.add_program(program, processed)
+        return program
+
+    def create_map(self, spec: MapSpec, name: str) -> BpfMap:
+        """Make a map.
+
+        Args:
+            spec: what is wanted.
+            name: by which programs and events know it; no other map has it.
+
+        Raises:
+            LoadError: what bpf(BPF_MAP_CREATE) would say.
+        """
+        made = create_map(spec, self._memory, self._get_arena(), self.ids.next_map())
+        self.maps[name] = made
+        self._machine.emit("map.create", map=name, type=spec.type, addr=made.address)
+        return made
+
+    def add_program(self, program: Program, processed: int | None, types: ProgramTypes | None = None) -> None:
+        """Take in a program, bind it to this kernel.
+
+        Args:
+            program: its name is no other program's.
+            processed: how many instructions the verifier processed; None for a program that it has not seen.
+            types: what its object says of functions and source lines.
+        """
+        name = program.name
+        self._get_arena()  # with it come the stacks
         self.programs[name] = program
         self._bound[name] = program.bind(self._memory, self._env, around=self._runs.around)
-        self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed)
-        if verified and self.jit.enabled and (jited := self.jit.compile(program)) is not None:
+        self.ids.add_program(name, self._machine.ns, types)
+        self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed or 0)
+        if processed is not None and self.jit.enabled and (jited := self.jit.compile(program)) is not None:
             self._jited[name] = jited
             self._machine.emit("bpf.jit", prog=name, addr=jited.code.entry, size=jited.code.jited_len)
-        return program
+
+    def update_map(self, name: str, key: bytes, value: bytes, flags: int) -> int:
+        """Store a value as user space does, by bpf(BPF_MAP_UPDATE_ELEM); 0 or a negative errno."""
+        found = self.maps[name]
+        old = found.read_value(key) or b""
+        result = found.update_elem(key, value, flags)
+        if result == 0:
+            self._machine.emit("map.update", map=name, key=key, old=old, new=value)
+        return result
+
+    def delete_from_map(self, name: str, key: bytes) -> int:
+        """Remove an element as user space does, by bpf(BPF_MAP_DELETE_ELEM); 0 or a negative errno."""
+        result = self.maps[name].delete_elem(key)
+        if result == 0:
+            self._machine.emit("map.delete", map=name, key=key)
+        return result
 
     def jited(self, name: str) -> JitedCode | None:
         """The machine code of a program that was compiled when it was loaded."""
@@ -158,6 +224,7 @@ class BpfPrograms:
         on_entry = attachment.kprobe.flags & KprobeFlag.ON_FUNC_ENTRY
         attachment.func_ip = (attachment.kprobe.addr or 0) if on_entry else 0
         self.attachments.append(attachment)
+        self.ids.add_link(attachment, attachment.program, _event(attachment))
         place = self._manager.kprobes.place(attachment.kprobe)
         self._machine.emit("bpf.attach", prog=attachment.program, probe=place["probe"])
 
@@ -169,6 +236,7 @@ class BpfPrograms:
         else:
             self._manager.rethooks.unregister_kretprobe(attachment.kretprobe)
         self.attachments.remove(attachment)
+        self.ids.remove_link(attachment)
         self._machine.emit("bpf.detach", prog=attachment.program, probe=place["probe"])
 
     def _get_arena(self) -> Arena:
@@ -207,11 +275,12 @@ class BpfPrograms:
             tuple(self.attachments),
             self._env.save(),
             self.jit.save(),
+            self.ids.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, bound, jited, programs, maps, attachments, env, jit = state
+        arena, stacks, bound, jited, programs, maps, attachments, env, jit, ids = state
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
@@ -225,7 +294,17 @@ class BpfPrograms:
         self.attachments = list(attachments)
         self._env.restore(env)
         self.jit.restore(jit)
+        self.ids.restore(ids)
         self._runs.forget()
+
+
+def _event(attachment: Attachment) -> dict[str, str | int]:
+    """What bpf(BPF_TASK_FD_QUERY) says of a probe (Linux kernel/trace/trace_kprobe.c:bpf_get_kprobe_info)."""
+    probe = attachment.kprobe
+    kind: dict[str, str | int] = {"fd_type": "kprobe" if attachment.kretprobe is None else "kretprobe"}
+    if probe.symbol_name:
+        return kind | {"func": probe.symbol_name, "offset": probe.offset}
+    return kind | {"addr": probe.addr or 0}
 
 
 def _verify(program: Program) -> int:

@@ -147,8 +147,9 @@ class BpfRuns:
         running = self._running[call.cpu] = RunningProgram(call, fp)
         self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": fp, "jited": jited.code.entry})
         # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
-        with self._kernel.preempt_disabled(call.cpu):
-            r0 = yield GuestCall(jited.code.entry, (call.ctx,))
+        self._kernel.preempt_count_add(call.cpu, 1)
+        r0 = yield GuestCall(jited.code.entry, (call.ctx,))
+        self._kernel.preempt_count_add(call.cpu, -1)
         self._end(running, r0)
         del self._running[call.cpu]
         return r0

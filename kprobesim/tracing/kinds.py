@@ -61,8 +61,8 @@ BPF_KINDS: Final = (
     ),
     EventKind(
         "map.update",
-        "An element of a map has a new value: by `bpf_map_update_elem`, or written through the pointer of a look-up "
-        "(noticed when the program ends).",
+        "An element of a map has a new value: by `bpf_map_update_elem`, by bpftool, or written through the pointer of "
+        "a look-up (noticed when the program ends).",
         (
             *_MAP,
             Field("old", "bytes", "the value before; empty for a new element"),

@@ -4,6 +4,7 @@ Follows Linux kernel/bpf/verifier.c: bpf_check, do_check_common, print_verificat
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -193,7 +194,7 @@ def _line_finder(lines: Mapping[int, str] | None) -> Callable[[int], tuple[int, 
 
     def find(insn: int) -> tuple[int, str] | None:
         # An instruction before the first line counts as the first line's.
-        at = max((start for start in starts if start <= insn), default=starts[0])
+        at = starts[max(bisect_right(starts, insn) - 1, 0)]
         return at, lines[at]
 
     return find
