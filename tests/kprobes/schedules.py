@@ -361,7 +361,7 @@ class Schedule:
         lab.timeline.seek_end()
         before = machine.seq, machine.retired, machine.registers(), list(machine.log)[-50:]
         for _ in range(self.random.randint(1, 3)):
-            lab.timeline.seek(Moment(self.random.randint(self.bench.start + 1, machine.retired + 1)))
+            lab.timeline.seek(Moment(self.random.randint(self.bench.start, before[1])))
         lab.timeline.seek_end()
         assert before == (machine.seq, machine.retired, machine.registers(), list(machine.log)[-50:])
 

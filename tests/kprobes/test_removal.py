@@ -21,7 +21,8 @@ def asking(running: Running) -> Any:
     """A handler that has the guest compare the kernel's name with itself, as a compiled program runs in the guest."""
 
     def handler(*_: Any) -> Generator[GuestCall, int, int]:
-        return (yield GuestCall(running.symbol("strcmp"), (running.symbol("utsname"), running.symbol("utsname"))))
+        yield GuestCall(running.symbol("strcmp"), (running.symbol("utsname"), running.symbol("utsname")))
+        return 0
 
     return handler
 
