@@ -51,7 +51,7 @@ BPF_KINDS: Final = (
             Field(
                 "ctx",
                 "address",
-                "`struct pt_regs` of the interrupted code; at a tracepoint the record, or for a raw one the arguments; a "
+                "`struct pt_regs` of the interrupted code; at a tracepoint the record or, if raw, the arguments; a "
                 "filter's `seccomp_data` or `sk_buff`",
             ),
             Field("fp", "address", "R10"),
