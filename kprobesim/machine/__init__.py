@@ -8,7 +8,7 @@ from kprobesim.machine.events import Event, EventKind, EventLog, Field, Moment, 
 from kprobesim.machine.kinds import MACHINE_KINDS
 from kprobesim.machine.machine import Machine, Stop
 from kprobesim.machine.memory import PAGE_SIZE, MemoryFault, PageEntry, PhysicalMemory
-from kprobesim.machine.timeline import Input, Timeline
+from kprobesim.machine.timeline import Input, Life, Timeline
 from kprobesim.machine.upcalls import Answer, GuestCall, then
 from kprobesim.machine.vcpu import VCpu
 
@@ -24,6 +24,7 @@ __all__ = [
     "GuestCall",
     "Hypercall",
     "Input",
+    "Life",
     "Machine",
     "MemoryFault",
     "Moment",
