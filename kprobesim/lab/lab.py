@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from kprobesim.bpf import Assembly, Program, assemble
 from kprobesim.errors import BadInput, GuestError
 from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
-from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, Kretprobe, PostHandler, PreHandler
+from kprobesim.kprobes import FixUp, Fprobe, FprobeHandler, Kprobe, Kretprobe, PostHandler, PreHandler
 from kprobesim.lab.clock import insn_at, ns_at
+from kprobesim.lab.deeds import Deed
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.look import Look
 from kprobesim.lab.motion import Grain, Motion
 from kprobesim.lab.profiles import Profile
-from kprobesim.machine import Event, Machine, Moment, Stop, Timeline
+from kprobesim.lab.program_data import assembly_data
+from kprobesim.machine import GENERAL, Event, Machine, Moment, Stop, Timeline
 from kprobesim.tracing import Attachment
 
 __all__ = ["Lab"]
 
 _BOOT_LIMIT: Final = 200_000_000
 _AHEAD: Final = 1_000_000
+_WORD: Final = (1 << 64) - 1
 
 
 class Lab(Look):
@@ -33,14 +36,27 @@ class Lab(Look):
     Attributes:
         timeline: the machine's life.
         profile: how the kernel is taken to be built.
+        kernel_name: what `open` was asked for.
+        optimization: the sysctl debug.kprobes-optimization at boot.
+        without: steps of the kprobe core that are left out.
         start: instruction at which the experiment begins; no motion goes back behind it.
     """
 
     def __init__(
-        self, image: KernelImage, machine: Machine, profile: Profile, sources: Path | None, *, optimization: bool
+        self,
+        image: KernelImage,
+        machine: Machine,
+        profile: Profile,
+        sources: Path | None,
+        *,
+        optimization: bool,
+        without: frozenset[FixUp] = frozenset(),
     ) -> None:
-        super().__init__(image, machine, replace(profile.config, optimization=optimization), sources)
+        super().__init__(image, machine, replace(profile.config, optimization=optimization, without=without), sources)
         self.profile = profile
+        self.kernel_name = image.name
+        self.optimization = optimization
+        self.without = without
         self.timeline = Timeline(machine, [self.manager, self.bpf, self.tracing])
         self.start = 0
         self._motion = Motion(self)
@@ -55,6 +71,7 @@ class Lab(Look):
         seed: int = 0,
         boot: bool = True,
         optimization: bool = True,
+        without: Iterable[FixUp] = (),
     ) -> Lab:
         """Put a kernel on a new machine and boot it.
 
@@ -78,7 +95,9 @@ class Lab(Look):
         info = _shipped(kernel)
         machine = Machine(cpus=cpus, seed=seed)
         machine.boot(image.entry, image.segments)
-        lab = cls(image, machine, chosen, info.folder if info else None, optimization=optimization)
+        sources = info.folder if info else None
+        lab = cls(image, machine, chosen, sources, optimization=optimization, without=frozenset(without))
+        lab.kernel_name = str(kernel)
         if boot:
             lab.boot()
         return lab
@@ -107,7 +126,45 @@ class Lab(Look):
         Args:
             text: without the newline.
         """
-        self.timeline.input(text, lambda: self.machine.devices.type(text.encode(errors="replace") + b"\n"))
+        data = text.encode(errors="replace")
+        self._do(text, "type", {"text": data.decode()}, lambda: self.machine.devices.type(data + b"\n"))
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C at the machine's console."""
+        self._do("^C", "interrupt", {}, lambda: self.machine.devices.type(b"\x03"))
+
+    def poke(self, address: int, data: bytes) -> None:
+        """Change bytes of the machine's memory, code included, as nothing in the machine itself would do it.
+
+        Args:
+            address: virtual, in the address space that the current vCPU is in.
+            data: what is to stand there.
+
+        Raises:
+            MemoryFault: not mapped.
+        """
+        text = f"{self.symbolize(address)} = {data[:16].hex(' ')}"
+        told = {"address": address, "bytes": data.hex()}
+        self._do(text, "poke", told, lambda: self.machine.write_code(address, data))
+
+    def set_register(self, register: str, value: int, cpu: int | None = None) -> None:
+        """Change a register of a vCPU, the current one by default.
+
+        Args:
+            register: a general register, ``rip`` or ``rflags``.
+            value: 64 bits.
+            cpu: its number.
+
+        Raises:
+            BadInput: there is no such vCPU, or the register cannot be set.
+        """
+        number = self._number(cpu)
+        if register not in GENERAL:
+            raise BadInput(f"{register!r} cannot be set.", hint=f"These can: {', '.join(GENERAL)}.")
+        told = {"register": register, "value": value & _WORD, "cpu": number}
+        target = self.machine.cpus[number]
+        text = f"cpu{number} {register} = {value & _WORD:#x}"
+        self._do(text, "set_register", told, lambda: target.set_register(register, value & _WORD))
 
     def kprobe(
         self,
@@ -133,13 +190,20 @@ class Lab(Look):
         """
         probe = self._probe_at(where)
         probe.pre_handler, probe.post_handler, probe.name, probe.disabled = pre_handler, post_handler, name, disabled
-        self.timeline.input(f"register_kprobe {where}", lambda: self.manager.kprobes.register_kprobe(probe))
+        plain = pre_handler is None and post_handler is None
+        self._do(
+            f"register_kprobe {where}",
+            "kprobe" if plain else "",
+            {"where": where, "name": name, "disabled": disabled},
+            lambda: self.manager.kprobes.register_kprobe(probe),
+            made=probe,
+        )
         return probe
 
     def unregister_kprobe(self, probe: Kprobe) -> None:
         """Remove a probe."""
         text = f"unregister_kprobe {probe.name or probe.symbol_name or hex(probe.address or 0)}"
-        self.timeline.input(text, lambda: self.manager.kprobes.unregister_kprobe(probe))
+        self._do(text, "unregister_kprobe", {}, lambda: self.manager.kprobes.unregister_kprobe(probe), of=probe)
 
     def fprobe(
         self,
@@ -165,12 +229,19 @@ class Lab(Look):
         """
         fprobe = Fprobe(entry_handler, exit_handler, name=name)
         text = f"register_fprobe {match}" + (f" but {notfilter}" if notfilter else "")
-        self.timeline.input(text, lambda: self.manager.fprobes.register_fprobe(fprobe, match, notfilter))
+        self._do(
+            text,
+            "fprobe" if entry_handler is None and exit_handler is None else "",
+            {"match": match, "notfilter": notfilter or "", "name": name},
+            lambda: self.manager.fprobes.register_fprobe(fprobe, match, notfilter),
+            made=fprobe,
+        )
         return fprobe
 
     def unregister_fprobe(self, fprobe: Fprobe) -> None:
         """Remove an fprobe."""
-        self.timeline.input(f"unregister_fprobe {fprobe.name}", lambda: self.manager.fprobes.unregister_fprobe(fprobe))
+        text = f"unregister_fprobe {fprobe.name}"
+        self._do(text, "unregister_fprobe", {}, lambda: self.manager.fprobes.unregister_fprobe(fprobe), of=fprobe)
 
     def load_program(self, source: str | Assembly, name: str, *, verified: bool = True) -> Program:
         """Load a BPF program.
@@ -185,7 +256,9 @@ class Lab(Look):
             LoadError: the kernel would refuse it.
         """
         assembly = assemble(source) if isinstance(source, str) else source
-        self.timeline.input(f"bpf load {name}", lambda: self._load(assembly, name, verified))
+        told: dict[str, Any] = {"name": name, "verified": verified}
+        told |= {"text": source} if isinstance(source, str) else assembly_data(source)
+        self._do(f"bpf load {name}", "load", told, lambda: self._load(assembly, name, verified))
         return self.bpf.programs[name]
 
     def _load(self, assembly: Assembly, name: str, verified: bool) -> None:
@@ -197,7 +270,8 @@ class Lab(Look):
         Args:
             enable: 0 or 1.
         """
-        self.timeline.input(f"sysctl net.core.bpf_jit_enable={enable}", lambda: self.bpf.jit.set_enabled(enable))
+        text = f"sysctl net.core.bpf_jit_enable={enable}"
+        self._do(text, "bpf_jit_enable", {"enable": enable}, lambda: self.bpf.jit.set_enabled(enable))
 
     def attach(self, program: str, where: str, *, returns: bool = False, cookie: int = 0) -> Attachment:
         """Attach a loaded program to a new probe.
@@ -215,12 +289,33 @@ class Lab(Look):
         probe = self._probe_at(where)
         attachment = Attachment(program, probe, Kretprobe(probe) if returns else None, cookie)
         kind = "kretprobe" if returns else "kprobe"
-        self.timeline.input(f"attach {program} to {kind} {where}", lambda: self.bpf.attach(attachment))
+        self._do(
+            f"attach {program} to {kind} {where}",
+            "attach",
+            {"program": program, "where": where, "returns": returns, "cookie": cookie},
+            lambda: self.bpf.attach(attachment),
+            made=attachment,
+        )
         return attachment
 
     def detach(self, attachment: Attachment) -> None:
         """Take a program off its probe."""
-        self.timeline.input(f"detach {attachment.program}", lambda: self.bpf.detach(attachment))
+        text = f"detach {attachment.program}"
+        self._do(text, "detach", {}, lambda: self.bpf.detach(attachment), of=attachment)
+
+    def _do(
+        self,
+        text: str,
+        kind: str,
+        data: Mapping[str, Any],
+        apply: Callable[[], object],
+        *,
+        made: object = None,
+        of: object = None,
+    ) -> None:
+        """One input of the timeline, with what is needed to do it again on another machine."""
+        resting = self.machine.frozen is None and all(cpu.halted for cpu in self.machine.cpus if cpu.online)
+        self.timeline.input(text, Deed(apply, kind, data, resting, made, of))
 
     def _address_of(self, where: str) -> int:
         probe = self._probe_at(where)

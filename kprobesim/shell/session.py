@@ -17,7 +17,6 @@ __all__ = ["ShellSession"]
 _SLICE: Final = 2_000_000
 _LIMIT: Final = 3_000_000_000
 _MAX_LINE: Final = 4095
-_INTERRUPT: Final = "\x03"
 
 
 class ShellSession:
@@ -76,7 +75,7 @@ class ShellSession:
             if stop is not Stop.LIMIT:
                 return
             if self._interrupted():
-                self._lab.timeline.input("^C", lambda: self._lab.machine.devices.type(_INTERRUPT.encode()))
+                self._lab.interrupt()
             if self._lab.moment.insn - begin > _LIMIT:
                 raise KprobesimError(
                     f"The command was still running after {_LIMIT:,} instructions.",
