@@ -317,7 +317,12 @@ class Lab(Look):
         resting = self.machine.frozen is None and all(cpu.halted for cpu in self.machine.cpus if cpu.online)
         self.timeline.input(text, Deed(apply, kind, data, resting, made, of))
 
-    def _address_of(self, where: str) -> int:
+    def address_of(self, where: str) -> int:
+        """The address of ``symbol``, ``symbol+offset`` or an address in hex.
+
+        Raises:
+            BadInput: it cannot be read, or there is no such symbol.
+        """
         probe = self._probe_at(where)
         if probe.address is not None:
             return probe.address + probe.offset
@@ -368,7 +373,7 @@ class Lab(Look):
         if unknown := sorted(kinds - EVENT_KINDS.keys()):
             raise BadInput(f"There is no event kind {unknown[0]!r}.", hint="docs/events.md lists them.")
         limit = self.machine.moment.insn + (instructions if instructions is not None else 1 << 60)
-        return self._motion.run(limit, kinds, interrupt, self._address_of(to) if isinstance(to, str) else to)
+        return self._motion.run(limit, kinds, interrupt, self.address_of(to) if isinstance(to, str) else to)
 
     def step(
         self,

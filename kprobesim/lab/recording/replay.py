@@ -63,6 +63,8 @@ class Player:
 
     Attributes:
         lab: the machine, booted; nothing has been done to it yet.
+        changed: it is not the recorded one any more.
+        forked: the instruction from which on it is not.
 
     Raises:
         BadInput: the image is another one than that of the recording.
@@ -80,6 +82,7 @@ class Player:
         self._interrupt = interrupt
         self._made: dict[int, Any] = {}
         self._next = 0
+        self.forked = 0
         self.changed = (profile is not None and profile is not recording.profile) or without is not None
         self.lab = Lab.open(
             recording.kernel,
@@ -127,7 +130,7 @@ class Player:
         if step.resting:
             self.to_rest()
         else:
-            before = earlier.insn if earlier else 0
+            before = max(earlier.insn if earlier else 0, self.forked)
             self._run_to(self.lab.timeline.head + step.insn - before)
 
     def to_rest(self) -> Stop:
@@ -146,6 +149,8 @@ class Player:
             before = lab.moment
             lab.seek(Moment(min(insn, lab.moment.insn + _SLICE)))
             if lab.moment == before:
+                if self.changed:
+                    return
                 raise KprobesimError(
                     f"The replay parts from the recording: the machine waits at instruction {before.insn:,}, which in "
                     f"the recording went on to {insn:,}."
