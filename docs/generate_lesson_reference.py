@@ -14,7 +14,7 @@ PAGE: Final = Path(__file__).with_name("lesson-reference.md")
 _HEAD: Final = """\
 # Lesson reference
 
-Made by `docs/generate_lesson_reference.py` from the code; do not edit. The guide: [lesson-authors.md](lesson-authors.md).
+Made by `docs/generate_lesson_reference.py`; do not edit. The guide: [lesson-authors.md](lesson-authors.md).
 
 ## Goals
 

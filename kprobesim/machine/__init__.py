@@ -10,7 +10,7 @@ from kprobesim.machine.machine import Machine, Stop
 from kprobesim.machine.memory import PAGE_SIZE, MemoryFault, PageEntry, PhysicalMemory
 from kprobesim.machine.registers import GENERAL
 from kprobesim.machine.timeline import Input, Life, Timeline
-from kprobesim.machine.upcalls import Answer, GuestCall, then
+from kprobesim.machine.upcalls import Answer, GuestCall, is_abandoned, then
 from kprobesim.machine.vcpu import VCpu
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "Timeline",
     "VCpu",
     "event_json",
+    "is_abandoned",
     "then",
 ]
