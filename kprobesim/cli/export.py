@@ -20,7 +20,9 @@ __all__ = ["command"]
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--to", "form", required=True, type=click.Choice(["cast", "html", "svg", "json"]))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file instead of standard output.")
-@click.option("--at", "at", type=click.IntRange(0), help="The event that the picture shows; the saved place by default.")
+@click.option(
+    "--at", "at", type=click.IntRange(0), help="The event that the picture shows; the saved place by default."
+)
 @click.option("--seconds", default=1.5, show_default=True, type=click.FloatRange(0.05, 60), help="Per step of a cast.")
 @click.option("--title", help="The file's name by default.")
 @lang_option
@@ -55,8 +57,7 @@ def _picture(lab: Lab, recording: Recording, at: int | None, title: str, languag
     frames = frames_of(lab, recording.bookmarks, only=seq)
     if not frames:
         raise BadInput(
-            f"There is no event {seq:,} in the experiment, which has events "
-            f"{_first(lab):,} to {lab.event_count - 1:,}."
+            f"There is no event {seq:,} in the experiment, which has events {_first(lab):,} to {lab.event_count - 1:,}."
         )
     return as_svg(frames[0], language, title, number=seq + 1, count=lab.event_count)
 

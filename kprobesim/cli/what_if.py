@@ -45,7 +45,9 @@ def command(
     if sum(option is not None for option in (without, profile, byte, register)) != 1:
         raise click.UsageError("Change one thing: --without, --profile, --byte or --register.")
     if at is not None and (without is not None or profile is not None):
-        raise click.UsageError("A profile and a step of the kprobe core are others from power-on; --at is for the rest.")
+        raise click.UsageError(
+            "A profile and a step of the kprobe core are others from power-on; --at is for the rest."
+        )
     recording = _recording(source)
     moment = None
     if byte is not None or register is not None:
@@ -109,7 +111,9 @@ def _bytes(digits: str) -> bytes:
     except ValueError:
         data = b""
     if not 0 < len(data) <= _MOST_BYTES:
-        raise BadInput(f"{digits[:40]!r} is not one to {_MOST_BYTES:,} bytes in hex.", hint="For example --byte vfs_read=90.")
+        raise BadInput(
+            f"{digits[:40]!r} is not one to {_MOST_BYTES:,} bytes in hex.", hint="For example --byte vfs_read=90."
+        )
     return data
 
 

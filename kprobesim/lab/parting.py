@@ -11,7 +11,14 @@ from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.lab import Lab
 from kprobesim.machine import PAGE_SIZE, Event
 
-__all__ = ["MemoryDifference", "Parting", "RegisterDifference", "first_difference", "memory_side_by_side", "side_by_side"]
+__all__ = [
+    "MemoryDifference",
+    "Parting",
+    "RegisterDifference",
+    "first_difference",
+    "memory_side_by_side",
+    "side_by_side",
+]
 
 _DIRECT_MAP: Final = 0xFFFF_8880_0000_0000
 _SMALL: Final = 0xFFFF
@@ -95,7 +102,9 @@ def side_by_side(left: Lab, right: Lab) -> tuple[RegisterDifference, ...]:
     found = []
     for cpu in range(min(len(left.machine.cpus), len(right.machine.cpus))):
         ours, theirs = left.registers(cpu), right.registers(cpu)
-        found += [RegisterDifference(cpu, name, ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]]
+        found += [
+            RegisterDifference(cpu, name, ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]
+        ]
     return tuple(found)
 
 
@@ -122,7 +131,7 @@ def _exactly(_: Lab, event: Event) -> Mark:
 
 def _roughly(lab: Lab, event: Event) -> Mark:
     types = {field.name: field.type for field in EVENT_KINDS[event.kind].fields}
-    told = []
+    told: list[tuple[str, object]] = []
     for name, value in event.fields.items():
         if types.get(name) == "address":
             place = lab.symbolize(value)

@@ -120,7 +120,9 @@ class WhatIf:
                 lines.append(say("fields", names=", ".join(self.parting.fields)))
         if self.path is not None:
             lines.append(say("path", insn=self.path))
-        lines += [say(name, error=error) for name, error in zip(("was_ended", "now_ended"), self.ended, strict=True) if error]
+        lines += [
+            say(name, error=error) for name, error in zip(("was_ended", "now_ended"), self.ended, strict=True) if error
+        ]
         return tuple(lines)
 
 
@@ -134,7 +136,9 @@ class _Teller:
     def change(self) -> str:
         change, lab = self._tried.change, self._tried.before
         if isinstance(change, ByteChange):
-            return self("byte", place=lab.symbolize(change.address), bytes=change.data.hex(" "), insn=self._tried.fork.insn)
+            return self(
+                "byte", place=lab.symbolize(change.address), bytes=change.data.hex(" "), insn=self._tried.fork.insn
+            )
         if isinstance(change, RegisterChange):
             return self("register", register=change.register, value=change.value, insn=self._tried.fork.insn)
         if isinstance(change, ProfileChange):

@@ -20,7 +20,8 @@ _CELL: Final = 8.4
 _LINE: Final = 18
 _MARGIN: Final = 12
 _STYLE: Final = """
-text { font: 14px ui-monospace, "Cascadia Mono", Menlo, Consolas, "Noto Sans Mono CJK SC", monospace; white-space: pre; }
+text { font: 14px ui-monospace, "Cascadia Mono", Menlo, Consolas, "Noto Sans Mono CJK SC", monospace }
+text { white-space: pre }
 .back { fill: #fdfdfb } .plain { fill: #1b1b1b } .bold { fill: #000; font-weight: bold }
 .dim { fill: #595959 } .now { fill: #00508c; font-weight: bold } .changed { fill: #8a3b00; font-weight: bold }
 @media (prefers-color-scheme: dark) {

@@ -48,7 +48,8 @@ def fit(text: str, width: int) -> str:
 
 def wrap(text: str, width: int) -> list[str]:
     """Lines of at most so many cells, broken at blanks and beside wide characters; at least one line."""
-    lines, line, word = [], "", ""
+    lines: list[str] = []
+    line = word = ""
     for character in f"{text} ":
         wide = _width(character) == 2
         if not wide and character != " ":

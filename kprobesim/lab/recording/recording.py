@@ -142,9 +142,7 @@ class Recording:
             head=head,
             events=take.number("events", _MOST_EVENTS),
             digest=take.digest("events_sha256"),
-            inputs=tuple(
-                _step(number, item, head) for number, item in enumerate(take.items("inputs", _MOST_INPUTS))
-            ),
+            inputs=tuple(_step(number, item, head) for number, item in enumerate(take.items("inputs", _MOST_INPUTS))),
             bookmarks=tuple(_bookmark(item, head) for item in take.items("bookmarks", _MOST_BOOKMARKS)),
             notes=take.text("notes", 100_000),
             moment=_moment(plain.get("moment"), head),
