@@ -104,7 +104,10 @@ class WhatIf:
     def go_to_fork(self) -> None:
         """Put both machines to the fork: the change is the last thing that was done to the second one."""
         for lab in (self.before, self.after):
-            lab.seek(max(self.fork, Moment(lab.start)))
+            timeline = lab.timeline
+            insn = max(self.fork.insn, lab.start)
+            applied = sum(step.insn <= insn for step in timeline.inputs)
+            timeline.live(timeline.life()._replace(applied=applied, moment=Moment(insn), frozen=False))
 
     def tell(self, language: Language) -> tuple[str, ...]:
         """The story in sentences: the change, where the lives part, and how each ended."""
