@@ -40,7 +40,7 @@ def as_cast(frames: Sequence[Frame], language: Language, title: str, *, seconds:
             lines.append(json.dumps([round(pause, 3), "m", label], ensure_ascii=False))
             pause = 0.0
         screen = "\r\n".join(
-            "".join(f"\x1b[{_STYLES[span.style]}m{_printable(span.text)}\x1b[0m" for span in row).rstrip()
+            "".join(f"\x1b[{_STYLES[span.style]}m{span.text}\x1b[0m" for span in row).rstrip()
             for row in draw(frame, language, number, len(frames), title)
         )
         lines.append(json.dumps([round(pause, 3), "o", _CLEAR + screen], ensure_ascii=False))
@@ -54,8 +54,3 @@ def _marker(frame: Frame, language: Language) -> str:
     if frame.kind in ("input", "kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "bpf.enter", "panic"):
         return frame.narration[language].what
     return ""
-
-
-def _printable(text: str) -> str:
-    """What the machine printed must not move the cursor of whoever watches."""
-    return "".join(character if character.isprintable() else "�" for character in text)

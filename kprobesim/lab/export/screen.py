@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from kprobesim.i18n import Language, Texts
 from kprobesim.lab.export.frames import Frame
-from kprobesim.lab.export.widths import fit, wrap
+from kprobesim.lab.export.widths import fit, printable, wrap
 
 __all__ = ["COLUMNS", "ROWS", "Span", "draw"]
 
@@ -39,7 +39,7 @@ def draw(frame: Frame, language: Language, number: int, count: int, title: str =
     """
     step = _text(language, "step", number=number, count=count)
     rows: list[Row] = [
-        [Span(fit(f" {title}", _LEFT), "bold"), Span(fit(step, COLUMNS - _LEFT), "dim")],
+        [Span(fit(f" {printable(title)}", _LEFT), "bold"), Span(fit(step, COLUMNS - _LEFT), "dim")],
         [
             Span(fit(f" {frame.phase}  {frame.place}", _LEFT), "now"),
             Span(fit(f"{frame.ns / 1e6:.3f} ms  cpu{frame.cpu}", COLUMNS - _LEFT), "dim"),
@@ -53,9 +53,9 @@ def draw(frame: Frame, language: Language, number: int, count: int, title: str =
         theirs = right[index] if index < len(right) else [Span(" " * (COLUMNS - _LEFT))]
         rows.append([*ours, *theirs])
     rows.append([Span(" " + "─" * (COLUMNS - 2) + " ", "dim")])
-    talk = [Span(line, "bold") for line in wrap(frame.narration[language].what, COLUMNS - 4)]
-    talk += [Span(line) for line in wrap(frame.narration[language].why, COLUMNS - 4)]
-    talk += [Span(line, "changed") for note in frame.notes for line in wrap(f"# {note}", COLUMNS - 4)]
+    talk = [Span(line, "bold") for line in wrap(printable(frame.narration[language].what), COLUMNS - 4)]
+    talk += [Span(line) for line in wrap(printable(frame.narration[language].why), COLUMNS - 4)]
+    talk += [Span(line, "changed") for note in frame.notes for line in wrap(f"# {printable(note)}", COLUMNS - 4)]
     rows += [[Span(fit(f"  {line.text}", COLUMNS), line.style)] for line in talk[:_TALK_ROWS]]
     rows += [[Span(" " * COLUMNS)]] * ROWS
     return rows[:ROWS]
@@ -74,7 +74,7 @@ def _code(frame: Frame, language: Language) -> list[Row]:
         rows.append([Span(fit(text, _LEFT), "now" if line.is_next else "plain")])
     rows += [[Span(" " * _LEFT)]] * (_CODE_ROWS + 1 - len(rows))
     rows.append([Span(fit(f" {_text(language, 'console')}", _LEFT), "dim")])
-    rows += [[Span(fit(f"  {line}", _LEFT))] for line in frame.console.splitlines()[-5:]]
+    rows += [[Span(fit(f"  {printable(line)}", _LEFT))] for line in frame.console.splitlines()[-5:]]
     return rows
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from kprobesim.i18n import Language
 from kprobesim.lab.export.frames import Frame
 from kprobesim.lab.export.screen import COLUMNS, ROWS, draw
-from kprobesim.lab.export.widths import runs
+from kprobesim.lab.export.widths import printable, runs
 
 __all__ = ["as_svg"]
 
@@ -42,7 +42,7 @@ def as_svg(frame: Frame, language: Language, title: str, *, number: int = 1, cou
     width, height = COLUMNS * _CELL + 2 * _MARGIN, ROWS * _LINE + 2 * _MARGIN
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height}" role="img" xml:lang="{language}">',
-        f"<title>{_text(title)}: {_text(frame.narration[language].what)}</title>",
+        f"<title>{escape(printable(title))}: {escape(printable(frame.narration[language].what))}</title>",
         f"<style>{_STYLE}</style>",
         f'<rect class="back" width="{width:g}" height="{height}" rx="6"/>',
     ]
@@ -53,11 +53,6 @@ def as_svg(frame: Frame, language: Language, title: str, *, number: int = 1, cou
                 if run.strip():
                     length = f'textLength="{wide * _CELL:g}" lengthAdjust="spacingAndGlyphs"'
                     x = _MARGIN + column * _CELL
-                    parts.append(f'<text class="{span.style}" x="{x:g}" y="{y:g}" {length}>{_text(run)}</text>')
+                    parts.append(f'<text class="{span.style}" x="{x:g}" y="{y:g}" {length}>{escape(run)}</text>')
                 column += wide
     return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _text(text: str) -> str:
-    """Text that XML can hold: no control characters, no halves of surrogate pairs."""
-    return escape("".join(character if character.isprintable() else "�" for character in text))

@@ -6,13 +6,18 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import groupby
 
-__all__ = ["cells", "fit", "runs", "wrap"]
+__all__ = ["cells", "fit", "printable", "runs", "wrap"]
 
 
 def _width(character: str) -> int:
     if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf", "Cc"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def printable(text: str) -> str:
+    """A text without control characters and halves of surrogate pairs: it moves no cursor, and XML can hold it."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def cells(text: str) -> int:
@@ -37,13 +42,18 @@ def runs(text: str) -> Iterator[tuple[str, int]]:
 def fit(text: str, width: int) -> str:
     """A text cut with an ellipsis, or padded on the right, to exactly so many cells."""
     if cells(text) > width:
-        kept = ""
-        for character in text:
-            if cells(kept + character) > width - 1:
-                break
-            kept += character
-        text = kept + "…"
+        text = _prefix(text, width - 1) + "…"
     return text + " " * (width - cells(text))
+
+
+def _prefix(text: str, width: int) -> str:
+    """As much of the beginning as fits; marks without a width stay with their letter."""
+    used = 0
+    for number, character in enumerate(text):
+        used += _width(character)
+        if used > width:
+            return text[:number]
+    return text
 
 
 def wrap(text: str, width: int) -> list[str]:
@@ -72,7 +82,7 @@ def _put(lines: list[str], line: str, word: str, width: int) -> str:
     if line.strip():
         lines.append(line.rstrip())
     while cells(word) > width:
-        head = fit(word, width + 1).rstrip()[:-1]
+        head = _prefix(word, width)
         lines.append(head)
         word = word[len(head) :]
     return word

@@ -191,7 +191,12 @@ def test_whatever_is_changed_in_a_recording_reading_it_ends_in_a_recording_or_a_
         place = place[key]
         key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
     place[key] = data.draw(
-        st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers()) | st.dictionaries(st.text(), st.text())
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text()
+        | st.lists(st.integers())
+        | st.dictionaries(st.text(), st.text())
     )
     try:
         recording = Recording.from_json(plain)

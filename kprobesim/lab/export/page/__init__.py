@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -45,10 +46,8 @@ def as_page(frames: Sequence[Frame], language: Language, title: str) -> str:
         # Inside a script element only "</" and "<!--" mean anything.
         "data": json.dumps(data, ensure_ascii=True).replace("<", "\\u003c"),
     }
-    page = _file("player.html")
-    for name, value in values.items():
-        page = page.replace(f"@{name}@", value, 1)
-    return page
+    # In one pass: what is put in may look like a place to put something.
+    return re.sub(r"@(\w+)@", lambda found: values[found[1]], _file("player.html"))
 
 
 def _plain(frame: Frame) -> dict[str, Any]:
