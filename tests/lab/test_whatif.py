@@ -164,7 +164,7 @@ def test_what_makes_no_sense_is_refused() -> None:
         (ProfileChange(Profile.BARE), BadInput),
     ):
         with pytest.raises(error):
-            what_if(lab, change)  # type: ignore[arg-type]
+            what_if(lab, change)
     with pytest.raises(BadInput, match="not part of this life"):
         what_if(lab, RegisterChange("rax", 1), Moment(1 << 50))
 

@@ -100,7 +100,7 @@ def test_a_file_that_was_cut_off_says_so_wherever_it_was_cut(tmp_path: Path) -> 
     whole = path.read_bytes()
     for size in range(1, len(whole) - 2, 97):
         path.write_bytes(whole[:size])
-        with pytest.raises(BadInput, match="complete|not a recording"):
+        with pytest.raises(BadInput, match=r"complete|not a recording"):
             load_recording(path)
 
 
@@ -172,7 +172,7 @@ def test_a_life_that_is_not_the_recorded_one_is_told() -> None:
 def test_an_input_that_cannot_be_done_is_told() -> None:
     plain = changed()
     plain["inputs"][2]["where"] = "no_such_function"
-    with pytest.raises(BadInput, match="attach.*ENOENT"):
+    with pytest.raises(BadInput, match=r"attach.*ENOENT"):
         replay(Recording.from_json(plain))
 
 
