@@ -16,7 +16,7 @@ from textual.message import Message
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Lab
 from kprobesim.tui.motions import Motion, Outcome
-from kprobesim.tui.snapshot import Snapshot, observe
+from kprobesim.tui.snapshot import Memory, Snapshot, observe
 
 __all__ = ["Arrived", "Conductor", "Failed", "Patience", "Progress"]
 
@@ -103,9 +103,13 @@ class Conductor:
     Args:
         open_lab: makes the lab; called on that thread.
         post: takes the messages; must be safe to call from any thread, as `Widget.post_message` is.
+
+    Attributes:
+        memory: what the thread keeps from one look to the next.
     """
 
     def __init__(self, open_lab: Callable[[], Lab], post: Callable[[Message], object]) -> None:
+        self.memory = Memory()
         self._open = open_lab
         self._post = post
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -153,7 +157,7 @@ class Conductor:
         lab: Lab | None = None
         try:
             lab = self._open()
-            self._post(Arrived(observe(lab), Outcome()))
+            self._post(Arrived(observe(lab, self.memory), Outcome()))
         except Exception as error:
             self._post(Failed(error, None))
         while (job := self._jobs.get()) is not None:
@@ -169,9 +173,9 @@ class Conductor:
                 outcome = Outcome("stopped")
             elif patience.limit_reached:
                 outcome = Outcome("limit", {"instructions": f"{_LIMIT:,}"})
-            return Arrived(observe(lab), outcome)
+            return Arrived(observe(lab, self.memory), outcome)
         except KprobesimError as error:
-            return Failed(error, observe(lab))
+            return Failed(error, observe(lab, self.memory))
         except Exception as error:
             # A mistake in the program must not end a session either.
             return Failed(error, None)

@@ -10,10 +10,24 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from kprobesim.errors import KprobesimError
-from kprobesim.lab import Grain
+from kprobesim.lab import Grain, Moment
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Arrived, Conductor, Failed, Progress
-from kprobesim.tui.motions import GRAINS, Motion, Outcome, go_to_event, go_to_place
+from kprobesim.tui.motions import (
+    GRAINS,
+    Motion,
+    Outcome,
+    back_to,
+    go_to_event,
+    go_to_moment,
+    go_to_place,
+    repeated,
+    run_to,
+    stay,
+    step,
+    type_line,
+    who_set,
+)
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
 from kprobesim.tui.panels.events import EventsPanel
@@ -23,10 +37,13 @@ from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.panels.panel import Panel, View
 from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.too_small import TooSmall
+from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.screens.goto import GoToScreen
+from kprobesim.tui.screens.line import LineScreen
 from kprobesim.tui.snapshot import Snapshot
+from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
 
 __all__ = ["LabScreen"]
@@ -34,6 +51,7 @@ __all__ = ["LabScreen"]
 _ALL_WIDTH, _ALL_HEIGHT = 110, 32
 _PAIR_WIDTH = 76
 _SLOW = 0.2
+_COUNT_DIGITS = 5
 
 
 class LabScreen(SizedScreen):
@@ -74,6 +92,9 @@ class LabScreen(SizedScreen):
         self.failure: Exception | None = None
         self._maximised = False
         self._reading = False
+        self._count: str | None = None
+        self._typed: list[str] = []
+        self._bookmarks: dict[Moment, Snapshot] = {}
 
     def compose(self) -> ComposeResult:
         """Header, banner, panels, narration, keys."""
@@ -85,6 +106,7 @@ class LabScreen(SizedScreen):
         with Horizontal(id="foot"):
             yield NarrationPanel()
             yield EventsPanel(id="recent")
+        yield TimelineBar()
         yield KeyLine()
         yield TooSmall()
 
@@ -98,6 +120,11 @@ class LabScreen(SizedScreen):
     def on_unmount(self) -> None:
         """End the lab's thread."""
         self.conductor.close()
+
+    @property
+    def bookmarks(self) -> list[Snapshot]:
+        """The marked moments, in order."""
+        return sorted(self._bookmarks.values(), key=lambda marked: marked.moment)
 
     # What came back from the lab
 
@@ -139,7 +166,7 @@ class LabScreen(SizedScreen):
         language, now = self.language, self.snapshot
         self.query_one(Header).show(now, self.scenario.title(language), language)
         keys = self.query_one(KeyLine)
-        keys.show(self.grain, language, has_text=bool(self.scenario.text(language)))
+        keys.show(self.grain, language, has_text=bool(self.scenario.text(language)), count=self._count)
         if not self.conductor.busy:
             keys.running(None)
         self._narrate()
@@ -148,6 +175,7 @@ class LabScreen(SizedScreen):
             view = View(now, self._before, language)
             self.query_one(PanelBench).show(view)
             self.query_one("#recent", EventsPanel).show(view)
+            self.query_one(TimelineBar).show(now, (marked.seq for marked in self.bookmarks), language)
 
     def _narrate(self) -> None:
         narration, language = self.query_one(NarrationPanel), self.language
@@ -189,9 +217,92 @@ class LabScreen(SizedScreen):
         super().action_perform(name)
 
     def move(self, motion: Motion) -> None:
-        """Make a motion when those before it are done."""
+        """Make a motion when those before it are done, as often as the count says."""
+        count, self._count = int(self._count or 1), None
         if self.snapshot is not None:
-            self.conductor.move(motion)
+            self.conductor.move(repeated(motion, count) if count > 1 else motion)
+
+    def begin_count(self) -> None:
+        """The digits that follow say how often the next motion is made."""
+        self._count = ""
+        self._draw()
+
+    def number_key(self, number: int) -> None:
+        """A digit of the count that is being typed, otherwise a panel."""
+        if self._count is None:
+            self.select_panel(PANELS[number - 1])
+        elif len(self._count) < _COUNT_DIGITS:
+            self._count += str(number % 10)
+            self._draw()
+
+    def move_cursor(self, by: int) -> None:
+        """The next place in the selected panel, or the one before."""
+        self._panel().move_cursor(by)
+        if self.selected == "verifier":
+            self._panel().refresh()
+
+    def _target(self, *kinds: str) -> Target | None:
+        """What the cursor of the selected panel is on; a sentence where it is on nothing that will do."""
+        target = self._panel().cursor
+        if target is not None and target.kind in kinds:
+            return target
+        self.outcome = Outcome("no_cursor")
+        self._narrate()
+        return None
+
+    def run_to_cursor(self, *, back: bool) -> None:
+        """To the instruction or event under the cursor."""
+        target = self._target("code", "event")
+        if target is not None:
+            self._go(target, back=back)
+
+    def _go(self, target: Target, *, back: bool = False) -> None:
+        if target.kind == "event":
+            self.move(go_to_event(target.number))
+        else:
+            self.move(back_to(target.number) if back else run_to(target.number))
+
+    def who_set_this(self) -> None:
+        """Back to where what is under the cursor got its value."""
+        target = self._target("register", "memory", "element", "code")
+        if target is not None:
+            self.move(who_set(target))
+
+    def toggle_bookmark(self) -> None:
+        """Mark this moment, or take the mark away."""
+        now = self.snapshot
+        if now is None:
+            return
+        if self._bookmarks.pop(now.moment, None) is None:
+            self._bookmarks[now.moment] = now
+            self.outcome = Outcome("marked", {"place": now.place, "number": len(self._bookmarks)})
+        else:
+            self.outcome = Outcome("unmarked")
+        self._draw()
+
+    def go_to_bookmark(self, by: int) -> None:
+        """The next bookmark in time, or the one before."""
+        now = self.snapshot
+        if now is None:
+            return
+        moments = [marked.moment for marked in self.bookmarks]
+        ahead = [moment for moment in moments if (moment > now.moment if by > 0 else moment < now.moment)]
+        if not ahead:
+            self.outcome = Outcome("no_bookmark")
+            self._narrate()
+            return
+        self.move(go_to_moment(ahead[0] if by > 0 else ahead[-1]))
+
+    def type_line(self) -> None:
+        """Ask for a line to type at the machine's console, and show what comes."""
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self.select_panel("console")
+                self._typed.append(text)
+                self.move(type_line(text))
+
+        self.app.push_screen(LineScreen(self.language, tuple(self._typed)), answered)
 
     def change_grain(self, by: int) -> None:
         """Step finer or coarser."""
@@ -219,6 +330,9 @@ class LabScreen(SizedScreen):
             self._reading = False
         self._arrange()
         self._panel().focus()
+        if name == "verifier" and not self.conductor.memory.walk_wanted:
+            self.conductor.memory.walk_wanted = True
+            self.move(stay)
 
     def _panel(self) -> Panel:
         if self.selected == "events" and not self.has_class("-single"):
@@ -250,8 +364,11 @@ class LabScreen(SizedScreen):
         self._panel().focus()
 
     def stop(self) -> None:
-        """Stop the motion under way; when there is none, go back to the usual layout."""
-        if self.conductor.busy:
+        """Stop the motion under way; when there is none, forget the count, or go back to the usual layout."""
+        if self._count is not None:
+            self._count = None
+            self._draw()
+        elif self.conductor.busy:
             self.conductor.stop()
         elif self._maximised:
             self.toggle_maximised()
@@ -263,9 +380,21 @@ class LabScreen(SizedScreen):
 
     # Mouse and focus
 
-    @on(EventsPanel.Chosen)
-    def _chosen(self, message: EventsPanel.Chosen) -> None:
+    @on(Panel.Chosen)
+    def _chosen(self, message: Panel.Chosen) -> None:
+        """A second click: run there, or ask who set it."""
+        if message.target.kind in ("code", "event"):
+            self._go(message.target)
+        elif message.target.kind != "visit":
+            self.move(who_set(message.target))
+
+    @on(TimelineBar.Picked)
+    def _picked(self, message: TimelineBar.Picked) -> None:
         self.move(go_to_event(message.seq))
+
+    @on(TimelineBar.Wheeled)
+    def _wheeled(self, message: TimelineBar.Wheeled) -> None:
+        self.move(step(self.grain, back=message.back))
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """A click selects a panel, too."""
