@@ -21,6 +21,11 @@ class Errno(IntEnum):
         member.text = text
         return member
 
+    @classmethod
+    def of(cls, number: int) -> "Errno":
+        """The member of a number; KeyError if there is none."""
+        return {int(member): member for member in cls}[number]
+
     EPERM = 1, "Operation not permitted"
     ENOENT = 2, "No such file or directory"
     ESRCH = 3, "No such process"
@@ -54,6 +59,7 @@ class Errno(IntEnum):
     ENOTEMPTY = 39, "Directory not empty"
     ELOOP = 40, "Too many levels of symbolic links"
     EPROTO = 71, "Protocol error"
+    ENODATA = 61, "No data available"
     EOVERFLOW = 75, "Value too large for defined data type"
     EILSEQ = 84, "Invalid or incomplete multibyte or wide character"
     EOPNOTSUPP = 95, "Operation not supported"

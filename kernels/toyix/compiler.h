@@ -29,6 +29,21 @@
 	static unsigned long __used __section("_kprobe_blacklist")		\
 		_kbl_addr_##fname = (unsigned long)fname
 
+/*
+ * The function may be made to fail, by bpf_override_return: whoever calls it takes an error of this kind. As in Linux it
+ * does nothing of its work then, so it must not be one that others rely on to have cleaned up.
+ */
+#define ALLOW_ERROR_INJECTION(fname, _etype)					\
+	static struct error_injection_entry __used __section("_error_injection_whitelist") \
+		_eil_addr_##fname = { (unsigned long)fname, EI_ETYPE_##_etype }
+
+enum { EI_ETYPE_NONE, EI_ETYPE_NULL, EI_ETYPE_ERRNO, EI_ETYPE_ERRNO_NULL, EI_ETYPE_TRUE };
+
+struct error_injection_entry {
+	unsigned long addr;
+	int etype;
+};
+
 #define __user
 
 #define likely(x)	__builtin_expect(!!(x), 1)

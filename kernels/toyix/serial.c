@@ -55,16 +55,15 @@ void console_write(const char *s, size_t count)
 
 static bool ends_line(char c) { return c == '\n' || c == CTRL_D; }
 
-/* Ctrl-C is for the foreground: from init always down to the youngest child, which is what was started last. */
+/* Ctrl-C is for everybody at the console: a shell ignores it, and has what it starts in the background ignore it. */
 static void interrupt_foreground(void)
 {
-	struct task_struct *p = init_pid1;
+	struct task_struct *p;
 
 	spin_lock_irq(&tasklist_lock);
-	while (p && !list_empty(&p->children) && !list_last_entry(&p->children, struct task_struct, sibling)->exit_state)
-		p = list_last_entry(&p->children, struct task_struct, sibling);
-	if (p && p != init_pid1)
-		do_send_sig_info(SIGINT, SEND_SIG_PRIV, p, PIDTYPE_TGID);
+	for_each_process(p)
+		if (!(p->flags & PF_KTHREAD) && p != init_pid1)
+			do_send_sig_info(SIGINT, SEND_SIG_PRIV, p, PIDTYPE_TGID);
 	spin_unlock_irq(&tasklist_lock);
 }
 

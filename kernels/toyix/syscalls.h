@@ -54,11 +54,13 @@ struct syscall_metadata {
 #define __SYSCALL_BODY(name, call, ...)						\
 	static __always_inline long __do_sys_##name(__VA_ARGS__);		\
 	long __x64_sys_##name(const struct pt_regs *regs);			\
+	ALLOW_ERROR_INJECTION(__x64_sys_##name, ERRNO);				\
 	long __x64_sys_##name(const struct pt_regs *regs) { return __do_sys_##name call; } \
 	static __always_inline long __do_sys_##name(__VA_ARGS__)
 
 #define __SYSCALL_DEFINE0(name)							\
 	long __x64_sys_##name(const struct pt_regs *__unused_regs);		\
+	ALLOW_ERROR_INJECTION(__x64_sys_##name, ERRNO);				\
 	long __x64_sys_##name(const struct pt_regs *__unused_regs)
 #define SYSCALL_DEFINE0(name)							\
 	SYSCALL_METADATA(name, 0);						\

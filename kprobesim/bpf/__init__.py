@@ -5,7 +5,7 @@ A round through it::
     source = assemble(text)
     memory = FlatMemory(0x10000, 1 << 16)
     arena = Arena(0x12000, 0xE000)
-    maps = [create_map(spec, memory, arena, number) for number, spec in enumerate(source.maps, 1)]
+    maps = create_maps(source.maps, memory, arena)
     program = Program("count", source.type, source.insns, maps, source.license)
     bound = program.bind(memory, BenchEnvironment())
     r0 = bound.run(ctx=0x11000, stack_top=0x11000)
@@ -25,7 +25,7 @@ from kprobesim.bpf.helper_names import HELPER_IDS, HELPER_NAMES, helper_text
 from kprobesim.bpf.helpers import HELPERS, Helper, HelperContext, helpers_for
 from kprobesim.bpf.interpreter import DEFAULT_BUDGET, BoundProgram, Execution, Frame, run
 from kprobesim.bpf.isa import Insn, Level, decode, encode
-from kprobesim.bpf.maps import MAP_TYPES, ArrayMap, BpfMap, HashMap, MapSpec, UpdateFlag, create_map
+from kprobesim.bpf.maps import MAP_TYPES, ArrayMap, BpfMap, HashMap, MapSpec, UpdateFlag, create_map, create_maps
 from kprobesim.bpf.memory import Arena, ArenaFull, FlatMemory, GuestMemory, WindowedMemory
 from kprobesim.bpf.program import PROG_TYPES, Program, prog_tag
 
@@ -72,6 +72,7 @@ __all__ = [
     "assemble",
     "check_program",
     "create_map",
+    "create_maps",
     "decode",
     "disassemble",
     "encode",

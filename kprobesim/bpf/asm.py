@@ -4,7 +4,7 @@
 
     .type kprobe                                  ; what the program is for
     .license GPL
-    .map counts hash key=4 value=8 max_entries=64
+    .map counts hash key=4 value=8 max_entries=64 flags=NO_PREALLOC|RDONLY
 
         call get_current_pid_tgid                 # helpers by name, with or without bpf_ and #number
         *(u32 *)(r10 -4) = r0
@@ -33,13 +33,17 @@ from kprobesim.bpf.isa import (
     Insn,
     Level,
 )
-from kprobesim.bpf.maps import MAP_TYPES, MapSpec
+from kprobesim.bpf.maps import MAP_TYPES, MapFlag, MapSpec
 from kprobesim.bpf.program import PROG_TYPES
 
 __all__ = ["Assembly", "assemble"]
 
 _DIRECTIVES = (".map", ".license", ".type", ".name")
-_MAP_KEYS = ("key", "value", "max_entries", "flags")
+_MAP_KEYS = ("key", "value", "max_entries", "flags", "map_extra", "inner")
+_EXPECTED = "key=, value=, max_entries=, flags=, map_extra= or inner="
+_WITHOUT_KEYS = frozenset({"queue", "stack", "bloom_filter", "ringbuf", "user_ringbuf"})
+_WITHOUT_VALUES = frozenset({"ringbuf", "user_ringbuf"})
+_OF_DESCRIPTORS = frozenset({"prog_array", "perf_event_array", "array_of_maps", "hash_of_maps"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,23 +149,76 @@ class _Assembler:
         if kind.text not in MAP_TYPES[1:]:
             raise line.error(f"there is no map type {kind.text!r}", column=kind.column, hint=near(kind.text, MAP_TYPES))
         values: dict[str, int] = {}
+        inner = ""
         while line.peek.kind != "end":
-            key = line.word("key=, value=, max_entries= or flags=")
+            key = line.word(_EXPECTED)
             if key.text not in _MAP_KEYS:
                 raise line.error(
                     f"a map has no {key.text!r}",
                     column=key.column,
-                    expected="key=, value=, max_entries= or flags=",
+                    expected=_EXPECTED,
                     hint=near(key.text, _MAP_KEYS),
                 )
             line.need("=")
-            values[key.text] = line.integer()
+            if key.text == "inner":
+                inner = self._inner(line)
+            else:
+                values[key.text] = _flags(line) if key.text == "flags" else line.integer()
+        sizes = _sizes(kind.text, values)
         for missing in ("key", "value", "max_entries"):
-            if missing not in values:
+            if missing not in sizes:
                 raise line.error(f"the map lacks {missing}=", expected="key=, value= and max_entries=")
         self.maps.append(
-            MapSpec(kind.text, values["key"], values["value"], values["max_entries"], values.get("flags", 0), name.text)
+            MapSpec(
+                kind.text,
+                sizes["key"],
+                sizes["value"],
+                sizes["max_entries"],
+                values.get("flags", 0),
+                name.text,
+                values.get("map_extra", 0),
+                inner,
+            )
         )
+
+    def _inner(self, line: Line) -> str:
+        """The name of a map that is declared already."""
+        name = line.word("the name of a map")
+        known = [spec.name for spec in self.maps]
+        if name.text not in known:
+            hint = near(name.text, known) or "Declare the map that shows what those inside look like before this one."
+            raise line.error(f"there is no map {name.text!r}", column=name.column, hint=hint)
+        return name.text
+
+
+def _sizes(kind: str, values: dict[str, int]) -> dict[str, int]:
+    """The sizes that were given, and those that go without saying."""
+    known: dict[str, int] = {}
+    if kind in _WITHOUT_KEYS:
+        known["key"] = 0
+    if kind in _WITHOUT_VALUES:
+        known["value"] = 0
+    if kind in _OF_DESCRIPTORS:
+        known["value"] = 4
+        if kind != "hash_of_maps":
+            known["key"] = 4
+    return known | values
+
+
+def _flags(line: Line) -> int:
+    """A number, or names as ``NO_PREALLOC|RDONLY``, with or without BPF_F_."""
+    if line.peek.kind == "num":
+        return line.integer()
+    value = 0
+    while True:
+        name = line.word("a flag such as NO_PREALLOC")
+        plain = name.text.upper().removeprefix("BPF_F_")
+        if plain not in MapFlag.__members__:
+            hint = near(plain, MapFlag.__members__)
+            raise line.error(f"there is no flag {name.text!r}", column=name.column, hint=hint)
+        value |= MapFlag[plain]
+        if not line.take("|"):
+            return value
 
 
 def assemble(text: str, level: Level = Level.V3) -> Assembly:

@@ -281,6 +281,10 @@ class InsnReader:
     def _pseudo(self, line: Line, dst: int, kind: str) -> list[Insn]:
         if kind == "map" and line.peek.kind == "word":
             return self._map_by_name(line, dst)
+        if kind == "func" and line.peek.kind == "word":
+            name = line.word("a label")
+            self.fixups.append(Fixup("func", self._slot, "imm", name.text, line, name.column))
+            return list(lddw(dst, 0, Pseudo.FUNC))
         line.need("[")
         if kind == "func":
             line.need("pc")

@@ -23,18 +23,23 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from kprobesim.bpf.check import jump_target, subprograms
-from kprobesim.bpf.helpers import CALLS, HelperContext
-from kprobesim.bpf.isa import MASK64, Insn, is_lddw, lddw_value
+from kprobesim.bpf.helpers import CALLS, CALLS_BACK, HelperContext
+from kprobesim.bpf.helpers.base import CALLBACK_BASE, FRAME_SIZE, MAX_CALL_FRAMES, DepthError
+from kprobesim.bpf.helpers.tail_call import TAIL_CALL
+from kprobesim.bpf.isa import MASK64, Insn, Pseudo, is_lddw, lddw_value
 from kprobesim.bpf.memory import GuestMemory, WindowedMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
 from kprobesim.errors import KprobesimError
 
-__all__ = ["FRAME_SIZE", "MAX_CALL_FRAMES", "Compiled", "DepthError", "OverBudgetError", "compile_program"]
-
-FRAME_SIZE = 512
-"""Bytes of stack of one BPF function (MAX_BPF_STACK)."""
-MAX_CALL_FRAMES = 8
-"""Deepest nesting of functions, the first included."""
+__all__ = [
+    "FRAME_SIZE",
+    "MAX_CALL_FRAMES",
+    "Compiled",
+    "DepthError",
+    "OverBudgetError",
+    "compile_program",
+    "load_value",
+]
 
 _TAIL = 8  # a jump to at most this many instructions before an exit is replaced by a copy of them
 _LONGEST = 256  # a head's code ends after this many instructions
@@ -47,21 +52,25 @@ class OverBudgetError(KprobesimError):
     """Raised by compiled code; the caller turns it into BudgetExceeded."""
 
 
-class DepthError(KprobesimError):
-    """Raised by compiled code; the caller turns it into a RunError."""
+def load_value(insns: Sequence[Insn], at: int) -> int:
+    """What the 64-bit load in a slot loads; the program's own functions have addresses that only the helpers know."""
+    if insns[at].src == Pseudo.FUNC:
+        return CALLBACK_BASE + 8 * (at + 1 + insns[at].imm)
+    return lddw_value(insns, at)
 
 
 class Compiled(NamedTuple):
     """A program ready to run.
 
     Attributes:
-        run: called with r1, r2 and the stack's top; gives r0 and the number of instructions executed.
+        run: called with r1, r2 and the stack's top, and as ``n`` how many instructions were executed before; gives r0
+            and the number of instructions executed.
         source: the Python text it was made from.
         insn_of_line: the slot of each line of that text, line 1 first.
         filename: the name by which tracebacks know it.
     """
 
-    run: Callable[[int, int, int], tuple[int, int]]
+    run: Callable[..., tuple[int, int]]
     source: str
     insn_of_line: tuple[int, ...]
     filename: str
@@ -163,7 +172,7 @@ class _Function:
         ]
         prologue = [f"sp = fp - {self.spell.window:#x}"] if windowed else []
         if self.start == 0 and windowed:
-            prologue += ["if not lowest <= sp <= highest and depth == 1:", "    return elsewhere(r1, r2, fp)"]
+            prologue += ["if not lowest <= sp <= highest and depth == 1:", "    return elsewhere(r1, r2, fp, n)"]
         lines += [(f"    {line}", self.start) for line in prologue]
         if len(self.heads) == 1:
             return lines + [(f"    {line}", at) for line, at in blocks[self.start]]
@@ -216,7 +225,7 @@ class _Function:
         insn = self.insns[at]
         clobber = f"r1 = r2 = r3 = r4 = r5 = {CLOBBERED:#x}"
         if insn.code != 0x85:
-            value = lddw_value(self.insns, at) if is_lddw(insn) else 0
+            value = load_value(self.insns, at) if is_lddw(insn) else 0
             block.add(at, *statements(insn, self.spell, value), depth=depth)
         elif insn.src == 1:
             kept = ", ".join(f"r{n}" for n in range(3, 10))
@@ -227,7 +236,16 @@ class _Function:
             return 0
         else:
             arguments = "".join(f", r{n + 1}" for n in range(len(CALLS[insn.imm].args)))
-            block.add(at, f"r0 = h{insn.imm}(ctx{arguments}) & {_MASK}", clobber, depth=depth)
+            call = f"h{insn.imm}(ctx{arguments})"
+            if insn.imm == TAIL_CALL:
+                block.add(at, f"if {call}:", f"    return ctx.tail(r1, fp, n + {count})", clobber, depth=depth)
+            elif insn.imm in CALLS_BACK:
+                block.add(at, f"if n + {count} > limit: raise OverBudgetError('')", depth=depth)
+                block.add(at, f"ctx.enter(callbacks, fp, depth, n + {count})", depth=depth)
+                block.add(at, f"r0 = {call} & {_MASK}", "n = ctx.executed", clobber, depth=depth)
+                return 0
+            else:
+                block.add(at, f"r0 = {call} & {_MASK}", clobber, depth=depth)
         return count
 
     def _exit(self, block: _Block, at: int, count: int, depth: int) -> None:
@@ -259,7 +277,7 @@ class _Function:
         tail: list[int] = []
         while len(tail) < _TAIL:
             insn = self.insns[at]
-            if jump_target(self.insns, at) is not None or (insn.code == 0x85 and insn.src == 1):
+            if jump_target(self.insns, at) is not None or _leaves(insn):
                 break
             tail.append(at)
             if insn.code == 0x95:
@@ -267,6 +285,11 @@ class _Function:
                 return tail
             at += 2 if is_lddw(insn) else 1
         return []
+
+
+def _leaves(insn: Insn) -> bool:
+    """Whether an instruction may execute others before, or instead of, the next one."""
+    return insn.code == 0x85 and (insn.src == 1 or insn.imm == TAIL_CALL or insn.imm in CALLS_BACK)
 
 
 def _source(insns: Sequence[Insn], window: int | None, budget: int) -> tuple[str, list[int]]:
@@ -284,8 +307,10 @@ def _source(insns: Sequence[Insn], window: int | None, budget: int) -> tuple[str
     names += sorted({f"h{insn.imm}" for insn in insns if insn.code == 0x85 and insn.src == 0 and insn.imm in CALLS})
     text = [f"def make({', '.join(names)}):"]
     text += [f"    {line}" for line, _ in lines]
+    called = {at + 1 + insns[at].imm for at in range(len(insns)) if is_lddw(insns[at]) and insns[at].src == Pseudo.FUNC}
+    text.append(f"    callbacks = {{{', '.join(f'{start}: f{start}' for start in sorted(called))}}}")
     text.append("    return f0")
-    return "\n".join(text) + "\n", [0, *(at for _, at in lines), 0]
+    return "\n".join(text) + "\n", [0, *(at for _, at in lines), 0, 0]
 
 
 def compile_program(
@@ -308,11 +333,11 @@ def compile_program(
     filename = f"<bpf program {id(insns):#x}{'' if window is None else ' windowed'}>"
     spare: list[Compiled] = []
 
-    def elsewhere(r1: int, r2: int, stack_top: int) -> tuple[int, int]:
+    def elsewhere(r1: int, r2: int, stack_top: int, n: int) -> tuple[int, int]:
         """Run with a stack that is not in the window."""
         if not spare:
             spare.append(compile_program(insns, memory, helpers, budget, use_window=False))
-        return spare[0].run(r1, r2, stack_top)
+        return spare[0].run(r1, r2, stack_top, n=n)
 
     frames = MAX_CALL_FRAMES if len(subprograms(insns)) > 1 else 1
     given: dict[str, Any] = {

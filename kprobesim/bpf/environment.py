@@ -1,22 +1,40 @@
 """What helpers need to know of the machine around the program."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from kprobesim.bpf.errors import MemoryFault
+from kprobesim.linux_errno import Errno
 
-__all__ = ["BenchEnvironment", "Environment"]
+__all__ = ["BenchEnvironment", "Environment", "MapHost"]
 
 
-class Environment(Protocol):
-    """The running kernel, as helpers see it. Every answer must depend on the machine's state alone."""
+class MapHost(Protocol):
+    """The machine, as far as maps need to know it."""
+
+    def num_possible_cpus(self) -> int:
+        """How many CPUs there are."""
+        ...
+
+    def smp_processor_id(self) -> int:
+        """Number of the CPU that runs; 0 where it is user space that acts."""
+        ...
 
     def ktime_get_ns(self) -> int:
         """Nanoseconds since boot."""
         ...
 
-    def smp_processor_id(self) -> int:
-        """Number of the CPU that the program runs on."""
+    def instructions(self) -> int:
+        """How many instructions the machine has executed: what its performance counters count."""
         ...
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Something happened to a map that is worth an event."""
+        ...
+
+
+class Environment(MapHost, Protocol):
+    """The running kernel, as helpers see it. Every answer must depend on the machine's state alone."""
 
     def current_pid_tgid(self) -> int:
         """``tgid << 32 | pid`` of the current task."""
@@ -58,6 +76,55 @@ class Environment(Protocol):
         """Memory of the current task's user side; MemoryFault if any byte cannot be read."""
         ...
 
+    def write_user(self, addr: int, data: bytes) -> None:
+        """Write the current task's user memory; MemoryFault if that is not allowed there."""
+        ...
+
+    def read_task(self, task: int, addr: int, size: int) -> bytes:
+        """User memory of any task, by address of its ``struct task_struct``; MemoryFault as above."""
+        ...
+
+    def callchain(self, ctx: int, user: bool, depth: int) -> Sequence[int] | None:
+        """Return addresses, innermost first: of the kernel's frames or the program's (get_perf_callchain).
+
+        Args:
+            ctx: guest address of the ``struct pt_regs`` to begin with.
+            user: whether it is the user side's stack.
+            depth: at most so many.
+
+        Returns:
+            None where there is nothing to walk along.
+        """
+        ...
+
+    def task_callchain(self, task: int, depth: int) -> Sequence[int] | None:
+        """Return addresses of a task's kernel stack; None for a task that has none."""
+        ...
+
+    def task_pt_regs(self, task: int) -> int:
+        """Address of the registers that a task entered the kernel with."""
+        ...
+
+    def percpu_offset(self, cpu: int) -> int:
+        """What to add to a per-CPU address for a CPU's own copy."""
+        ...
+
+    def send_signal(self, sig: int) -> int:
+        """Make a signal pending for the current task; 0 or a negative errno."""
+        ...
+
+    def override_return(self, ctx: int, value: int) -> None:
+        """Make the probed function return ``value`` at once (override_function_with_return)."""
+        ...
+
+    def symbol(self, addr: int, offset: bool) -> str:
+        """A kernel address by name, as ``%ps`` and ``%pS`` print it."""
+        ...
+
+    def find_vma(self, task: int, addr: int) -> int:
+        """Address of the ``struct vm_area_struct`` that contains ``addr``; 0 if there is none."""
+        ...
+
 
 class BenchEnvironment:
     """A still world for tests and for running a program without a machine. Set the attributes as needed."""
@@ -71,10 +138,30 @@ class BenchEnvironment:
         self.task = 0
         self.ip = 0
         self.cookie = 0
+        self.cpus = 1
         self.printed: list[str] = []
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.signals: list[int] = []
+        self.overridden: list[tuple[int, int]] = []
+        self.frames: list[int] | None = []
+        self.user_frames: list[int] | None = []
+        self.symbols: dict[int, str] = {}
+        self.counted = 0
         self.kernel: dict[int, bytes] = {}
         self.user: dict[int, bytes] = {}
         self._random = seed & 0xFFFFFFFF or 1
+
+    def num_possible_cpus(self) -> int:
+        """See MapHost; ``cpus``."""
+        return self.cpus
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """See MapHost; appended to ``told``."""
+        self.told.append((kind, fields))
+
+    def instructions(self) -> int:
+        """See MapHost; ``counted``."""
+        return self.counted
 
     def ktime_get_ns(self) -> int:
         """See Environment; ``now``."""
@@ -128,6 +215,55 @@ class BenchEnvironment:
     def read_user(self, addr: int, size: int) -> bytes:
         """See Environment; from ``user``, a dict of address -> bytes."""
         return _find(self.user, addr, size)
+
+    def write_user(self, addr: int, data: bytes) -> None:
+        """See Environment; into ``user``."""
+        for base, old in self.user.items():
+            if base <= addr and addr + len(data) <= base + len(old):
+                self.user[base] = old[: addr - base] + data + old[addr - base + len(data) :]
+                return
+        raise MemoryFault(addr, len(data), write=True)
+
+    def read_task(self, task: int, addr: int, size: int) -> bytes:
+        """See Environment; ``user``, whoever asks."""
+        return _find(self.user, addr, size)
+
+    def callchain(self, ctx: int, user: bool, depth: int) -> Sequence[int] | None:
+        """See Environment; ``frames`` or ``user_frames``."""
+        found = self.user_frames if user else self.frames
+        return None if found is None else found[:depth]
+
+    def task_callchain(self, task: int, depth: int) -> Sequence[int] | None:
+        """See Environment; ``frames``."""
+        return None if self.frames is None else self.frames[:depth]
+
+    def task_pt_regs(self, task: int) -> int:
+        """See Environment; a page above the task."""
+        return task + 4096
+
+    def percpu_offset(self, cpu: int) -> int:
+        """See Environment; 4 KiB for each CPU."""
+        return 4096 * cpu
+
+    def send_signal(self, sig: int) -> int:
+        """See Environment; appended to ``signals``."""
+        if sig > 64:
+            return -Errno.EINVAL
+        self.signals.append(sig)
+        return 0
+
+    def override_return(self, ctx: int, value: int) -> None:
+        """See Environment; appended to ``overridden``."""
+        self.overridden.append((ctx, value))
+
+    def symbol(self, addr: int, offset: bool) -> str:
+        """See Environment; from ``symbols``, else the bare number."""
+        name = self.symbols.get(addr)
+        return f"0x{addr:x}" if name is None else f"{name}+0x0" if offset else name
+
+    def find_vma(self, task: int, addr: int) -> int:
+        """See Environment; there are no areas."""
+        return 0
 
     def save(self) -> object:
         """The random numbers' state and how much was printed."""

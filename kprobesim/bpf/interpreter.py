@@ -20,11 +20,14 @@ from kprobesim.bpf.compiler import (
     DepthError,
     OverBudgetError,
     compile_program,
+    load_value,
 )
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import BpfFault, BudgetExceeded, MemoryFault, RunError
 from kprobesim.bpf.helpers import CALLS, Around, HelperContext
-from kprobesim.bpf.isa import MASK64, Class, Insn, is_lddw, lddw_value
+from kprobesim.bpf.helpers.base import CALLBACK_BASE
+from kprobesim.bpf.helpers.tail_call import TAIL_CALL
+from kprobesim.bpf.isa import MASK64, Class, Insn, Pseudo, is_lddw
 from kprobesim.bpf.maps import BpfMap
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.semantics import CLOBBERED, NAMES, condition, statements
@@ -99,7 +102,7 @@ class Execution:
     """One run of a program, an instruction at a time.
 
     Args:
-        bound: the program and its surroundings.
+        bound: the program and its surroundings; after a tail call the attribute is the other program.
         ctx: guest address of the context, in R1 at the start.
         stack_top: guest address just above the first function's stack, in R10.
         r2: what R2 starts with.
@@ -123,6 +126,7 @@ class Execution:
         hook: "Callable[[Execution], None] | None" = None,
     ) -> None:
         self.bound = bound
+        bound.helpers.tail_call_cnt = 0
         self.regs = [0, ctx & MASK64, r2 & MASK64, 0, 0, 0, 0, 0, 0, 0, stack_top]
         self.pc = 0
         self.frames: tuple[Frame, ...] = ()
@@ -159,12 +163,10 @@ class Execution:
             if kind is _Kind.PLAIN:
                 value = 0
                 if is_lddw(insn):
-                    value, following = lddw_value(insns, pc), pc + 2
+                    value, following = load_value(insns, pc), pc + 2
                 _operation(insn, value)(regs, bound.memory.read, bound.memory.write)
             elif kind is _Kind.HELPER:
-                helper = CALLS[insn.imm]
-                regs[0] = bound.helpers.entry(helper)(bound.helpers, *regs[1 : 1 + len(helper.args)]) & MASK64
-                regs[1:6] = [CLOBBERED] * 5
+                following = self._helper(pc, insn.imm)
             elif kind is _Kind.CALL:
                 following = self._call(pc, insn)
             elif kind is _Kind.EXIT:
@@ -186,14 +188,52 @@ class Execution:
         return self.regs[0]
 
     def save(self) -> object:
-        """Registers, place and callers."""
-        return tuple(self.regs), self.pc, self.frames, self.executed, self.finished
+        """Program, registers, place and callers; not in the middle of a callback, whose caller is a helper."""
+        return self.bound, tuple(self.regs), self.pc, self.frames, self.executed, self.finished
 
     def restore(self, state: object) -> None:
         """Put back what ``save`` gave."""
         assert isinstance(state, tuple)
-        regs, self.pc, self.frames, self.executed, self.finished = state
+        self.bound, regs, self.pc, self.frames, self.executed, self.finished = state
         self.regs[:] = regs
+
+    def _helper(self, pc: int, number: int) -> int:
+        helpers, regs, helper = self.bound.helpers, self.regs, CALLS[number]
+        ctx, kept = regs[1], helpers.on_callback
+        helpers.on_callback = self._callback
+        try:
+            result = helpers.entry(helper)(helpers, *regs[1 : 1 + len(helper.args)]) & MASK64
+        finally:
+            helpers.on_callback = kept
+        regs[1:6] = [CLOBBERED] * 5
+        if number != TAIL_CALL:
+            regs[0] = result
+        elif result:
+            assert helpers.bind is not None and helpers.tail_target is not None
+            count = helpers.tail_call_cnt
+            self.bound = helpers.bind(helpers.tail_target)
+            self.bound.helpers.tail_call_cnt = count
+            regs[1] = ctx
+            return 0
+        return pc + 1
+
+    def _callback(self, function: int, args: tuple[int, ...]) -> int:
+        """Run a function for a helper, step by step like the rest; R0."""
+        slot, rest = divmod(function - CALLBACK_BASE, 8)
+        if rest or slot not in self.bound.callback_slots:
+            raise MemoryFault(function, 8, write=False)
+        pc, regs = self.pc, list(self.regs)
+        depth = len(self.frames)
+        if depth + 1 >= MAX_CALL_FRAMES:
+            raise _too_deep(pc)
+        self.frames += (Frame(pc, (regs[6], regs[7], regs[8], regs[9]), regs[10]),)
+        self.regs[:] = [0, *args, 0, 0, 0, 0, regs[10] - FRAME_SIZE]
+        self.pc = slot
+        while len(self.frames) > depth:
+            self.step()
+        result = self.regs[0]
+        self.regs[:], self.pc = regs, pc
+        return result
 
     def _call(self, pc: int, insn: Insn) -> int:
         if len(self.frames) + 1 >= MAX_CALL_FRAMES:
@@ -240,6 +280,7 @@ class BoundInsns:
         env: the machine around the program.
         budget: most instructions of one run.
         around: sees every call of a helper; see HelperContext.
+        bind: gives a program that is tail-called the machine to run in.
     """
 
     def __init__(
@@ -249,13 +290,17 @@ class BoundInsns:
         env: Environment,
         budget: int = DEFAULT_BUDGET,
         around: Around | None = None,
+        bind: "Callable[[Program], BoundProgram] | None" = None,
     ) -> None:
         self.insns = program.resolved
         self.memory = memory
         self.budget = budget
-        self.helpers = HelperContext(memory, env, {m.address: m for m in program.used_maps}, around)
+        self.helpers = HelperContext(memory, env, {m.address: m for m in program.used_maps}, around, bind)
+        self.callback_slots = frozenset(
+            at + 1 + insn.imm for at, insn in enumerate(self.insns) if is_lddw(insn) and insn.src == Pseudo.FUNC
+        )
         self._compiled: Compiled | None = None
-        self._run: Callable[[int, int, int], tuple[int, int]] = self._first_run
+        self._run: Callable[..., tuple[int, int]] = self._first_run
 
     def run(self, ctx: int, stack_top: int, r2: int = 0) -> int:
         """Run to the end; R0 as an unsigned 64-bit number. Raises what ``run_counted`` raises."""
@@ -274,14 +319,26 @@ class BoundInsns:
             BudgetExceeded: more instructions than the budget.
             RunError: calls nested too deep.
         """
+        self.helpers.tail_call_cnt = 0
         try:
             return self._run(ctx, r2, stack_top)
-        except MemoryFault as fault:
-            raise BpfFault(self._where(fault), fault) from None
-        except OverBudgetError as over:
-            raise BudgetExceeded(self._where(over), self.budget) from None
-        except DepthError as deep:
-            raise _too_deep(self._where(deep)) from None
+        except (MemoryFault, OverBudgetError, DepthError) as error:
+            raise self._explained(error) from None
+
+    def run_on(self, ctx: int, stack_top: int, executed: int) -> tuple[int, int]:
+        """Take over from a program that tail-calls this one, after so many instructions; like `run_counted`."""
+        try:
+            return self._run(ctx, 0, stack_top, n=executed)
+        except (MemoryFault, OverBudgetError, DepthError) as error:
+            raise self._explained(error) from None
+
+    def _explained(self, error: MemoryFault | OverBudgetError | DepthError) -> RunError:
+        """What compiled code raises, with the instruction that it happened at."""
+        if isinstance(error, MemoryFault):
+            return BpfFault(self._where(error), error)
+        if isinstance(error, OverBudgetError):
+            return BudgetExceeded(self._where(error), self.budget)
+        return _too_deep(self._where(error))
 
     def start(
         self, ctx: int, stack_top: int, r2: int = 0, hook: Callable[[Execution], None] | None = None
@@ -293,21 +350,26 @@ class BoundInsns:
         assert self._compiled is not None
         return self._compiled.where(error.__traceback__)
 
-    def _first_run(self, ctx: int, r2: int, stack_top: int) -> tuple[int, int]:
+    def _first_run(self, ctx: int, r2: int, stack_top: int, n: int = 0) -> tuple[int, int]:
         if len(self.insns) > _FAST_LIMIT:
             self._run = self._stepped
         else:
             self._compiled = compile_program(self.insns, self.memory, self.helpers, self.budget)
             self._run = self._compiled.run
-        return self._run(ctx, r2, stack_top)
+        return self._run(ctx, r2, stack_top, n=n)
 
-    def _stepped(self, ctx: int, r2: int, stack_top: int) -> tuple[int, int]:
+    def _stepped(self, ctx: int, r2: int, stack_top: int, n: int = 0) -> tuple[int, int]:
         execution = self.start(ctx, stack_top, r2)
+        execution.executed = n
         return execution.run(), execution.executed
 
 
 class BoundProgram(BoundInsns):
-    """A program that was loaded, with the memory and the machine it runs in; see BoundInsns."""
+    """A program that was loaded, with the memory and the machine it runs in; see BoundInsns.
+
+    Args:
+        peers: the programs that it is bound together with, for tail calls; filled as they are called.
+    """
 
     def __init__(
         self,
@@ -316,9 +378,19 @@ class BoundProgram(BoundInsns):
         env: Environment,
         budget: int = DEFAULT_BUDGET,
         around: Around | None = None,
+        peers: "dict[Program, BoundProgram] | None" = None,
     ) -> None:
-        super().__init__(program, memory, env, budget, around)
+        super().__init__(program, memory, env, budget, around, self._peer)
         self.program = program
+        self._env, self._around = env, around
+        self._peers: dict[Program, BoundProgram] = {} if peers is None else peers
+        self._peers[program] = self
+
+    def _peer(self, program: "Program") -> "BoundProgram":
+        found = self._peers.get(program)
+        if found is None:
+            found = BoundProgram(program, self.memory, self._env, self.budget, self._around, self._peers)
+        return found
 
 
 def run(

@@ -8,10 +8,12 @@ from kprobesim.bpf.check import check_program
 from kprobesim.bpf.disasm import Imm64Text, listing, plain_imm64
 from kprobesim.bpf.environment import Environment
 from kprobesim.bpf.errors import LoadError
+from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.helpers import HELPERS, Around, helpers_for
+from kprobesim.bpf.helpers.tail_call import TAIL_CALL
 from kprobesim.bpf.interpreter import DEFAULT_BUDGET, BoundProgram
 from kprobesim.bpf.isa import MASK32, Insn, Level, Pseudo, encode, is_lddw, lddw
-from kprobesim.bpf.maps import BpfMap
+from kprobesim.bpf.maps import BpfMap, ProgArray
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.variants import Form, Variant
 from kprobesim.linux_errno import Errno
@@ -73,6 +75,9 @@ class Program:
         used_maps: the maps it names, in order of first use.
         map_uses: slot of each LDDW that names a map -> what it means.
         tag: see prog_tag.
+        kprobe_override: whether it calls bpf_override_return, and so fits only some places.
+        id: by which number bpftool knows it; 0 until somebody gives it one.
+        address: of what stands for its ``struct bpf_prog``, likewise.
 
     Raises:
         LoadError: what bpf(BPF_PROG_LOAD) says. There is no verifier behind it yet: see kprobesim.bpf.check.
@@ -97,8 +102,12 @@ class Program:
         self._maps = maps if isinstance(maps, Mapping) else dict(enumerate(maps))
         self.map_uses: dict[int, MapUse] = {}
         check_program(self.insns, level, helpers=helpers_for(type), visit=self._visit)
+        calls = {insn.imm for insn in self.insns if insn.code == 0x85 and insn.src == 0}
+        self.kprobe_override = HELPER_IDS["override_return"] in calls
+        self.id = self.address = 0
         used = dict.fromkeys(use.map for use in self.map_uses.values())
         self.used_maps: tuple[BpfMap, ...] = tuple(used)
+        self._tail_calls = TAIL_CALL in calls
         self.resolved = self._resolve()
         self.tag = prog_tag(self.insns)
 
@@ -131,6 +140,20 @@ class Program:
 
         return listing(self.insns, self.level, imm64 or named)
 
+    def check_tail_call(self) -> None:
+        """bpf_check_tail_call: a program that tail-calls must be one that its own arrays would take.
+
+        Raises:
+            LoadError: EINVAL, it is not.
+        """
+        for used in self.used_maps if self._tail_calls else ():
+            if isinstance(used, ProgArray) and not used.compatible(self):
+                raise LoadError(
+                    Errno.EINVAL,
+                    "",
+                    hint=f"Those in {used.name} are of another type, or not compiled alike, or this overrides returns.",
+                )
+
     def _visit(self, index: int, insn: Insn, variant: Variant) -> None:
         form = variant.form
         if form is Form.LDDW:
@@ -150,14 +173,14 @@ class Program:
             )
 
     def _lddw(self, index: int, insn: Insn) -> None:
-        if insn.src == Pseudo.VALUE:
+        if insn.src in (Pseudo.VALUE, Pseudo.FUNC):
             return
         if insn.src not in (*_BY_MAP, *_BY_VALUE):
             raise LoadError(
                 Errno.EINVAL,
                 "unrecognized bpf_ld_imm64 insn",
                 insn=index,
-                hint="Addresses of kernel variables and of functions are not simulated yet.",
+                hint="Addresses of kernel variables are not simulated yet.",
             )
         found = self._maps.get(insn.imm)
         if found is None:

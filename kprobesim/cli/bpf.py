@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import click
 
 from kprobesim.bpf import PROG_TYPES, Level, answer, assemble, decode, encode, listing, source_imm64
 from kprobesim.bpf.classic import FORMS, format_filter, read_filter
 from kprobesim.bpf.verifier import STATS
+from kprobesim.cli import bpf_object
 from kprobesim.cli.bpf_filter import filter_command
 from kprobesim.cli.options import lang_option
 from kprobesim.errors import BadInput
@@ -27,6 +28,8 @@ def command() -> None:
     """BPF programs."""
 
 
+command.add_command(bpf_object.build_command)
+command.add_command(bpf_object.headers_command)
 command.add_command(filter_command)
 
 _FORM_HELP = "Classic BPF: read a filter in any of these forms and print it in this one."
@@ -35,16 +38,23 @@ _FORM_HELP = "Classic BPF: read a filter in any of these forms and print it in t
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
 @click.option("--classic", "form", type=click.Choice(list(FORMS)), help=_FORM_HELP)
-def asm(file: IO[str], form: str | None) -> None:
+@bpf_object.program_option
+@bpf_object.kernel_option
+def asm(file: IO[str], form: str | None, only: str | None, kernel: str) -> None:
     """Assemble FILE (or standard input) and print the instructions in hex, 8 bytes a line.
 
-    With --classic it is a classic filter, in the kernel's bpf_asm language or as tcpdump -d, -dd or -ddd prints it. The
-    forms: d, dd, ddd as tcpdump; c and blob as bpf_asm with and without -c; asm, the source; hex.
+    Of a .o file the linked programs are printed. With --classic it is a classic filter, in the kernel's bpf_asm
+    language or as tcpdump -d, -dd or -ddd prints it. The forms: d, dd, ddd as tcpdump; c and blob as bpf_asm with and
+    without -c; asm, the source; hex.
     """
     if form is not None:
         click.echo(format_filter(read_filter(_read(file)), form), nl=False)
         return
-    program = encode(assemble(_read(file)).insns)
+    text = _read_any(file)
+    if isinstance(text, bytes):
+        bpf_object.hex_object(bpf_object.open_object(text, file.name, kernel), only)
+        return
+    program = encode(assemble(text).insns)
     for start in range(0, len(program), 8):
         click.echo(program[start : start + 8].hex(" "))
 
@@ -52,12 +62,18 @@ def asm(file: IO[str], form: str | None) -> None:
 @command.command()
 @click.argument("file", type=click.File("r", encoding="utf-8"), default="-")
 @click.option("--classic", is_flag=True, help="A classic filter, in any form; printed as tcpdump -d does.")
-def dis(file: IO[str], classic: bool) -> None:
-    """Disassemble hex from FILE (or standard input) into the kernel's text."""
+@bpf_object.program_option
+@bpf_object.kernel_option
+def dis(file: IO[str], classic: bool, only: str | None, kernel: str) -> None:
+    """Disassemble FILE (or standard input), hex or a .o file, into the kernel's text."""
     if classic:
         click.echo(format_filter(read_filter(_read(file)), "d"), nl=False)
         return
-    click.echo(listing(decode(_hex(_read(file), "The program")), Level.V4, source_imm64))
+    text = _read_any(file)
+    if isinstance(text, bytes):
+        bpf_object.list_object(bpf_object.open_object(text, file.name, kernel), only)
+        return
+    click.echo(listing(decode(_hex(text, "The program")), Level.V4, source_imm64))
 
 
 @command.command()
@@ -65,15 +81,20 @@ def dis(file: IO[str], classic: bool) -> None:
 @click.option("--address", default="0xffffffffc0000008", help="Where the code will be.", show_default=True)
 @click.option("--stack", type=click.IntRange(0, 512), help="Bytes of stack [default: what the program names].")
 @click.option("--harden", type=int, metavar="SEED", help="Blind constants, as net.core.bpf_jit_harden=2 does.")
-def jit(file: IO[str], address: str, stack: int | None, harden: int | None) -> None:
-    """Print the x86-64 code that Linux's JIT makes of FILE (or standard input): assembly text, or hex."""
+@bpf_object.program_option
+@bpf_object.kernel_option
+def jit(file: IO[str], address: str, stack: int | None, harden: int | None, only: str | None, kernel: str) -> None:
+    """Print the x86-64 code that Linux's JIT makes of FILE (or standard input): assembly text, hex, or a .o file."""
     from kprobesim.bpf.jit.show import show_jited
 
-    text = _read(file)
+    text = _read_any(file)
     try:
         at = int(address, 0)
     except ValueError:
         raise BadInput(f"{address!r} is no address.", hint="For example 0xffffffffc0000008.") from None
+    if isinstance(text, bytes):
+        bpf_object.jit_object(bpf_object.open_object(text, file.name, kernel), only, at, stack, harden)
+        return
     click.echo(show_jited(text, at, stack, harden), nl=False)
 
 
@@ -109,12 +130,21 @@ def exec_(memory: str, jit: bool) -> None:
 @click.option("--strict-alignment", is_flag=True, help="Refuse unaligned accesses everywhere.")
 @click.option("--explain/--no-explain", default=True, help="Explain a refusal below the log.", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Log, figures and explanation as one JSON object.")
+@bpf_object.program_option
+@bpf_object.kernel_option
 @lang_option
-def verify(file: IO[str], prog_type: str | None, level: int, stats: bool, **choices: Any) -> None:
-    """Verify the program in FILE (or standard input), assembly text or hex, and print the kernel's log."""
+def verify(
+    file: IO[str], prog_type: str | None, level: int, stats: bool, only: str | None, kernel: str, **choices: Any
+) -> None:
+    """Verify FILE (or standard input), assembly text, hex or a .o file, and print the kernel's log."""
+    text, log_level = _read_any(file), level | (STATS if stats else 0)
+    if isinstance(text, bytes):
+        options = {name: choices[name] for name in ("unpriv", "strict_alignment")}
+        bpf_object.verify_all(bpf_object.open_object(text, file.name, kernel), only, log_level=log_level, **options)
+        return
     from kprobesim.cli.bpf_verify import verify_text
 
-    verify_text(_read(file), prog_type, level | (STATS if stats else 0), **choices)
+    verify_text(text, prog_type, log_level, **choices)
 
 
 @command.command()
@@ -149,13 +179,23 @@ def _answer_line(line: bytes | None) -> dict[str, Any]:
 
 
 def _read(file: IO[str]) -> str:
+    text = _read_any(file)
+    if isinstance(text, bytes):
+        raise BadInput("This is an ELF file; the command takes text.", hint="dis and verify read objects.")
+    return text
+
+
+def _read_any(file: IO[str]) -> str | bytes:
+    """Text, or the bytes of an object."""
+    data = cast(IO[bytes], getattr(file, "buffer", file)).read(_MAX_INPUT + 1)
+    if len(data) > _MAX_INPUT:
+        raise BadInput(f"The input is larger than {_MAX_INPUT:,} bytes.")
+    if bpf_object.is_object(data):
+        return data
     try:
-        text = file.read(_MAX_INPUT + 1)
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         raise BadInput("The input is not UTF-8 text.") from None
-    if len(text) > _MAX_INPUT:
-        raise BadInput(f"The input is larger than {_MAX_INPUT:,} characters.")
-    return text
 
 
 def _hex(text: str, what: str) -> bytes:

@@ -7,7 +7,7 @@ import click
 from kprobesim.cli.options import lang_option
 from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
-from kprobesim.image import Kallsyms, list_images, open_image, read_tables
+from kprobesim.image import Btf, Kallsyms, list_images, open_image, read_tables
 from kprobesim.lab import CodeLine, Lab
 
 __all__ = ["command"]
@@ -51,6 +51,23 @@ def info(name: str) -> None:
     for section in image.sections.values():
         if section.is_loaded:
             click.echo(f"  {section.address:#018x}  {section.size:8,}  {section.name}")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--c", "as_c", is_flag=True, help="As C declarations: the vmlinux.h that BPF programs include.")
+def btf(name: str, as_c: bool) -> None:
+    """Print the types of the image NAME, as bpftool btf dump does."""
+    from kprobesim.image.btf_header import c_header
+    from kprobesim.tracing.bpftool.btf import raw_type
+
+    types = Btf.from_image(open_image(name))
+    if as_c:
+        click.echo(c_header(types), nl=False)
+        return
+    for entry in types:
+        if entry.id:
+            click.echo(raw_type(types, entry)[0], nl=False)
 
 
 @command.command()

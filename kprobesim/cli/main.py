@@ -20,7 +20,7 @@ _COMMANDS: Final = {
     "demo": ("kprobesim.cli.demo", "Play a demo."),
     "doctor": ("kprobesim.cli.doctor", "What on this computer may spoil the experience."),
     "kernel": ("kprobesim.cli.kernel", "The kernel images: list, describe, disassemble."),
-    "lesson": ("kprobesim.cli.lesson", "The lessons: list, open."),
+    "lesson": ("kprobesim.cli.lesson", "The lessons: list, run, check, write."),
     "shell": ("kprobesim.cli.shell", "The simulated machine's shell."),
 }
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from kprobesim.course import Scenario
+from kprobesim.course import Lesson, Scenario
 from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
 
 __all__ = ["open_app"]
 
 
-def open_app(scenario: Scenario | None) -> None:
+def open_app(scenario: Lesson | Scenario | None) -> None:
     """Open the TUI on a scenario, or on the list of lessons.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -18,6 +18,10 @@ from kprobesim.shell import ShellSession
 __all__ = ["command"]
 
 _MAX_FILE: Final = 1 << 20
+_STUCK: Final = (
+    "kprobesim: the command waits for something that will not come, so Ctrl-C was typed. "
+    "Write & behind it to let it wait in the background."
+)
 
 
 @click.command()
@@ -32,22 +36,36 @@ _MAX_FILE: Final = 1 << 20
 )
 @click.option("--cpus", default=1, show_default=True, type=click.IntRange(1, 8))
 @click.option("--seed", default=0, show_default=True, type=int)
-def command(file: Path | None, commands: str | None, kernel: str, profile: str, cpus: int, seed: int) -> None:
+@click.option("--load", "objects", multiple=True, metavar="FILE.o", help="Load and attach a BPF object before.")
+def command(
+    file: Path | None, commands: str | None, kernel: str, profile: str, cpus: int, seed: int, objects: tuple[str, ...]
+) -> None:
     """A shell on the simulated machine: lines from FILE, from -c, or typed."""
     if file is not None and commands is not None:
         raise click.UsageError("Give a file or -c, not both.")
-    lines = _lines(file, commands)
+    given = _given(file, commands)
     interrupts = _Interrupts()
-    session = ShellSession(Lab.open(kernel, profile=profile, cpus=cpus, seed=seed), interrupts.take)
-    for line in lines:
+    lab = Lab.open(kernel, profile=profile, cpus=cpus, seed=seed)
+    session = ShellSession(lab, interrupts.take)
+    for path in objects:
+        lab.load_object(path)
+    for line in given if given is not None else _typed(session):
         with interrupts:
-            for text in session.run_line(line):
-                click.echo(text, nl=False)
+            _print(session.run_line(line))
         if session.is_off:
             break
+        if session.is_busy and not (given is None and sys.stdin.isatty()):
+            click.echo(_STUCK, err=True)
+            _print(session.interrupt())
 
 
-def _lines(file: Path | None, commands: str | None) -> Iterator[str]:
+def _print(texts: Iterable[str]) -> None:
+    for text in texts:
+        click.echo(text, nl=False)
+
+
+def _given(file: Path | None, commands: str | None) -> Iterator[str] | None:
+    """The lines of -c or of a file; None: they are typed."""
     if commands is not None:
         return iter(commands.splitlines())
     if file is not None:
@@ -61,17 +79,22 @@ def _lines(file: Path | None, commands: str | None) -> Iterator[str]:
             raise BadInput(f"{file} cannot be read: {error.strerror}.") from None
         except UnicodeDecodeError:
             raise BadInput(f"{file} is not UTF-8 text.") from None
-    return _typed()
+    return None
 
 
-def _typed() -> Iterator[str]:
-    """Lines from standard input, with a prompt if somebody sits there."""
-    prompt = "# " if sys.stdin.isatty() else ""
+def _typed(session: ShellSession) -> Iterator[str]:
+    """Lines from standard input, with a prompt if somebody sits there and the shell listens; Ctrl-C is the guest's."""
+    is_terminal = sys.stdin.isatty()
     while True:
         try:
-            yield input(prompt)
+            yield input("# " if is_terminal and not session.is_busy else "")
         except EOFError:
             return
+        except KeyboardInterrupt:
+            if not is_terminal:
+                raise
+            click.echo()
+            _print(session.interrupt())
         except UnicodeDecodeError:
             raise BadInput("Standard input is not UTF-8 text.") from None
 

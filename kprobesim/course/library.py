@@ -6,6 +6,7 @@ import difflib
 from importlib.resources import files
 from pathlib import Path
 
+from kprobesim.course.lesson import Lesson, read_lesson
 from kprobesim.course.scenario import Scenario, read_scenario
 from kprobesim.errors import BadInput
 
@@ -19,13 +20,13 @@ def lessons_folder() -> Path:
     return shipped if shipped.is_dir() else package.parent / "lessons"
 
 
-def list_lessons() -> list[Scenario]:
+def list_lessons() -> list[Lesson]:
     """All lessons in the order of the course.
 
     Raises:
         BadInput: a lesson's description is damaged.
     """
-    return [read_scenario(path.parent, path.name) for path in sorted(lessons_folder().glob("*/lesson.toml"))]
+    return [read_lesson(path.parent) for path in sorted(lessons_folder().glob("*/lesson.toml"))]
 
 
 def list_demos() -> list[Scenario]:
@@ -37,18 +38,23 @@ def list_demos() -> list[Scenario]:
     return [read_scenario(path.parent, path.name) for path in sorted(lessons_folder().glob("demos/*/demo.toml"))]
 
 
-def find_lesson(name: str) -> Scenario:
-    """A lesson by its folder's name, or by its number.
+def find_lesson(name: str) -> Lesson:
+    """A lesson by its folder's name, by its number, or by the path of a folder that is not part of the course.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is none, or it is damaged.
     """
+    if "/" in name or "\\" in name or name in (".", ".."):
+        return read_lesson(Path(name))
     lessons = list_lessons()
-    if name.isdigit():
+    if name.isascii() and name.isdigit():
         matching = [lesson for lesson in lessons if lesson.id.partition("-")[0].lstrip("0") == name.lstrip("0")]
         if matching:
             return matching[0]
-    return _find(name, lessons, "lesson")
+    for lesson in lessons:
+        if lesson.id == name:
+            return lesson
+    raise _unknown(name, [lesson.id for lesson in lessons], "lesson")
 
 
 def find_demo(name: str) -> Scenario:
@@ -57,14 +63,14 @@ def find_demo(name: str) -> Scenario:
     Raises:
         BadInput: there is none.
     """
-    return _find(name, list_demos(), "demo")
+    demos = list_demos()
+    for demo in demos:
+        if demo.id == name:
+            return demo
+    raise _unknown(name, [demo.id for demo in demos], "demo")
 
 
-def _find(name: str, among: list[Scenario], what: str) -> Scenario:
-    for scenario in among:
-        if scenario.id == name:
-            return scenario
-    known = [scenario.id for scenario in among]
+def _unknown(name: str, known: list[str], what: str) -> BadInput:
     near = difflib.get_close_matches(name, known, 3, 0.4)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known) or 'none'}."
-    raise BadInput(f"There is no {what} named {name!r}.", hint=hint)
+    return BadInput(f"There is no {what} named {name[:64]!r}.", hint=hint)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from kprobesim.errors import BadInput, KprobesimError
+from kprobesim.course.strict import read_text, read_toml
+from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab, Stop
 
@@ -16,12 +16,11 @@ __all__ = ["Scenario", "read_scenario"]
 
 _FORMAT: Final = 1
 _LIMIT: Final = 200_000_000
-_MAX_TEXT: Final = 1 << 20
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One lesson or demo, as its folder describes it.
+    """One demo, as its folder describes it.
 
     Attributes:
         id: name of its folder.
@@ -59,9 +58,8 @@ class Scenario:
     def text(self, language: Language) -> str:
         """What the learner reads, as Markdown; empty if it has none."""
         for candidate in (language, "en"):
-            path = self.folder / f"{candidate}.md"
-            if path.is_file():
-                return _read_text(path)
+            if (self.folder / f"{candidate}.md").is_file():
+                return read_text(self.folder, f"{candidate}.md")
         return ""
 
     def open(self) -> Lab:
@@ -79,7 +77,7 @@ class Scenario:
         beginning = lab.moment.insn
         if self.program:
             name = Path(self.program).stem
-            lab.load_program(_read_text(self.folder / self.program), name)
+            lab.load_program(read_text(self.folder, self.program), name)
             if self.probe:
                 lab.attach(name, self.probe)
         elif self.probe:
@@ -102,91 +100,36 @@ def read_scenario(folder: Path, file_name: str) -> Scenario:
 
     Args:
         folder: its folder.
-        file_name: ``lesson.toml`` or ``demo.toml``.
+        file_name: ``demo.toml``.
 
     Raises:
         BadInput: the file is missing, damaged, or says something that makes no sense.
     """
-    path = folder / file_name
-    try:
-        table = tomllib.loads(_read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not valid TOML: {error}.") from None
-    if table.get("format_version") != _FORMAT:
-        raise BadInput(f"{path}: format_version is not {_FORMAT}.", hint="It was made for another version.")
-    setup = _table(path, table, "setup")
-    return Scenario(
+    table = read_toml(folder, file_name)
+    if table.number("format_version", 0) != _FORMAT:
+        table.refuse(f"format_version is not {_FORMAT}.", "format_version", hint="It was made for another version.")
+    setup = table.table("setup")
+    kernel = setup.text("kernel", "toyix", limit=64)
+    if not kernel.isidentifier():
+        setup.refuse(f"kernel must be the name of an image that ships, not {kernel!r}.", "kernel")
+    program = setup.text("program", "", limit=255)
+    if program and Path(program).name != program:
+        setup.refuse(f"program must be a file of the same folder, not {program!r}.", "program")
+    scenario = Scenario(
         id=folder.name,
         folder=folder,
-        titles=_by_language(path, table, "title"),
-        summaries=_by_language(path, table, "summary"),
-        minutes=_number(path, table, "minutes", 10),
-        kernel=_kernel(path, setup),
-        profile=_text(path, setup, "profile", "bare"),
-        cpus=_number(path, setup, "cpus", 1),
-        seed=_number(path, setup, "seed", 0),
-        optimization=_switch(path, setup, "optimization", True),
-        program=_file_name(path, setup),
-        probe=_text(path, setup, "probe", ""),
-        command=_text(path, setup, "command", ""),
+        titles=table.by_language("title"),
+        summaries=table.by_language("summary"),
+        minutes=table.number("minutes", 10, least=1, most=240),
+        kernel=kernel,
+        profile=setup.text("profile", "bare", limit=64),
+        cpus=setup.number("cpus", 1, least=1, most=8),
+        seed=setup.number("seed", 0),
+        optimization=setup.switch("optimization", True),
+        program=program,
+        probe=setup.text("probe", "", limit=1000),
+        command=setup.text("command", "", limit=1000),
     )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_TEXT:
-            raise BadInput(f"{path} is larger than {_MAX_TEXT:,} bytes.")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} is not UTF-8 text.") from None
-
-
-def _kernel(path: Path, setup: Mapping[str, Any]) -> str:
-    name = _text(path, setup, "kernel", "toyix")
-    if not name.isidentifier():
-        raise BadInput(f"{path}: kernel must be the name of an image that ships, not {name!r}.")
-    return name
-
-
-def _file_name(path: Path, setup: Mapping[str, Any]) -> str:
-    name = _text(path, setup, "program", "")
-    if name and Path(name).name != name:
-        raise BadInput(f"{path}: program must be a file of the same folder, not {name!r}.")
-    return name
-
-
-def _table(path: Path, table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = table.get(key, {})
-    if not isinstance(value, dict):
-        raise BadInput(f"{path}: {key} must be a table.")
-    return value
-
-
-def _text(path: Path, table: Mapping[str, Any], key: str, default: str) -> str:
-    value = table.get(key, default)
-    if not isinstance(value, str):
-        raise BadInput(f"{path}: {key} must be text.")
-    return value
-
-
-def _number(path: Path, table: Mapping[str, Any], key: str, default: int) -> int:
-    value = table.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise BadInput(f"{path}: {key} must be a whole number.")
-    return value
-
-
-def _switch(path: Path, table: Mapping[str, Any], key: str, default: bool) -> bool:
-    value = table.get(key, default)
-    if not isinstance(value, bool):
-        raise BadInput(f"{path}: {key} must be true or false.")
-    return value
-
-
-def _by_language(path: Path, table: Mapping[str, Any], key: str) -> Mapping[str, str]:
-    value = _table(path, table, key)
-    if not isinstance(value.get("en"), str):
-        raise BadInput(f"{path}: {key}.en is missing.")
-    return {language: text for language, text in value.items() if isinstance(text, str)}
+    setup.done()
+    table.done()
+    return scenario

@@ -76,6 +76,9 @@ def parse_types(data: bytes, name: str) -> tuple[BtfType, ...]:
                 raise ImageError(f"{name}: BTF type {len(found)} is cut off.")
             rows = list(layout.iter_unpack(data[at : at + count * layout.size]))
             at += count * layout.size
+        if kind is BtfKind.FUNC:
+            # A function has no rows: the count is its linkage.
+            rows = [(info & 0xFFFF,)]
         found.append(_record(len(found), kind, text(name_offset), word, bool(info >> 31), rows, text))
     _check_ids(found, name)
     return tuple(found)
@@ -125,7 +128,7 @@ def _record(type_id: int, kind: BtfKind, name: str, word: int, flag: bool, rows:
         return BtfType(type_id, kind, name, target=target, parameters=parameters)
     if kind is BtfKind.DATASEC:
         return BtfType(type_id, kind, name, size, variables=tuple(Variable(*row) for row in rows))
-    if kind is BtfKind.VAR:
+    if kind in (BtfKind.VAR, BtfKind.FUNC):
         return BtfType(type_id, kind, name, target=target, linkage=rows[0][0])
     if kind is BtfKind.DECL_TAG:
         return BtfType(type_id, kind, name, target=target, component=rows[0][0])

@@ -68,9 +68,9 @@ class KernelTables:
 
     ``text`` holds every executable section, by address. ``kprobe_blacklist`` are the addresses that
     ``NOKPROBE_SYMBOL`` noted, ``mcount_loc`` the fentry sites (sorted), ``hypercalls`` pairs of stub address and
-    number, ``jump_table`` the static branches in the order of the table, ``syscalls_metadata`` the addresses of the
-    ``struct syscall_metadata``. ``exception_table`` and ``bug_table`` are where those tables are, with their bytes
-    beside them.
+    number, ``error_injection`` the functions that ``ALLOW_ERROR_INJECTION`` noted, ``jump_table`` the static branches
+    in the order of the table, ``syscalls_metadata`` the addresses of the ``struct syscall_metadata``.
+    ``exception_table`` and ``bug_table`` are where those tables are, with their bytes beside them.
     """
 
     text: tuple[Range, ...]
@@ -80,6 +80,7 @@ class KernelTables:
     kprobe_blacklist: tuple[int, ...]
     mcount_loc: tuple[int, ...]
     hypercalls: tuple[tuple[int, int], ...]
+    error_injection: tuple[int, ...]
     jump_table: tuple[JumpEntry, ...]
     syscalls_metadata: tuple[int, ...]
     exception_table: Range
@@ -146,6 +147,8 @@ def read_tables(image: KernelImage, kallsyms: Kallsyms) -> KernelTables:
     blacklist = find("_kprobe_blacklist", ("__start_kprobe_blacklist", "__stop_kprobe_blacklist"))
     mcount = find("__mcount_loc", ("__start_mcount_loc", "__stop_mcount_loc"))
     stubs = numbers(".hypercalls", find(".hypercalls", ("__start_hypercalls", "__stop_hypercalls")), each=16)
+    marks = ("__start_error_injection_whitelist", "__stop_error_injection_whitelist")
+    injectable = numbers("_error_injection_whitelist", find("_error_injection_whitelist", marks), each=16)
     exceptions = find("__ex_table", ("__start___ex_table", "__stop___ex_table"))
     bugs = find("__bug_table", ("__start___bug_table", "__stop___bug_table"))
     return KernelTables(
@@ -157,6 +160,7 @@ def read_tables(image: KernelImage, kallsyms: Kallsyms) -> KernelTables:
         # Zeroes are sites that the linker dropped (Linux kernel/trace/ftrace.c:ftrace_process_locs).
         mcount_loc=tuple(sorted(site for site in numbers("__mcount_loc", mcount) if site)),
         hypercalls=tuple(zip(stubs[::2], stubs[1::2], strict=True)),
+        error_injection=injectable[::2],
         jump_table=_jump_entries(image, jumps.start, contents(jumps)),
         syscalls_metadata=numbers("__syscalls_metadata", metadata),
         exception_table=exceptions,

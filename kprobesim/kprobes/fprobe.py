@@ -195,15 +195,13 @@ class Fprobes:
         if not self._ftrace.trylock(cpu.number):
             self._miss(fprobe, ip)
             return 0
-        try:
-            regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
-            if fprobe.shared_with_kprobes:
-                with self._path.running_as(self._busy, regs):
-                    yield from self._enter(fprobe, ip, regs)
-            else:
+        regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
+        if fprobe.shared_with_kprobes:
+            with self._path.running_as(self._busy, regs):
                 yield from self._enter(fprobe, ip, regs)
-        finally:
-            self._ftrace.unlock(cpu.number)
+        else:
+            yield from self._enter(fprobe, ip, regs)
+        self._ftrace.unlock(cpu.number)
         return 0
 
     def _enter(self, fprobe: Fprobe, ip: int, regs: PtRegs) -> Generator[GuestCall, int, None]:

@@ -17,7 +17,7 @@ from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.kprobe import INT3, NOTHING_BEFORE, Kprobe, KprobeCtlblk, KprobeStatus
 from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.kprobes.singlestep_tf import TrapFlagStep
-from kprobesim.machine import Answer, VCpu, then
+from kprobesim.machine import Answer, VCpu, is_abandoned, then
 
 __all__ = ["Int3Path"]
 
@@ -247,7 +247,9 @@ class _Running:
         block.current, block.status = self._probe, KprobeStatus.HIT_ACTIVE
         path.note(self._regs.cpu, self._probe.addr or 1)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
+        if is_abandoned(raised):
+            return
         path = self._path
         block = path._kprobes.ctlblk[self._regs.cpu]
         block.current, block.status, block.old_flags, block.saved_flags = self._outer

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from kprobesim.errors import ImageError, LinuxError
@@ -161,19 +159,10 @@ class RunningKernel:
             self._percpu[key] = physical
         return self._percpu[key]
 
-    @contextmanager
-    def preempt_disabled(self, cpu: int) -> Iterator[None]:
-        """``preempt_disable()`` and ``preempt_enable_no_resched()`` around what the host has the guest do."""
+    def preempt_count_add(self, cpu: int, value: int) -> None:
+        """Change a CPU's ``__preempt_count``, where the kernel has one: it is not preempted while that is not zero."""
         if not self.has_symbol("__preempt_count"):
-            yield
             return
-        self._preempt_count_add(cpu, 1)
-        try:
-            yield
-        finally:
-            self._preempt_count_add(cpu, -1)
-
-    def _preempt_count_add(self, cpu: int, value: int) -> None:
         place = self.percpu_physical("__preempt_count", cpu)
         count = int.from_bytes(self.machine.ram.read(place, 4), "little")
         self.machine.ram.write(place, (count + value & 0xFFFF_FFFF).to_bytes(4, "little"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.bpf import Program
+from kprobesim.bpf import BoundProgram, Program
 from kprobesim.bpf.jit import REG2HEX, X86_NAMES
 from kprobesim.kprobes import RunningKernel
 from kprobesim.tracing import JitedCode, RunningProgram
@@ -52,7 +52,10 @@ def bpf_view(running: RunningProgram, kernel: RunningKernel, registers: dict[str
             values = (*(registers[X86_NAMES[REG2HEX[number]]] for number in range(10)), frame)
     elif execution is not None:
         values, pc, executed = tuple(execution.regs), execution.pc, execution.executed
-    return BpfView(running.program, pc, values, kernel.read(values[10] - _STACK_SIZE, _STACK_SIZE), executed)
+    # A tail call has gone on in another program.
+    bound = running.call.bound if execution is None else execution.bound
+    program = bound.program if isinstance(bound, BoundProgram) else running.program
+    return BpfView(program, pc, values, kernel.read(values[10] - _STACK_SIZE, _STACK_SIZE), executed)
 
 
 def _in_code(jited: JitedCode, kernel: RunningKernel, registers: dict[str, int]) -> tuple[int, int] | None:

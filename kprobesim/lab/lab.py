@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from kprobesim.bpf import Assembly, Program, assemble
-from kprobesim.errors import BadInput, GuestError
+from kprobesim.bpf.object import BpfObject, load_object, read_object
+from kprobesim.errors import BadInput, GuestError, KprobesimError
 from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
 from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, Kretprobe, PostHandler, PreHandler
 from kprobesim.lab.clock import insn_at, ns_at
@@ -18,6 +19,8 @@ from kprobesim.lab.motion import Grain, Motion
 from kprobesim.lab.profiles import Profile
 from kprobesim.machine import Event, Machine, Moment, Stop, Timeline
 from kprobesim.tracing import Attachment
+from kprobesim.tracing.attach import links_for
+from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
 
 __all__ = ["Lab"]
 
@@ -221,6 +224,45 @@ class Lab(Look):
     def detach(self, attachment: Attachment) -> None:
         """Take a program off its probe."""
         self.timeline.input(f"detach {attachment.program}", lambda: self.bpf.detach(attachment))
+
+    def load_object(self, source: str | Path | BpfObject, *, attach: bool = True) -> LoadedObject:
+        """Load what clang made of a C program, and attach its programs where their sections say.
+
+        Args:
+            source: path of the `.o` file, or what `open_object` made of it.
+            attach: False only loads. Programs in a section such as ``kprobe`` name no place and are only loaded, too.
+
+        Raises:
+            ObjectError: the file makes no sense.
+            LoadError: a map or program that the kernel refuses; `Rejected`, with the log, if it was the verifier.
+            BadInput: a program that cannot be attached by itself here.
+            LinuxError: a probe that was refused.
+        """
+        found = source if isinstance(source, BpfObject) else self.open_object(source)
+        plan = plan_names(found, self.bpf)
+        wanted = [
+            link
+            for program in found.programs
+            if attach and program.name in plan.programs
+            for link in links_for(self.manager, self.bpf, plan.programs[program.name], program.target)
+        ]
+        self.timeline.input(f"bpf load object {found.name}", lambda: load_into(self.bpf, plan))
+        for number, link in enumerate(wanted):
+            try:
+                self.timeline.input(f"attach {link}", link.attach)
+            except KprobesimError:
+                for attached in wanted[:number]:
+                    self.timeline.input(f"detach {attached}", attached.detach)
+                raise
+        return plan
+
+    def open_object(self, path: str | Path) -> BpfObject:
+        """Read a `.o` file and relocate it against this kernel; nothing is loaded.
+
+        Raises:
+            ObjectError: the file makes no sense.
+        """
+        return load_object(read_object(Path(path)), Path(path).name, kernel_of(self.kernel))
 
     def _address_of(self, where: str) -> int:
         probe = self._probe_at(where)

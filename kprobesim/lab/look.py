@@ -48,7 +48,7 @@ class Look:
         self.kernel = RunningKernel(machine, image)
         self.manager = KprobeManager(self.kernel, config)
         self.bpf = BpfPrograms(self.manager, machine.seed)
-        self.tracing = Tracing(self.manager)
+        self.tracing = Tracing(self.manager, self.bpf)
         self.bpf.on_printk(self.tracing.bpf_trace_printk)
         self._sources = SourceFolder(sources) if sources is not None else None
         self._narrator = Narrator(self.kernel)

@@ -8,8 +8,8 @@ from kprobesim.machine.events import Event, EventKind, EventLog, Field, Moment, 
 from kprobesim.machine.kinds import MACHINE_KINDS
 from kprobesim.machine.machine import Machine, Stop
 from kprobesim.machine.memory import PAGE_SIZE, MemoryFault, PageEntry, PhysicalMemory
-from kprobesim.machine.timeline import Input, Timeline
-from kprobesim.machine.upcalls import Answer, GuestCall, then
+from kprobesim.machine.timeline import Input, Life, Timeline
+from kprobesim.machine.upcalls import Answer, GuestCall, is_abandoned, then
 from kprobesim.machine.vcpu import VCpu
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "GuestCall",
     "Hypercall",
     "Input",
+    "Life",
     "Machine",
     "MemoryFault",
     "Moment",
@@ -33,5 +34,6 @@ __all__ = [
     "Timeline",
     "VCpu",
     "event_json",
+    "is_abandoned",
     "then",
 ]

@@ -14,7 +14,7 @@ from kprobesim.machine.checkpoints import Checkpoint, Checkpoints, Component
 from kprobesim.machine.events import Moment
 from kprobesim.machine.machine import Machine, Stop
 
-__all__ = ["Input", "Timeline"]
+__all__ = ["Input", "Life", "Timeline"]
 
 _SPACING: Final = 2_000_000
 _NEARBY: Final = 40_000
@@ -34,6 +34,24 @@ class Input(NamedTuple):
     insn: int
     text: str
     apply: Callable[[], None]
+
+
+class Life(NamedTuple):
+    """One life of a machine, and a place in it: enough to live it again on the same timeline.
+
+    Attributes:
+        inputs: all that came from outside, in order.
+        applied: how many of them lay behind the machine.
+        head: the furthest instruction count reached.
+        moment: where the machine was.
+        frozen: it was in the middle of an instruction or an input there.
+    """
+
+    inputs: tuple[Input, ...]
+    applied: int
+    head: int
+    moment: Moment
+    frozen: bool
 
 
 class Timeline:
@@ -178,6 +196,48 @@ class Timeline:
         self._restore_before(Moment(self._head))
         self._advance(self._head)
         while self._applied < len(self.inputs):
+            self._apply_next()
+
+    def life(self) -> Life:
+        """What has been lived so far, to come back to with `live` after something else was tried."""
+        machine = self.machine
+        return Life(tuple(self.inputs), self._applied, self._head, machine.moment, machine.frozen is not None)
+
+    def live(self, life: Life) -> None:
+        """Go to where `life` was taken; what was done since then from outside is forgotten.
+
+        Args:
+            life: taken from this timeline.
+
+        Raises:
+            GuestError: the guest could not go on before that.
+        """
+        machine = self.machine
+        shared = 0
+        for mine, other in zip(self.inputs, life.inputs, strict=False):
+            if mine is not other:
+                break
+            shared += 1
+        parted = [step.insn for steps in (self.inputs, life.inputs) for step in steps[shared : shared + 1]]
+        if parted:
+            self._restore_before(Moment(min(parted)))
+            self._advance(min(parted))
+            while self._applied < shared:
+                self._apply_next()
+            machine.log.truncate(machine.seq)
+            self._checkpoints.forget_after(machine.retired, self._applied)
+            self._anchor = None
+            self.inputs[shared:] = life.inputs[shared:]
+            self._head = machine.retired
+            self._advance(life.head)
+            while self._applied < len(self.inputs):
+                self._apply_next()
+        if life.frozen:
+            self.seek(life.moment)
+            return
+        self._restore_before(Moment(life.moment.insn))
+        self._advance(life.moment.insn)
+        while self._applied < life.applied:
             self._apply_next()
 
     def moments_of(self, insn: int) -> list[Moment]:

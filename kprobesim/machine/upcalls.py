@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-__all__ = ["Answer", "GuestCall", "then"]
+from kprobesim.machine.events import StopAtMoment
+
+__all__ = ["Answer", "GuestCall", "is_abandoned", "then"]
 
 
 class GuestCall(NamedTuple):
@@ -27,6 +29,15 @@ class GuestCall(NamedTuple):
 
 Answer = int | Generator[GuestCall, int, int]
 """What a function of the host gives: the number itself, or what will come to it by way of the guest."""
+
+
+def is_abandoned(raised: type[BaseException] | None) -> bool:
+    """Whether a host function ends only because the machine was stopped in the middle of it, or taken elsewhere.
+
+    What it would put back when it ends must then stay as it is: that is what somebody wants to look at, or it belongs
+    to another time by now.
+    """
+    return raised is not None and issubclass(raised, StopAtMoment | GeneratorExit)
 
 
 def then(answer: Answer, go_on: Callable[[int], Answer]) -> Answer:

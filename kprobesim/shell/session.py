@@ -17,6 +17,8 @@ __all__ = ["ShellSession"]
 _SLICE: Final = 2_000_000
 _LIMIT: Final = 3_000_000_000
 _MAX_LINE: Final = 4095
+_LOG_SHARE: Final = 0.75
+_INPUT_WAIT: Final = "input_wait"
 _INTERRUPT: Final = "\x03"
 
 
@@ -44,6 +46,18 @@ class ShellSession:
         """The machine was switched off."""
         return self._lab.machine.off is not None
 
+    @property
+    def is_busy(self) -> bool:
+        """Nobody reads the console: a command in the foreground waits for something else, as `cat trace_pipe` does."""
+        kernel = self._lab.kernel
+        if not kernel.has_symbol(_INPUT_WAIT):
+            return False
+        place = kernel.btf.struct_member("wait_queue_head", "head")
+        if place is None:
+            return False
+        head = kernel.symbol(_INPUT_WAIT) + place.offset
+        return kernel.read_u64(head) == head
+
     def run_line(self, line: str) -> Iterator[str]:
         """Run one command line; yields what the console prints, as it comes.
 
@@ -52,13 +66,21 @@ class ShellSession:
 
         Raises:
             BadInput: the line is longer than a terminal takes.
-            KprobesimError: the command was still running after some minutes of virtual time.
+            KprobesimError: the command did not end, and Ctrl-C did not end it either.
             GuestError: the kernel cannot go on.
         """
         if len(line.encode(errors="replace")) > _MAX_LINE:
             raise BadInput(f"A command line has at most {_MAX_LINE:,} bytes.")
         self._lab.type(line)
         yield from self._run()
+
+    def interrupt(self) -> Iterator[str]:
+        """Press Ctrl-C; yields what the console prints then."""
+        self._press_ctrl_c()
+        yield from self._run()
+
+    def _press_ctrl_c(self) -> None:
+        self._lab.timeline.input("^C", lambda: self._lab.machine.devices.type(_INTERRUPT.encode()))
 
     def _fresh(self) -> str:
         """What the console has printed since this was last asked; a character cut in two waits for its other half."""
@@ -68,7 +90,9 @@ class ShellSession:
         return text
 
     def _run(self) -> Iterator[str]:
-        begin = self._lab.moment.insn
+        """Run until nothing more happens. A command without end gets Ctrl-C in time for what comes after it."""
+        limit = self._lab.moment.insn + _LIMIT
+        pressed = False
         while True:
             stop = self._lab.run(instructions=_SLICE)
             if text := self._fresh():
@@ -76,9 +100,13 @@ class ShellSession:
             if stop is not Stop.LIMIT:
                 return
             if self._interrupted():
-                self._lab.timeline.input("^C", lambda: self._lab.machine.devices.type(_INTERRUPT.encode()))
-            if self._lab.moment.insn - begin > _LIMIT:
-                raise KprobesimError(
-                    f"The command was still running after {_LIMIT:,} instructions.",
-                    hint="Programs that never end can be started with & behind them.",
-                )
+                self._press_ctrl_c()
+            log = self._lab.machine.log
+            if self._lab.moment.insn > limit or self._lab.seq > log.capacity * _LOG_SHARE:
+                if pressed:
+                    raise KprobesimError(
+                        f"The command was still running after {_LIMIT:,} instructions.",
+                        hint="Programs that never end can be started with & behind them.",
+                    )
+                self._press_ctrl_c()
+                pressed, limit = True, self._lab.moment.insn + _LIMIT // 100

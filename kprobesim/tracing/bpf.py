@@ -17,21 +17,30 @@ from kprobesim.bpf import (
     Assembly,
     BoundProgram,
     BpfMap,
+    MapSpec,
     Program,
     create_map,
 )
+from kprobesim.bpf.jit import DEFAULT_CONFIG
+from kprobesim.bpf.maps import Place
 from kprobesim.bpf.verifier import map_meta_of, verify
-from kprobesim.errors import BadInput
+from kprobesim.errors import BadInput, LinuxError
+from kprobesim.image import Btf
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP
+from kprobesim.linux_errno import Errno
 from kprobesim.machine import Answer, then
+from kprobesim.tracing.bpf_ids import BpfIds, ProgramTypes
 from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
 from kprobesim.tracing.bpf_runs import BpfRuns, Call, RunningProgram
+from kprobesim.tracing.bpf_user import BpfUser
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 
 __all__ = ["Attachment", "BpfPrograms"]
 
 _STACK_SIZE: Final = FRAME_SIZE * MAX_CALL_FRAMES
+_BPF_FUNC: Final = DEFAULT_CONFIG.prog_bpf_func
+_BPF_PROG_SIZE: Final = 72
 
 
 @dataclass(eq=False)
@@ -64,6 +73,8 @@ class BpfPrograms:
 
     Attributes:
         programs, maps, attachments: what there is now.
+        user: what user space does with maps: reads rings, fills arrays of programs, pins.
+        ids: the numbers by which bpftool knows them.
         running: the program that a frozen machine is inside of.
     """
 
@@ -72,7 +83,7 @@ class BpfPrograms:
         self._kernel = manager.kernel
         self._machine = manager.kernel.machine
         self._memory = KernelMemory(manager.kernel)
-        self._env = KernelEnvironment(manager.kernel, seed)
+        self._env = KernelEnvironment(manager, seed)
         self._runs = BpfRuns(manager, self._env, self._memory)
         self._arena: Arena | None = None
         self._stacks: dict[int, int] = {}
@@ -82,6 +93,28 @@ class BpfPrograms:
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
+        self.user = BpfUser(self.maps_by_name, self._place)
+        self.ids = BpfIds()
+
+    @property
+    def kernel_btf(self) -> Btf:
+        """The kernel's types."""
+        return self._kernel.btf
+
+    @property
+    def cpu_count(self) -> int:
+        """How many CPUs the machine has."""
+        return len(self._machine.cpus)
+
+    @property
+    def kernel_btf_size(self) -> int:
+        """Bytes of the kernel's types."""
+        section = self._kernel.image.sections.get(".BTF")
+        return section.size if section else 0
+
+    def symbolize(self, address: int) -> str:
+        """``symbol+0xoffset``, or the address in hex."""
+        return self._kernel.kallsyms.symbolize(address)
 
     def on_printk(self, print_line: Callable[[int, str], None]) -> None:
         """Where lines of ``bpf_trace_printk`` go: a function of the CPU and the text."""
@@ -103,7 +136,6 @@ class BpfPrograms:
         """
         if name in self.programs:
             raise BadInput(f"There is a program named {name} already.")
-        arena = self._get_arena()
         for spec in source.maps:
             there = self.maps.get(spec.name)
             if there is not None and there.spec != spec:
@@ -112,19 +144,72 @@ class BpfPrograms:
                     hint="Programs share a map by declaring it alike; give this one another name.",
                 )
             if spec.name not in self.maps:
-                made = create_map(spec, self._memory, arena, len(self.maps) + 1)
-                self.maps[spec.name] = made
-                self._machine.emit("map.create", map=spec.name, type=spec.type, addr=made.address)
+                self.create_map(spec, spec.name)
         maps = {number: self.maps[spec.name] for number, spec in enumerate(source.maps)}
         program = Program(name, source.type, source.insns, maps, source.license)
-        processed = _verify(program) if verified else 0
+        processed = _verify(program) if verified else None
+        self.add_program(program, processed)
+        return program
+
+    def create_map(self, spec: MapSpec, name: str) -> BpfMap:
+        """Make a map.
+
+        Args:
+            spec: what is wanted.
+            name: by which programs and events know it; no other map has it.
+
+        Raises:
+            LoadError: what bpf(BPF_MAP_CREATE) would say.
+        """
+        inner = self.maps.get(spec.inner)
+        made = create_map(spec, self._memory, self._get_arena(), self.ids.next_map(), self._env, inner)
+        self.maps[name] = made
+        self._machine.emit("map.create", map=name, type=spec.type, addr=made.address)
+        return made
+
+    def add_program(self, program: Program, processed: int | None, types: ProgramTypes | None = None) -> None:
+        """Take in a program, bind it to this kernel.
+
+        Args:
+            program: its name is no other program's.
+            processed: how many instructions the verifier processed; None for a program that it has not seen.
+            types: what its object says of functions and source lines.
+        """
+        name = program.name
+        self._get_arena()  # with it come the stacks
         self.programs[name] = program
         self._bound[name] = program.bind(self._memory, self._env, around=self._runs.around)
-        self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed)
-        if verified and self.jit.enabled and (jited := self.jit.compile(program)) is not None:
+        self.ids.add_program(name, self._machine.ns, types)
+        program.id = self.ids.programs[name].id
+        self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed or 0)
+        if processed is not None and self.jit.enabled and (jited := self.jit.compile(program)) is not None:
             self._jited[name] = jited
             self._machine.emit("bpf.jit", prog=name, addr=jited.code.entry, size=jited.code.jited_len)
-        return program
+            program.address = self._bpf_prog(jited)
+        program.check_tail_call()
+
+    def update_map(self, name: str, key: bytes, value: bytes, flags: int) -> int:
+        """Store a value as user space does, by bpf(BPF_MAP_UPDATE_ELEM); 0 or a negative errno."""
+        found = self.maps[name]
+        old = found.value_or_nothing(key)
+        result = found.sys_update(key, value, flags)
+        if result == 0:
+            self._machine.emit("map.update", map=name, key=key, old=old, new=value)
+        return result
+
+    def delete_from_map(self, name: str, key: bytes) -> int:
+        """Remove an element as user space does, by bpf(BPF_MAP_DELETE_ELEM); 0 or a negative errno."""
+        result = self.maps[name].delete_elem(key)
+        if result == 0:
+            self._machine.emit("map.delete", map=name, key=key)
+        return result
+
+    def _bpf_prog(self, jited: JitedCode) -> int:
+        """What stands for the program's ``struct bpf_prog``: a tail call reads from it where the code is."""
+        address = self._get_arena().alloc(_BPF_PROG_SIZE)
+        entry = jited.code.entry.to_bytes(8, "little")
+        self._memory.write(address, bytes(_BPF_FUNC) + entry + bytes(_BPF_PROG_SIZE - _BPF_FUNC - 8))
+        return address
 
     def jited(self, name: str) -> JitedCode | None:
         """The machine code of a program that was compiled when it was loaded."""
@@ -135,16 +220,26 @@ class BpfPrograms:
 
         Raises:
             BadInput: no such program.
-            LinuxError: the probe was refused.
+            LinuxError: the probe was refused; EINVAL for a program that overrides return values, unless the probe is
+                at the entry of a function that may be made to fail.
         """
-        if attachment.program not in self.programs:
+        program = self.programs.get(attachment.program)
+        if program is None:
             raise BadInput(f"There is no program named {attachment.program}.")
+        if program.kprobe_override:
+            self._check_override(attachment.kprobe)
 
         # The handlers outlive a journey to before the load, which makes the program anew: they know it by its name.
 
         def on_hit(probe: Kprobe, regs: PtRegs) -> Answer:
-            answer = self._run(attachment, regs)
-            return 0 if isinstance(answer, int) else then(answer, lambda r0: 0)
+            overrides = self.programs[attachment.program].kprobe_override
+            ip = regs.ip if overrides else 0
+
+            def done(r0: int) -> int:
+                # Linux's kprobe_perf_func: the probed instruction is not executed where the program has moved on.
+                return int(overrides and regs.ip != ip)
+
+            return then(self._run(attachment, regs), done)
 
         def on_return(node: RethookNode, regs: PtRegs) -> Answer:
             return self._run(attachment, regs)
@@ -158,8 +253,24 @@ class BpfPrograms:
         on_entry = attachment.kprobe.flags & KprobeFlag.ON_FUNC_ENTRY
         attachment.func_ip = (attachment.kprobe.addr or 0) if on_entry else 0
         self.attachments.append(attachment)
+        self.ids.add_link(attachment, attachment.program, _event(attachment))
         place = self._manager.kprobes.place(attachment.kprobe)
         self._machine.emit("bpf.attach", prog=attachment.program, probe=place["probe"])
+
+    def _check_override(self, probe: Kprobe) -> None:
+        """The rules of perf_event_attach_bpf_prog for bpf_override_return."""
+        kallsyms, tables = self._kernel.kallsyms, self._kernel.tables
+        named = kallsyms.lookup_name(probe.symbol_name) if probe.symbol_name else []
+        address = (named[0].address if named else probe.address or 0) + probe.offset
+        place = kallsyms.lookup_size_offset(address)
+        if place is None or place[1]:
+            raise LinuxError(Errno.EINVAL, "Only at a function's entry can its return value be overridden.")
+        if address not in tables.error_injection:
+            raise LinuxError(
+                Errno.EINVAL,
+                f"{place[0].name} is not on the list of functions that may be made to fail.",
+                hint="System calls are, for example __x64_sys_openat (ALLOW_ERROR_INJECTION).",
+            )
 
     def detach(self, attachment: Attachment) -> None:
         """Remove an attachment's probe; the program stays loaded."""
@@ -169,6 +280,7 @@ class BpfPrograms:
         else:
             self._manager.rethooks.unregister_kretprobe(attachment.kretprobe)
         self.attachments.remove(attachment)
+        self.ids.remove_link(attachment)
         self._machine.emit("bpf.detach", prog=attachment.program, probe=place["probe"])
 
     def _get_arena(self) -> Arena:
@@ -180,6 +292,16 @@ class BpfPrograms:
             for cpu in self._machine.cpus:
                 self._stacks[cpu.number] = self._arena.alloc(_STACK_SIZE, 16) + _STACK_SIZE
         return self._arena
+
+    def maps_by_name(self, name: str) -> BpfMap:
+        """A map; BadInput if there is none of this name."""
+        found = self.maps.get(name)
+        if found is None:
+            raise BadInput(f"There is no map named {name}.", hint=f"There are: {', '.join(self.maps) or 'none'}.")
+        return found
+
+    def _place(self) -> Place:
+        return Place(self._memory, self._get_arena(), self._env)
 
     # On a hit
 
@@ -207,11 +329,13 @@ class BpfPrograms:
             tuple(self.attachments),
             self._env.save(),
             self.jit.save(),
+            self.user.save(),
+            self.ids.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, bound, jited, programs, maps, attachments, env, jit = state
+        arena, stacks, bound, jited, programs, maps, attachments, env, jit, user, ids = state
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
@@ -225,7 +349,18 @@ class BpfPrograms:
         self.attachments = list(attachments)
         self._env.restore(env)
         self.jit.restore(jit)
+        self.user.restore(user)
+        self.ids.restore(ids)
         self._runs.forget()
+
+
+def _event(attachment: Attachment) -> dict[str, str | int]:
+    """What bpf(BPF_TASK_FD_QUERY) says of a probe (Linux kernel/trace/trace_kprobe.c:bpf_get_kprobe_info)."""
+    probe = attachment.kprobe
+    kind: dict[str, str | int] = {"fd_type": "kprobe" if attachment.kretprobe is None else "kretprobe"}
+    if probe.symbol_name:
+        return kind | {"func": probe.symbol_name, "offset": probe.offset}
+    return kind | {"addr": probe.addr or 0}
 
 
 def _verify(program: Program) -> int:
@@ -235,7 +370,14 @@ def _verify(program: Program) -> int:
         Rejected: it refuses the program.
     """
     maps = {slot: map_meta_of(use.map) for slot, use in program.map_uses.items()}
-    verdict = verify(program.insns, program.type, maps, gpl_compatible=program.gpl_compatible, static_functions=True)
+    verdict = verify(
+        program.insns,
+        program.type,
+        maps,
+        gpl_compatible=program.gpl_compatible,
+        static_functions=True,
+        kprobe_override=True,
+    )
     if verdict.rejected is not None:
         raise verdict.rejected
     return verdict.stats.insn_processed

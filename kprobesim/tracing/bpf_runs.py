@@ -147,8 +147,9 @@ class BpfRuns:
         running = self._running[call.cpu] = RunningProgram(call, fp)
         self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": fp, "jited": jited.code.entry})
         # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
-        with self._kernel.preempt_disabled(call.cpu):
-            r0 = yield GuestCall(jited.code.entry, (call.ctx,))
+        self._kernel.preempt_count_add(call.cpu, 1)
+        r0 = yield GuestCall(jited.code.entry, (call.ctx,))
+        self._kernel.preempt_count_add(call.cpu, -1)
         self._end(running, r0)
         del self._running[call.cpu]
         return r0
@@ -164,7 +165,8 @@ class BpfRuns:
     # Helpers
 
     def _is_asked_by(self, call: Call) -> None:
-        self._env.cpu, self._env.ip, self._env.cookie = call.cpu, call.ip, call.cookie
+        env = self._env
+        env.cpu, env.ctx, env.ip, env.cookie = call.cpu, call.ctx, call.ip, call.cookie
 
     def around(self, helper: Helper, ctx: HelperContext, args: tuple[int, ...]) -> int:
         """Call a helper for the program that runs on this CPU, and tell of it."""
@@ -188,6 +190,29 @@ class BpfRuns:
                 machine.emit("map.delete", map=which.name, key=key)
         return result
 
+    def _call_back(
+        self, cpu: VCpu, running: RunningProgram, helper: Helper, args: tuple[int, ...]
+    ) -> Generator[GuestCall, int, int]:
+        """A helper that calls functions of the program, which the guest does."""
+        assert helper.steps is not None
+        calls = helper.steps(running.call.bound.helpers, *args)
+        answer: int | None = None
+        while True:
+            try:
+                function, *arguments = next(calls) if answer is None else calls.send(answer)
+            except StopIteration as done:
+                result = int(done.value) & _MASK64
+                break
+            except MemoryFault as fault:
+                raise GuestError(
+                    f"bpf_{helper.name} was led astray: {fault}", report=self._machine.report(cpu)
+                ) from fault
+            answer = yield GuestCall(function, (*arguments, 0, 0, 0, 0, 0)[:5])
+            self._is_asked_by(running.call)
+        name, told = f"bpf_{helper.name}", list(args)
+        self._machine.emit("bpf.helper", prog=running.program.name, name=name, args=told, ret=result)
+        return result
+
     def _bind_helpers(self) -> None:
         """Connect the image's functions ``bpf_<helper>``, which machine code calls, to the helpers."""
         for name, number in self._stubs():
@@ -204,7 +229,7 @@ class BpfRuns:
     def _called_by_code(self, helper: Helper) -> Hypercall:
         count = len(helper.args)
 
-        def call(cpu: VCpu, rdi: int, rsi: int, rdx: int) -> int:
+        def call(cpu: VCpu, rdi: int, rsi: int, rdx: int) -> Answer:
             running = self._running.get(cpu.number)
             if running is None:
                 raise GuestError(
@@ -215,6 +240,8 @@ class BpfRuns:
             if count > _REGISTER_ARGUMENTS:
                 args += cpu.more_arguments()[: count - _REGISTER_ARGUMENTS]
             self._is_asked_by(running.call)
+            if helper.steps is not None:
+                return self._call_back(cpu, running, helper, args)
             try:
                 return self.around(helper, running.call.bound.helpers, args)
             except MemoryFault as fault:

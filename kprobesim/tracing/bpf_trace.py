@@ -9,6 +9,7 @@ import struct
 from typing import Final
 
 from kprobesim.tracing.event_filter import FilterField
+from kprobesim.tracing.trace_array import NMI_MASK
 from kprobesim.tracing.trace_event import COMMON_SIZE, TraceEvent
 from kprobesim.tracing.trace_events import TraceEvents
 
@@ -40,21 +41,20 @@ class BpfTracePrintk(TraceEvent):
         """The text as it is: a newline at its end makes an empty line."""
         return f"{self.name}: {record[_TEXT_AT:].split(bytes(1))[0].decode('latin-1')}"
 
-    def printk(self, events: TraceEvents, cpu: int, text: str, *, in_int3: bool) -> None:
+    def printk(self, events: TraceEvents, cpu: int, text: str) -> None:
         """``bpf_trace_printk``: write a record. The first use switches the event on (``bpf_get_trace_printk_proto``).
 
         Args:
             events: the list that the event is in.
             cpu: where the program runs.
             text: formatted.
-            in_int3: it runs in a breakpoint's handler.
         """
         if not self.was_enabled:
             events.enable(self, True)
         if not events.wants(self, cpu):
             return
         data = text.encode("latin-1", "replace") + b"\0"
-        depth = min(events.trace.preempt_count(cpu) & 0xF, 0xF)
-        context = _INT3_FLAGS if in_int3 else 0, _MIGRATE_DISABLED | depth
-        head = events.trace.head(self.id, context, cpu)
+        preempt_count = events.trace.preempt_count(cpu)
+        flags = _INT3_FLAGS if preempt_count & NMI_MASK else 0
+        head = events.trace.head(self.id, (flags, _MIGRATE_DISABLED | preempt_count & 0xF), cpu)
         events.commit(self, cpu, head + _LOC.pack(len(data) << 16 | _TEXT_AT) + data)

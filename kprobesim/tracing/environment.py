@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from kprobesim.bpf import MemoryFault
+from kprobesim.bpf import Arena, MemoryFault
 from kprobesim.errors import ImageError
-from kprobesim.kprobes import RunningKernel
+from kprobesim.kprobes import KprobeManager, PtRegs, RunningKernel
 from kprobesim.kprobes.kernel import DIRECT_MAP
+from kprobesim.linux_errno import Errno
+from kprobesim.machine import PAGE_SIZE
 from kprobesim.machine import MemoryFault as NothingMapped
+from kprobesim.tracing.callchain import CallChain
+from kprobesim.tracing.vmap import VMAP_BASE, map_pages
 
 __all__ = ["KernelEnvironment", "KernelMemory"]
 
-_USER_END = 1 << 47
-_MASK32 = (1 << 32) - 1
+_USER_END: Final = 1 << 47
+_MASK32: Final = (1 << 32) - 1
+_PF_EXITING: Final = 0x4
+_PF_KTHREAD: Final = 0x0020_0000
+_TIF_SIGPENDING: Final = 1 << 2
+_NSIG: Final = 64
+_SIGKILL: Final = 9
+_IGNORED: Final = sum(1 << sig - 1 for sig in (17, 18, 23, 28))  # SIGCHLD, SIGCONT, SIGURG, SIGWINCH
+_THREAD_SIZE: Final = 0x4000
+_PT_REGS_SIZE: Final = 168
+_MOST_AREAS: Final = 65536
 
 
 class KernelMemory:
@@ -44,6 +58,13 @@ class KernelMemory:
         except NothingMapped:
             raise MemoryFault(addr, len(data), write=True) from None
 
+    def map_ring(self, arena: Arena, block: int, meta: int, data: int) -> int:
+        """See kprobesim.bpf.memory.MappingMemory."""
+        ring = VMAP_BASE + 2 * (block - DIRECT_MAP)
+        shown = [*range(meta + data), *range(meta, meta + data)]
+        map_pages(self._kernel, arena, ring, [block + PAGE_SIZE * page for page in shown])
+        return ring
+
     def window(self) -> tuple[int, memoryview]:
         """The direct map, which is all of RAM."""
         return DIRECT_MAP, memoryview(self._kernel.machine.ram.bytes)
@@ -53,20 +74,23 @@ class KernelEnvironment:
     """What helpers ask of the machine.
 
     Args:
-        kernel: the running kernel.
+        manager: the kprobe manager of the running kernel.
         seed: of ``bpf_get_prandom_u32``.
 
     Attributes:
         cpu: number of the vCPU that the program runs on; set before each run.
+        ctx: guest address of its context; set before each run.
         ip: address of the probed function, or 0; set before each run.
         cookie: set before each run.
         on_printk: takes the CPU and the text of a line for the trace.
     """
 
-    def __init__(self, kernel: RunningKernel, seed: int) -> None:
-        self._kernel = kernel
+    def __init__(self, manager: KprobeManager, seed: int) -> None:
+        self._kernel = manager.kernel
+        self._chain = CallChain(manager, self.read_user)
         self._random = seed & _MASK32 or 1
         self.cpu = 0
+        self.ctx = 0
         self.ip = 0
         self.cookie = 0
         self.on_printk: Callable[[int, str], None] = lambda cpu, text: None
@@ -143,10 +167,150 @@ class KernelEnvironment:
         except NothingMapped:
             raise MemoryFault(addr, size, write=False) from None
 
-    def save(self) -> int:
-        """The state of the random numbers."""
-        return self._random
+    def write_user(self, addr: int, data: bytes) -> None:
+        """Write the current task's user memory; MemoryFault where nothing is mapped."""
+        if addr + len(data) > _USER_END:
+            raise MemoryFault(addr, len(data), write=True)
+        try:
+            self._kernel.machine.ram.write_virtual(self._kernel.root, addr, data)
+        except NothingMapped:
+            raise MemoryFault(addr, len(data), write=True) from None
 
-    def restore(self, state: int) -> None:
+    def read_task(self, task: int, addr: int, size: int) -> bytes:
+        """User memory of any task, by the page tables of its ``mm``."""
+        kernel = self._kernel
+        if addr + size > _USER_END:
+            raise MemoryFault(addr, size, write=False)
+        try:
+            mm = kernel.read_u64(task + kernel.task_offset("mm"))
+            place = kernel.btf.struct_member("mm_struct", "pgd")
+            if not mm or place is None:
+                raise MemoryFault(addr, size, write=False)
+            root = kernel.machine.ram.translate(kernel.root, kernel.read_u64(mm + place.offset))
+            return kernel.machine.ram.read_virtual(root, addr, size)
+        except (NothingMapped, ImageError):
+            raise MemoryFault(addr, size, write=False) from None
+
+    # The machine
+
+    def num_possible_cpus(self) -> int:
+        """How many vCPUs there are."""
+        return len(self._kernel.machine.cpus)
+
+    def instructions(self) -> int:
+        """The machine's clock."""
+        return self._kernel.machine.insn
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """An event."""
+        self._kernel.machine.emit(kind, **fields)
+
+    def percpu_offset(self, cpu: int) -> int:
+        """``__per_cpu_offset[cpu]``; 0 where the kernel has no such table."""
+        kernel = self._kernel
+        if not kernel.has_symbol("__per_cpu_offset"):
+            return 0
+        return kernel.read_u64(kernel.symbol("__per_cpu_offset") + 8 * cpu)
+
+    def symbol(self, addr: int, offset: bool) -> str:
+        """As ``sprint_symbol`` and ``sprint_symbol_no_offset`` write an address."""
+        found = self._kernel.kallsyms.lookup_size_offset(addr)
+        if found is None:
+            return f"0x{addr:x}"
+        return self._kernel.kallsyms.sprint_symbol(addr) if offset else found[0].name
+
+    # Stacks
+
+    def _regs(self, ctx: int) -> PtRegs | None:
+        kernel = self._kernel
+        try:
+            return PtRegs(kernel.machine.ram, kernel.root, ctx, self.cpu)
+        except NothingMapped:
+            return None
+
+    def callchain(self, ctx: int, user: bool, depth: int) -> Sequence[int] | None:
+        """The frames below the registers at ``ctx``, or those of the user's program that the task runs."""
+        task = self.current_task()
+        if user and not self._mm(task):
+            return None
+        regs = self._regs(self.task_pt_regs(task) if user else ctx)
+        if regs is None:
+            return None
+        return self._chain.user(regs, depth) if user else self._chain.kernel(regs, depth)
+
+    def task_callchain(self, task: int, depth: int) -> Sequence[int] | None:
+        """The frames of a task that sleeps; of the current one none but those below where a program runs are known."""
+        if task == self.current_task():
+            regs = self._regs(self.ctx)
+            return None if regs is None else self._chain.kernel(regs, depth)
+        return self._chain.sleeping(task, depth)
+
+    # Tasks
+
+    def _member(self, task: int, member: str, size: int = 8) -> int:
+        """A member of a task; 0 where the kernel's tasks have none of that name."""
+        try:
+            place = task + self._kernel.task_offset(member)
+            return int.from_bytes(self._kernel.read(place, size), "little")
+        except (ImageError, NothingMapped):
+            return 0
+
+    def _mm(self, task: int) -> int:
+        return self._member(task, "mm")
+
+    def task_pt_regs(self, task: int) -> int:
+        """At the top of the task's kernel stack."""
+        return self._member(task, "stack") + _THREAD_SIZE - _PT_REGS_SIZE
+
+    def send_signal(self, sig: int) -> int:
+        """Set the bit of a signal in ``pending``, and the flag that makes the task look (bpf_send_signal_common)."""
+        kernel, task = self._kernel, self.current_task()
+        if self._member(task, "flags", 4) & (_PF_KTHREAD | _PF_EXITING) or self._member(task, "pid", 4) == 1:
+            return -Errno.EPERM
+        if sig > _NSIG:
+            return -Errno.EINVAL
+        bit = 1 << sig - 1 if sig else 0
+        if not bit or (sig != _SIGKILL and bit & (_IGNORED | self._member(task, "sig_ignored"))):
+            return 0
+        pending, flags = kernel.task_offset("pending"), kernel.task_offset("thread_info.flags")
+        kernel.write(task + pending, (self._member(task, "pending") | bit).to_bytes(8, "little"))
+        raised = kernel.read_u64(task + flags) | _TIF_SIGPENDING
+        kernel.write(task + flags, raised.to_bytes(8, "little"))
+        self.tell("bpf.signal", sig=sig, pid=self._member(task, "pid", 4))
+        return 0
+
+    def override_return(self, ctx: int, value: int) -> None:
+        """Let the interrupted function return: rax, and rip to ``just_return_func`` (override_function_with_return)."""
+        regs = self._regs(ctx)
+        if regs is not None:
+            regs.ax, regs.ip = value, self._kernel.symbol("just_return_func")
+            self.tell("bpf.override", retval=value)
+
+    def find_vma(self, task: int, addr: int) -> int:
+        """The area that contains an address, out of the list of the task's ``mm``."""
+        kernel = self._kernel
+        try:
+            head = self._mm(task)
+            places = [kernel.btf.struct_member("vm_area_struct", name) for name in ("vm_list", "vm_start", "vm_end")]
+            if not head or not all(places):
+                return 0
+            link, start, end = (place.offset for place in places if place is not None)
+            node = kernel.read_u64(head)
+            for _ in range(_MOST_AREAS):
+                vma = node - link
+                if node == head or kernel.read_u64(vma + start) > addr:
+                    return 0
+                if addr < kernel.read_u64(vma + end):
+                    return vma
+                node = kernel.read_u64(node)
+        except (NothingMapped, ImageError):
+            pass
+        return 0
+
+    def save(self) -> object:
+        """The state of the random numbers, and who ran last."""
+        return self._random, self.cpu, self.ctx
+
+    def restore(self, state: Any) -> None:
         """Put back what `save` gave."""
-        self._random = state
+        self._random, self.cpu, self.ctx = state

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import isdigit, isspace
 from kprobesim.tracing.kstrto import kstrtol, kstrtoul
 
 __all__ = ["FILTER_ERRORS", "EventFilter", "FilterError", "FilterField", "parse_filter"]
@@ -123,7 +124,7 @@ def parse_filter(text: str, fields: Sequence[FilterField]) -> EventFilter:
         FilterError: what is wrong and where.
     """
     _check_brackets(text)
-    if not any(not letter.isspace() and letter not in "()" for letter in text):
+    if not any(not isspace(letter) and letter not in "()" for letter in text):
         raise FilterError("", 0, Errno.EINVAL)
     parser = _Parser(text, {field.name: field for field in (*_GENERIC, *reversed(fields))})
     keep, _ = parser.expression(0)
@@ -164,7 +165,7 @@ class _Parser:
         self._fields = fields
 
     def _skip(self, at: int) -> int:
-        while at < len(self._text) and self._text[at].isspace():
+        while at < len(self._text) and isspace(self._text[at]):
             at += 1
         return at
 
@@ -217,7 +218,7 @@ class _Parser:
         value = text[at : at + 1]
         if value and value in "'\"":
             return self._text_predicate(field, op, at)
-        if value.isdigit() or value == "-":
+        if isdigit(value) or value == "-":
             return self._number_predicate(field, op, at)
         raise FilterError("INVALID_VALUE", at + 1, Errno.EINVAL)
 

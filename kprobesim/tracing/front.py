@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kprobesim.kprobes import KprobeManager
+from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpf_trace import BpfTracePrintk
+from kprobesim.tracing.bpftool import BpftoolChannel
 from kprobesim.tracing.hostfs import HostFs
 from kprobesim.tracing.kernel_events import KernelEvents
 from kprobesim.tracing.probe_events import DynEvents
@@ -25,6 +27,7 @@ class Tracing:
 
     Args:
         manager: the kprobe manager; the kernel's hostfs stubs are bound here.
+        programs: the BPF programs, which bpftool shows.
 
     Attributes:
         events: all events, the trace and the error log.
@@ -32,10 +35,11 @@ class Tracing:
         dyn_events: the probe events of the kernel's code.
         uprobe_events: the probe events of programs.
         directory: the tree of tracefs.
+        bpftool: by which the guest's bpftool asks.
         hostfs: the files as the guest uses them.
     """
 
-    def __init__(self, manager: KprobeManager) -> None:
+    def __init__(self, manager: KprobeManager, programs: BpfPrograms) -> None:
         self.events: Final = TraceEvents(manager.kernel)
         self._kernel = manager.kernel
         self.kernel_events: Final = KernelEvents(manager, self.events)
@@ -44,9 +48,10 @@ class Tracing:
         self.dyn_events: Final = DynEvents(manager, self.events)
         self.uprobe_events: Final = UprobeEvents(manager, self.events)
         self.directory: Final = TracingDirectory(manager.kernel, self.events, self.dyn_events, self.uprobe_events)
+        self.bpftool: Final = BpftoolChannel(manager.kernel, programs)
         roots = {
             _TRACEFS: self.directory.root,
-            _DEBUGFS: debugfs_directory(manager, self.directory.root),
+            _DEBUGFS: debugfs_directory(manager, self.directory.root, {"bpftool": self.bpftool.file}),
             _PROC: proc_directory(manager),
         }
         self.hostfs: Final = HostFs(manager.kernel, roots)
@@ -60,9 +65,7 @@ class Tracing:
             cpu: where it runs.
             text: formatted.
         """
-        place = self._kernel.kallsyms.lookup_size_offset(self._kernel.machine.registers(cpu)["rip"])
-        in_int3 = place is not None and place[0].name == "kprobe_int3_handler"
-        self._printk.printk(self.events, cpu, text, in_int3=in_int3)
+        self._printk.printk(self.events, cpu, text)
 
     def save(self) -> object:
         """All state that is not in guest memory."""
@@ -73,14 +76,16 @@ class Tracing:
             self.uprobe_events.save(),
             self.directory.save(),
             self.hostfs.save(),
+            self.bpftool.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        events, kernel_events, dyn_events, uprobe_events, directory, hostfs = state
+        events, kernel_events, dyn_events, uprobe_events, directory, hostfs, bpftool = state
         self.events.restore(events)
         self.kernel_events.restore(kernel_events)
         self.dyn_events.restore(dyn_events)
         self.uprobe_events.restore(uprobe_events)
         self.directory.restore(directory)
         self.hostfs.restore(hostfs)
+        self.bpftool.restore(bpftool)

@@ -12,6 +12,10 @@ _MAP = (
     Field("key", "bytes", "the key"),
 )
 
+_RING = Field("map", "text", "the map's name")
+_SIZE = Field("size", "number", "bytes of the sample")
+_DATA = Field("data", "bytes", "the sample, its first 64 bytes at most")
+
 BPF_KINDS: Final = (
     EventKind(
         "bpf.load",
@@ -61,8 +65,8 @@ BPF_KINDS: Final = (
     ),
     EventKind(
         "map.update",
-        "An element of a map has a new value: by `bpf_map_update_elem`, or written through the pointer of a look-up "
-        "(noticed when the program ends).",
+        "An element of a map has a new value: by `bpf_map_update_elem`, by bpftool, or written through the pointer of "
+        "a look-up (noticed when the program ends).",
         (
             *_MAP,
             Field("old", "bytes", "the value before; empty for a new element"),
@@ -70,6 +74,69 @@ BPF_KINDS: Final = (
         ),
     ),
     EventKind("map.delete", "An element left a map.", _MAP),
+    EventKind("map.evict", "An LRU hash threw an element out to make room for another.", _MAP),
+    EventKind(
+        "map.push",
+        "A value was put into a queue, a stack or a bloom filter.",
+        (Field("map", "text", "the map's name"), Field("value", "bytes", "the value")),
+    ),
+    EventKind(
+        "map.pop",
+        "A value was taken out of a queue or a stack.",
+        (Field("map", "text", "the map's name"), Field("value", "bytes", "the value")),
+    ),
+    EventKind(
+        "map.stack",
+        "A stack trace that was not there before was put into a map.",
+        (
+            Field("map", "text", "the map's name"),
+            Field("id", "number", "its id: a part of its hash"),
+            Field("frames", "list", "the addresses, innermost first"),
+        ),
+    ),
+    EventKind(
+        "ringbuf.submit",
+        "A record of a ring buffer is complete: a consumer may read it.",
+        (
+            _RING,
+            Field("pos", "number", "where in the ring its header is, in bytes"),
+            _SIZE,
+            _DATA,
+            Field("wakeup", "number", "1: a waiting consumer is woken, as it had read all that came before"),
+        ),
+    ),
+    EventKind(
+        "ringbuf.discard",
+        "A record of a ring buffer was given up: a consumer skips it.",
+        (_RING, Field("pos", "number", "where in the ring its header is, in bytes"), _SIZE),
+    ),
+    EventKind("ringbuf.full", "A ring buffer had no room for a record, which is lost.", (_RING, _SIZE)),
+    EventKind("perf.output", "A sample was written into a perf event's ring.", (_RING, _SIZE, _DATA)),
+    EventKind(
+        "perf.lost",
+        "A perf event's ring had no room for a sample.",
+        (_RING, _SIZE, Field("lost", "number", "samples of this event that are lost")),
+    ),
+    EventKind(
+        "bpf.tail_call",
+        "The program jumped into another one and will not come back.",
+        (
+            Field("map", "text", "the program array's name"),
+            Field("index", "number", "the place in the array"),
+            Field("prog", "text", "the other program"),
+            Field("count", "number", "tail calls of this run so far; 33 is the limit"),
+        ),
+    ),
+    EventKind(
+        "bpf.signal",
+        "The program sent a signal to the current task.",
+        (Field("sig", "number", "the signal"), Field("pid", "number", "the task")),
+    ),
+    EventKind(
+        "bpf.override",
+        "The program made the probed function return at once, before its first instruction.",
+        (Field("retval", "number", "what the caller gets, as an unsigned 64-bit number"),),
+    ),
     EventKind("trace.printk", "`bpf_trace_printk` wrote a line for trace_pipe.", (Field("text", "text", "the line"),)),
     EventKind(
         "bpf.exit",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kprobesim.kprobes import PtRegs, RunningKernel
+from kprobesim.tracing.ctype import SPACES
 from kprobesim.tracing.error_log import ErrorLog, LoggedError
 from kprobesim.tracing.event_filter import FILTER_ERRORS, EventFilter, FilterError, parse_filter
 from kprobesim.tracing.trace_array import TraceArray
@@ -154,8 +155,8 @@ class TraceEvents:
         Raises:
             FilterError: the expression makes no sense; the file then shows why.
         """
-        text = text.rstrip()
-        if text.lstrip() == "0":
+        text = text.rstrip(SPACES)
+        if text.lstrip(SPACES) == "0":
             event.filter = None
             return
         try:
@@ -170,9 +171,9 @@ class TraceEvents:
         Each event takes what it can; one that has not these fields shows that, and its records are all kept. The write
         succeeds.
         """
-        text = text.rstrip()
+        text = text.rstrip(SPACES)
         for event in [event for event in self.events.values() if event.group == group]:
-            if text.lstrip() == "0":
+            if text.lstrip(SPACES) == "0":
                 event.filter = None
                 continue
             try:

@@ -11,7 +11,7 @@ from kprobesim.bpf import (
     Level,
     Program,
     assemble,
-    create_map,
+    create_maps,
 )
 from kprobesim.bpf.memory import GuestMemory
 
@@ -52,8 +52,8 @@ def build_rig(text: str, *, level: Level = Level.V3, budget: int = 100_000, wind
     source = assemble(text, level)
     memory = FlatMemory(BASE, SIZE)
     arena = Arena(ARENA, BASE + SIZE - ARENA)
-    maps = [create_map(spec, memory, arena, number) for number, spec in enumerate(source.maps, 1)]
-    program = Program("test", source.type, source.insns, maps, source.license or "GPL", level)
     env = BenchEnvironment()
+    maps = create_maps(source.maps, memory, arena, env)
+    program = Program("test", source.type, source.insns, maps, source.license or "GPL", level)
     where: GuestMemory = memory if window else CalledMemory(memory)
     return Rig(program, memory, arena, env, {m.name: m for m in maps}, program.bind(where, env, budget))

@@ -1,9 +1,10 @@
 """Helpers: what they give, what they refuse, and who may call them."""
 
+import struct
+
 import pytest
 
 from kprobesim.bpf import HELPER_IDS, HELPER_NAMES, HELPERS, BpfFault, Helper, HelperContext, LoadError, helper_text
-from kprobesim.bpf.helpers.printk import format_text
 from kprobesim.linux_errno import Errno
 from tests.bpf.rig import TOP, Rig, build_rig
 
@@ -170,7 +171,7 @@ def test_trace_printk_writes_into_the_trace() -> None:
 
 
 BAD_FORMATS = [b"%d %d %d %d\0", b"%f\0", b"%hd\0", b"%o\0", b"%n\0", b"%\0", b"%pz\0", b"%*d\0"]
-BAD_BYTES = [b"no zero", b"\x01\0", b"caf\xe9\0"]
+BAD_BYTES = [b"no zero", b"\x01\0", b"%\xe9\0", b"%p5\0", b"%sx\0", b"%pksx\0", b"%pI5\0"]
 
 
 @pytest.mark.parametrize("fmt", BAD_FORMATS + BAD_BYTES)
@@ -179,9 +180,13 @@ def test_trace_printk_refuses_formats_as_linux_does(fmt: bytes) -> None:
 
 
 def test_trace_printk_reads_strings_where_they_are() -> None:
-    texts = {("k", 1): "kernel", ("u", 2): "user", ("", 3): "either"}
-    text = format_text("%pks %pus %s", (1, 2, 3), lambda addr, where: texts[where, addr])
-    assert text == "kernel user either"
+    rig = build_rig("r0 = 0\nexit")
+    rig.env.kernel[KERNEL], rig.env.user[USER] = b"kernel".ljust(600, b"\0"), b"user".ljust(600, b"\0")
+    rig.memory.write(TOP - 64, b"%pks %pus %s %s.\0")
+    args = (TOP - 32, 32)
+    rig.memory.write(TOP - 32, struct.pack("<4Q", KERNEL, USER, USER, 1))
+    assert HELPERS[HELPER_IDS["trace_vprintk"]].function(rig.bound.helpers, TOP - 64, 17, *args) == 18
+    assert rig.env.printed == ["kernel user user ."]
 
 
 def test_names_and_ids_of_helpers_are_linuxs() -> None:
@@ -209,8 +214,8 @@ def test_gpl_only_helpers_ask_for_the_licence() -> None:
 
 
 def test_other_program_types_do_not_get_tracing_helpers() -> None:
-    with pytest.raises(LoadError, match="unknown func bpf_probe_read_kernel#113"):
-        build_rig(".type xdp\ncall probe_read_kernel\nexit")
+    with pytest.raises(LoadError, match="unknown func bpf_get_current_comm#16"):
+        build_rig(".type xdp\ncall get_current_comm\nexit")
 
 
 def test_every_call_can_be_seen_from_around() -> None:

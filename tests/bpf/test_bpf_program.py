@@ -54,7 +54,7 @@ REFUSED = [
     ("r1 = map[fd:3][0]", {3: HASH}, "no direct value access support for this map type", Errno.EINVAL),
     ("r1 = map[fd:3][0]+8", {3: MapSpec("array", 4, 8, 1)}, f"{OUTSIDE}8", Errno.EINVAL),
     ("r1 = map[fd:3][0]", {3: MapSpec("array", 4, 8, 2)}, f"{OUTSIDE}0", Errno.ENOTSUPP),
-    ("r1 = func[pc+3]\nr0 = 0\nexit", {}, "unrecognized bpf_ld_imm64 insn", Errno.EINVAL),
+    ("r1 = btf[id:3][fd:0]\nr0 = 0\nexit", {}, "unrecognized bpf_ld_imm64 insn", Errno.EINVAL),
     ("call kernel-function#5", {}, "JIT is required for calling kernel function", Errno.ENOTSUPP),
     ("r0 = *(u8 *)skb[0]", {}, "BPF_LD_[ABS|IND] instructions not allowed for this program type", Errno.EINVAL),
 ]  # fmt: skip

@@ -208,7 +208,7 @@ def test_shell_runs_lines_and_prints_what_a_console_would(cli: Cli) -> None:
     )
     assert text.splitlines()[-5:] == [
         "toyix",
-        "sh: nosuch: No such file or directory",
+        "sh: nosuch: not found",
         "a  b",
         "c",
         "cat: /nope: No such file or directory",

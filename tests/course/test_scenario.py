@@ -1,4 +1,4 @@
-"""Lessons and demos: reading their descriptions, also hostile ones, and the experiment each begins with."""
+"""Demos: reading their descriptions, also hostile ones, and the experiment each begins with."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from kprobesim.course import find_demo, list_demos, read_scenario
 from kprobesim.errors import BadInput
 from kprobesim.lab import Moment
 
-GOOD = 'format_version = 1\n[title]\nen = "t"\n[summary]\nen = "s"\n'
+GOOD = 'format_version = 1\n[title]\nen = "t"\nzh = "t"\n[summary]\nen = "s"\nzh = "s"\n'
 
 
 def write(folder: Path, text: str | bytes) -> Path:
-    (folder / "lesson.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (folder / "demo.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
     return folder
 
 
 def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
-    scenario = read_scenario(write(tmp_path, GOOD), "lesson.toml")
+    scenario = read_scenario(write(tmp_path, GOOD), "demo.toml")
     assert (scenario.kernel, scenario.profile, scenario.cpus, scenario.seed) == ("toyix", "bare", 1, 0)
     assert (scenario.title("zh"), scenario.text("zh")) == ("t", "")
 
@@ -37,21 +37,23 @@ def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
         GOOD + '[setup]\nprogram = "../x.bpf"',
         GOOD + '[setup]\nkernel = "/etc/passwd"',
         GOOD + '[setup]\nkernel = "other.elf"',
-        GOOD.replace("[title]\nen", "[title]\nzh"),
+        GOOD + '[setup]\nkernl = "toyix"',
+        GOOD.replace("[title]\nen", "[title]\nfr"),
         "setup = 1\n" + GOOD,
+        "unknown = 1\n" + GOOD,
         "#" * (1 << 21),
     ],
-    ids=range(15),
+    ids=range(17),
 )
 def test_a_damaged_description_is_refused(tmp_path: Path, text: str | bytes) -> None:
-    with pytest.raises(BadInput, match=r"lesson\.toml"):
-        read_scenario(write(tmp_path, text), "lesson.toml")
+    with pytest.raises(BadInput, match=r"demo\.toml"):
+        read_scenario(write(tmp_path, text), "demo.toml")
 
 
 def test_a_missing_description_or_program_is_told(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
-        read_scenario(tmp_path, "lesson.toml")
-    scenario = read_scenario(write(tmp_path, GOOD + '[setup]\nprogram = "none.bpf"'), "lesson.toml")
+        read_scenario(tmp_path, "demo.toml")
+    scenario = read_scenario(write(tmp_path, GOOD + '[setup]\nprogram = "none.bpf"'), "demo.toml")
     with pytest.raises(BadInput, match=r"none\.bpf"):
         scenario.open()
 

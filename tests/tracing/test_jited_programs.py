@@ -160,3 +160,17 @@ def test_a_bpf_step_in_machine_code_goes_from_instruction_to_instruction_and_bac
             assert back is not None
             assert (lab.moment, back.pc) == (moment, pc)
     assert [pc for _, pc, _ in seen[0]] == [pc for _, pc, _ in seen[1]]
+
+
+def test_a_journey_out_of_a_program_leaves_nothing_of_it_behind() -> None:
+    """What a host function would put back when it ends belongs to the time that was left."""
+    lab = lived(1)
+    inside = [event for event in only(lab, "bpf.helper") if event.fields["prog"] == "by_pid"]
+    place = lab.kernel.percpu_physical("__preempt_count", 0)
+    lab.seek(inside[0].moment.insn + 3)
+    count = int.from_bytes(lab.machine.ram.read(place, 4), "little")
+    assert count & 0xFF
+    for _ in range(3):
+        lab.seek(only(lab, "bpf.enter")[0].moment.insn - 40)
+        lab.seek(inside[0].moment.insn + 3)
+        assert int.from_bytes(lab.machine.ram.read(place, 4), "little") == count

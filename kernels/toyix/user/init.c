@@ -71,6 +71,8 @@ static void run(char *line)
 		return;
 	}
 	if (!child) {
+		if (background)
+			ignore(SIGINT, 1);
 		execvp(words[0], words);
 		complain("init", words[0]);
 		_exit(127);

@@ -4,11 +4,11 @@
 gets a HelperContext and its arguments as unsigned 64-bit numbers and returns an int, possibly negative.
 """
 
-from kprobesim.bpf.helpers.base import Arg, Around, Helper, HelperContext, Ret
-from kprobesim.bpf.helpers.registry import HELPERS, helpers_for
+from kprobesim.bpf.helpers.base import Around, Helper, HelperContext
+from kprobesim.bpf.helpers.registry import CALLS_BACK, HELPERS, helpers_for
 from kprobesim.bpf.helpers.skb_calls import SKB_CALLS, SkbCall
 
-__all__ = ["CALLS", "HELPERS", "Arg", "Around", "Helper", "HelperContext", "Ret", "SkbCall", "helpers_for"]
+__all__ = ["CALLS", "CALLS_BACK", "HELPERS", "Around", "Helper", "HelperContext", "SkbCall", "helpers_for"]
 
 CALLS: dict[int, Helper] = HELPERS | SKB_CALLS
 """All that a call instruction can reach: helpers, and what only the kernel's own rewriting of filters calls."""

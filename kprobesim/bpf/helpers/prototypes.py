@@ -11,7 +11,7 @@ from typing import NamedTuple
 from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.helpers.prototypes_net import ATTACH_ONLY, NET_ALLOWED, NET_TABLE, NO_BASE, OVERRIDES
 
-__all__ = ["Prototype", "prototype_for"]
+__all__ = ["PROTOTYPES", "Prototype", "prototype_for"]
 
 
 class Prototype(NamedTuple):
@@ -199,9 +199,7 @@ def _parse(line: str) -> Prototype:
     )
 
 
-_PROTOTYPES = {
-    proto.id: proto for proto in map(_parse, filter(None, map(str.strip, (_TABLE + NET_TABLE).splitlines())))
-}
+PROTOTYPES = {proto.id: proto for proto in map(_parse, filter(None, map(str.strip, (_TABLE + NET_TABLE).splitlines())))}
 
 
 @cache
@@ -229,7 +227,9 @@ def _overridden(proto: Prototype, prog_type: str, attach_type: str) -> Prototype
     return proto
 
 
-def prototype_for(number: int, prog_type: str, capable: bool = True, attach_type: str = "") -> Prototype | None:
+def prototype_for(
+    number: int, prog_type: str, capable: bool = True, attach_type: str = "", *, kprobe_override: bool = False
+) -> Prototype | None:
     """The prototype of helper ``number`` for programs of a type (PROG_TYPES); None where they may not call it.
 
     Args:
@@ -237,10 +237,13 @@ def prototype_for(number: int, prog_type: str, capable: bool = True, attach_type
         prog_type: a name out of PROG_TYPES.
         capable: whether the user has CAP_BPF and CAP_PERFMON.
         attach_type: where the program will be attached, as bpftool names it; empty for nothing special.
+        kprobe_override: whether the kernel was built with CONFIG_BPF_KPROBE_OVERRIDE.
     """
+    if kprobe_override and prog_type == "kprobe" and number == HELPER_IDS["override_return"]:
+        return PROTOTYPES[number]
     if number not in _allowed(prog_type, capable):
         return None
-    proto = _PROTOTYPES[number]
+    proto = PROTOTYPES[number]
     may = ATTACH_ONLY.get(proto.name)
     if may is not None and not may(prog_type, attach_type):
         return None

@@ -1,142 +1,80 @@
-"""The helpers that exist here, and who may call them.
+"""The helpers that exist here: each with its prototype and its function.
 
-Prototypes follow Linux 6.1 kernel/bpf/helpers.c and kernel/trace/bpf_trace.c.
+What a helper takes and who may call it is in `prototypes`, the one table that the verifier reads as well.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from kprobesim.bpf.helper_names import HELPER_NAMES
+from kprobesim.bpf.helper_names import HELPER_IDS
+from kprobesim.bpf.helpers import callbacks, clock, dynptr, map_access, perf, printk, ring, stack, strings, task
 from kprobesim.bpf.helpers import probe_read as pr
-from kprobesim.bpf.helpers.base import Arg, Helper, HelperContext, Ret
-from kprobesim.bpf.helpers.printk import trace_printk
-from kprobesim.linux_errno import Errno
+from kprobesim.bpf.helpers.base import Helper, HelperContext
+from kprobesim.bpf.helpers.prototypes import PROTOTYPES, prototype_for
+from kprobesim.bpf.helpers.tail_call import tail_call
 
-__all__ = ["HELPERS", "HZ", "INITIAL_JIFFIES", "TRACING_TYPES", "helpers_for"]
+__all__ = ["CALLS_BACK", "HELPERS", "helpers_for"]
 
-HZ = 250
-INITIAL_JIFFIES = (1 << 32) - 300 * HZ
-"""Linux starts the counter five minutes before 32 bits overflow, so that bugs with the overflow show early."""
+_BY_MODULE = (callbacks, clock, dynptr, map_access, perf, pr, ring, stack, strings, task)
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{name: getattr(module, name) for module in _BY_MODULE for name in module.__all__ if name in HELPER_IDS},
+    "tail_call": tail_call,
+    "trace_printk": printk.trace_printk,
+    "trace_vprintk": printk.trace_vprintk,
+    "snprintf": printk.snprintf,
+    "ktime_get_boot_ns": clock.ktime_get_ns,
+    "ktime_get_tai_ns": clock.ktime_get_ns,
+    "get_current_task_btf": task.get_current_task,
+    "send_signal_thread": task.send_signal,
+}
 
-TRACING_TYPES = frozenset({"kprobe", "tracepoint", "perf_event", "raw_tracepoint", "tracing"})
-
-
-def _map_lookup_elem(ctx: HelperContext, addr: int, key: int) -> int:
-    found = ctx.maps.get(addr)
-    if found is None:
-        found = ctx.map_at(addr)
-    return found.lookup_elem(ctx.memory.read(key, found.key_size))
-
-
-def _map_update_elem(ctx: HelperContext, addr: int, key: int, value: int, flags: int) -> int:
-    found, memory = ctx.map_at(addr), ctx.memory
-    return found.update_elem(memory.read(key, found.key_size), memory.read(value, found.value_size), flags)
+_MORE_ARGUMENTS = {"trace_printk": ("any", "any", "any"), "get_branch_snapshot": ("any",)}
+"""Registers that a helper looks at although its prototype does not name them."""
 
 
-def _map_delete_elem(ctx: HelperContext, addr: int, key: int) -> int:
-    found = ctx.map_at(addr)
-    return found.delete_elem(ctx.memory.read(key, found.key_size))
+_CALL_BACK = ("for_each_map_elem", "loop", "find_vma", "user_ringbuf_drain")
 
 
-def _ktime_get_ns(ctx: HelperContext) -> int:
-    return ctx.env.ktime_get_ns()
+def _driven(steps: Callable[..., Any]) -> Callable[..., Any]:
+    """A helper that calls back, as a function: its calls are made by the context."""
+
+    def function(ctx: HelperContext, *args: int) -> int:
+        calls = steps(ctx, *args)
+        answer = None
+        while True:
+            try:
+                wanted = calls.send(answer)
+            except StopIteration as done:
+                return int(done.value)
+            answer = ctx.call_back(*wanted)
+
+    return function
 
 
-def _get_prandom_u32(ctx: HelperContext) -> int:
-    return ctx.env.prandom_u32()
+def _helper(name: str, function: Callable[..., Any]) -> Helper:
+    proto = PROTOTYPES[HELPER_IDS[name]]
+    args = proto.args + _MORE_ARGUMENTS.get(name, ())
+    if name in _CALL_BACK:
+        return Helper(proto.id, name, proto.ret, args, proto.gpl_only, _driven(function), function)
+    return Helper(proto.id, name, proto.ret, args, proto.gpl_only, function)
 
-
-def _get_smp_processor_id(ctx: HelperContext) -> int:
-    return ctx.env.smp_processor_id()
-
-
-def _get_current_pid_tgid(ctx: HelperContext) -> int:
-    return ctx.env.current_pid_tgid()
-
-
-def _get_current_uid_gid(ctx: HelperContext) -> int:
-    return ctx.env.current_uid_gid()
-
-
-def _get_current_comm(ctx: HelperContext, buf: int, size: int) -> int:
-    size &= 0xFFFFFFFF
-    ctx.check_buffer(buf, size)
-    if size == 0:
-        return -Errno.EINVAL
-    ctx.memory.write(buf, ctx.env.current_comm()[: size - 1].ljust(size, b"\0"))
-    return 0
-
-
-def _get_current_task(ctx: HelperContext) -> int:
-    return ctx.env.current_task()
-
-
-def _get_numa_node_id(ctx: HelperContext) -> int:
-    return 0
-
-
-def _jiffies64(ctx: HelperContext) -> int:
-    return INITIAL_JIFFIES + ctx.env.ktime_get_ns() * HZ // 1_000_000_000
-
-
-def _get_func_ip(ctx: HelperContext, program_ctx: int) -> int:
-    return ctx.env.func_ip()
-
-
-def _get_attach_cookie(ctx: HelperContext, program_ctx: int) -> int:
-    return ctx.env.attach_cookie()
-
-
-_A = Arg
-_KEY = (_A.CONST_MAP_PTR, _A.PTR_TO_MAP_KEY)
-_COPY = (_A.PTR_TO_UNINIT_MEM, _A.CONST_SIZE_OR_ZERO, _A.ANYTHING)
-_PRINTK = (_A.PTR_TO_MEM_RDONLY, _A.CONST_SIZE, _A.ANYTHING, _A.ANYTHING, _A.ANYTHING)
-
-_Row = tuple[int, Callable[..., Any], tuple[Arg, ...], bool]
-_ROWS: tuple[_Row, ...] = (
-    # id, function, arguments, GPL only
-    (1, _map_lookup_elem, _KEY, False),
-    (2, _map_update_elem, (*_KEY, _A.PTR_TO_MAP_VALUE, _A.ANYTHING), False),
-    (3, _map_delete_elem, _KEY, False),
-    (4, pr.probe_read, _COPY, True),
-    (5, _ktime_get_ns, (), False),
-    (6, trace_printk, _PRINTK, True),
-    (7, _get_prandom_u32, (), False),
-    (8, _get_smp_processor_id, (), False),
-    (14, _get_current_pid_tgid, (), False),
-    (15, _get_current_uid_gid, (), False),
-    (16, _get_current_comm, (_A.PTR_TO_UNINIT_MEM, _A.CONST_SIZE), False),
-    (35, _get_current_task, (), True),
-    (42, _get_numa_node_id, (), False),
-    (45, pr.probe_read_str, _COPY, True),
-    (112, pr.probe_read_user, _COPY, True),
-    (113, pr.probe_read_kernel, _COPY, True),
-    (114, pr.probe_read_user_str, _COPY, True),
-    (115, pr.probe_read_kernel_str, _COPY, True),
-    (118, _jiffies64, (), False),
-    (125, _ktime_get_ns, (), False),
-    (173, _get_func_ip, (_A.PTR_TO_CTX,), True),
-    (174, _get_attach_cookie, (_A.PTR_TO_CTX,), False),
-)
 
 HELPERS: dict[int, Helper] = {
-    number: Helper(
-        number,
-        HELPER_NAMES[number],
-        Ret.PTR_TO_MAP_VALUE_OR_NULL if number == 1 else Ret.INTEGER,
-        args,
-        gpl_only,
-        function,
-    )
-    for number, function, args, gpl_only in _ROWS
+    HELPER_IDS[name]: _helper(name, function)
+    for name, function in sorted(_FUNCTIONS.items(), key=lambda item: HELPER_IDS[item[0]])
 }
 """id -> helper, for all helpers that exist here."""
 
+CALLS_BACK = frozenset(HELPER_IDS[name] for name in _CALL_BACK)
+"""Helpers that call a function of the program before they return."""
 
+
+@cache
 def helpers_for(program_type: str) -> dict[int, Helper]:
-    """Those that a program of this type may call; all of HELPERS are tracing helpers, other types get the first three
-    and those that tell the time, the CPU and random numbers.
-    """
-    if program_type in TRACING_TYPES:
-        return HELPERS
-    return {number: HELPERS[number] for number in (1, 2, 3, 5, 7, 8, 42, 118, 125)}
+    """Those that a privileged program of this type may call."""
+    return {
+        number: helper
+        for number, helper in HELPERS.items()
+        if prototype_for(number, program_type, kprobe_override=True)
+    }

@@ -7,7 +7,7 @@ all helpers. Follows net/core/filter.c: bpf_skb_load_helper_8 and its neighbours
 from collections.abc import Callable
 from enum import IntEnum
 
-from kprobesim.bpf.helpers.base import Arg, Helper, HelperContext, Ret
+from kprobesim.bpf.helpers.base import Helper, HelperContext
 from kprobesim.bpf.skb import GuestSkb, skb_get_nlattr, skb_get_nlattr_nest, skb_get_poff, skb_load
 from kprobesim.linux_errno import Errno
 
@@ -88,7 +88,7 @@ _ROWS: tuple[tuple[SkbCall, Callable[..., int], int], ...] = (
 )
 
 SKB_CALLS: dict[int, Helper] = {
-    int(call): Helper(call, call.function.removeprefix("bpf_"), Ret.INTEGER, (Arg.ANYTHING,) * count, False, function)
+    int(call): Helper(call, call.function.removeprefix("bpf_"), "int", ("any",) * count, False, function)
     for call, function, count in _ROWS
 }
 """imm -> function."""

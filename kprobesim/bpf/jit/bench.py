@@ -23,7 +23,7 @@ from kprobesim.bpf.jit.fixups import do_misc_fixups
 from kprobesim.bpf.jit.image import ExtableEntry
 from kprobesim.bpf.jit.program import JitProgram, jit_insns
 from kprobesim.bpf.jit.stack import MAX_BPF_STACK
-from kprobesim.bpf.memory import WindowedMemory
+from kprobesim.bpf.memory import PAGE_SIZE, FlatMemory, WindowedMemory
 from kprobesim.bpf.semantics import CLOBBERED
 from kprobesim.machine.calibration import calibrate
 
@@ -89,6 +89,8 @@ class Bench:
         self._code_size = _CODE_SIZE
         self._uc.mem_map(CODE_BASE, _CODE_SIZE, _READ_EXEC)
         self._next = CODE_BASE + 8
+        self._left = 0
+        self._rings: set[int] = set()
         self._fault: MemoryFault | None = None
         self._uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._note_fault)
         counter = calibrate().counter
@@ -97,6 +99,16 @@ class Bench:
             self._uc.hook_add(unicorn.UC_HOOK_CODE, self._count)
         else:
             self._counter = ctypes.c_uint64.from_address(self._uc._uch.value + counter)
+
+    def map_rings(self) -> None:
+        """Let the CPU see the pages of rings that the memory has mapped since."""
+        if not isinstance(self.memory, FlatMemory):
+            return
+        for page, offset in self.memory.ring_pages():
+            if page not in self._rings:
+                self._rings.add(page)
+                read_write = unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE
+                self._uc.mem_map_ptr(page, PAGE_SIZE, read_write, ctypes.addressof(self._buffer) + offset)
 
     def clear(self) -> None:
         """Forget all code, and the CPU's translations of it."""
@@ -131,14 +143,33 @@ class Bench:
         # The call's return address goes where the prologue's push leaves R10 at stack_top.
         uc.reg_write(x86.UC_X86_REG_RSP, stack_top + 8)
         self.memory.write(stack_top + 8, _RETURN.to_bytes(8, "little"))
-        rip, left = jited.code.entry, jited.budget
+        self._left = jited.budget
+        return self._until_return(jited, jited.code.entry)
+
+    def call_back(self, jited: "JitedProgram", function: int, args: tuple[int, ...]) -> int:
+        """Call one of the program's functions for a helper that it has called; R0."""
+        image = jited.code.image_at(function)
+        if image is None or image.address != function:
+            raise MemoryFault(function, 8, write=False)
+        uc = self._uc
+        stack = int(uc.reg_read(x86.UC_X86_REG_RSP))
+        for register, value in zip(_ARGUMENTS, args, strict=True):
+            uc.reg_write(register, value)
+        uc.reg_write(x86.UC_X86_REG_RSP, stack - 8)
+        self.memory.write(stack - 8, _RETURN.to_bytes(8, "little"))
+        result = self._until_return(jited, function)
+        uc.reg_write(x86.UC_X86_REG_RSP, stack)
+        return result
+
+    def _until_return(self, jited: "JitedProgram", rip: int) -> int:
+        """Execute until the code returns to where it was called from; R0."""
         while True:
-            rip, used = self._go(jited, rip, left)
-            left -= used
+            rip, used = self._go(jited, rip, self._left)
+            self._left -= used
             stub = rip - 1
             if stub == _RETURN:
-                return int(uc.reg_read(x86.UC_X86_REG_RAX))
-            if left <= 0:
+                return int(self._uc.reg_read(x86.UC_X86_REG_RAX))
+            if self._left <= 0:
                 raise BudgetExceeded(jited.insn_at(rip), jited.budget)
             if _STUBS <= stub < _RETURN:
                 self._serve(jited, (stub - _STUBS) // _STUB_SIZE)
@@ -240,8 +271,10 @@ class JitedProgram:
             config=config,
         )
         self.helpers = HelperContext(bench.memory, env, {m.address: m for m in program.used_maps}, around)
+        self.helpers.on_callback = lambda function, args: bench.call_back(self, function, args)
         self._extable = {image.address + entry.offset: entry for image in self.code.images for entry in image.extable}
         bench.load(self.code)
+        bench.map_rings()
 
     def run(self, ctx: int, stack_top: int, r2: int = 0) -> int:
         """Run to the end; R0 as an unsigned 64-bit number.

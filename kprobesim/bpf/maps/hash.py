@@ -1,117 +1,134 @@
-"""BPF_MAP_TYPE_HASH; follows Linux kernel/bpf/hashtab.c.
+"""BPF_MAP_TYPE_HASH and BPF_MAP_TYPE_PERCPU_HASH; follows Linux kernel/bpf/hashtab.c.
 
-An element is ``key`` (rounded up to 8 bytes) and then ``value`` in guest memory, and stays where it is as long as it
-exists. Python keeps only where each key's element is. ``save`` hands that table out as it is, and the next insertion or
-deletion works on a copy: saving costs nothing, and changing a value costs nothing either, because values are memory.
+An element is Linux's ``struct htab_elem`` in guest memory: a head of 48 bytes (the node of an LRU list at 16, the hash
+at 40), the key rounded up to 8 bytes, then the value, or a pointer to CPU 0's copy of it with the other CPUs' behind.
+Python keeps where each key's element is. ``save`` hands that table out as it is, and the next insertion or deletion
+works on a copy: saving costs nothing, and changing a value costs nothing either, because values are memory.
+
+As in Linux an update links a new element in place of the old one: a pointer from an earlier lookup keeps the old value,
+until that element is used again, which for a preallocated map is at this CPU's next update.
 
 The walking order is Linux's: bucket by bucket of a table with a power of two of buckets, newest element of a bucket
-first, keys hashed with Jenkins' lookup3. Linux seeds the hash at random; here the seed is 0, as with
-BPF_F_ZERO_SEED, so that every run walks alike.
-
-Two simplifications: an update writes into the old element where Linux links a new one in its place, so a pointer from
-an earlier lookup sees it; and elements are allocated in slabs as they are needed, preallocated map or not.
+first. Linux seeds the hash at random; here the seed is 0, as with BPF_F_ZERO_SEED, so that every run walks alike.
 """
 
-from kprobesim.bpf.maps.base import BpfMap, MapSpec, UpdateFlag, round_up8
-from kprobesim.bpf.memory import Arena, ArenaFull, GuestMemory
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from kprobesim.bpf.maps.base import BpfMap, MapSpec, Place, round_up8
+from kprobesim.bpf.maps.flags import MapFlag, UpdateFlag
+from kprobesim.bpf.maps.jhash import jhash
+from kprobesim.bpf.memory import ArenaFull
 from kprobesim.linux_errno import Errno
 
-__all__ = ["HashMap", "jhash"]
+__all__ = ["ELEM_HEAD", "HashMap", "HashTable", "PercpuHashMap"]
 
-_SLAB = 64
-"""Elements taken from the arena at once."""
-
-_MASK = 0xFFFFFFFF
-
-
-def _rot(word: int, count: int) -> int:
-    return (word << count | word >> 32 - count) & _MASK
+ELEM_HEAD = 48
+"""``offsetof(struct htab_elem, key)``."""
+_HASH_AT = 40
+_SLAB = 64  # elements taken from the arena at once where they are not preallocated
 
 
-def jhash(key: bytes, seed: int = 0) -> int:
-    """Bob Jenkins' lookup3 ``hashlittle`` (public domain), which Linux calls jhash: 32 bits."""
-    a = b = c = 0xDEADBEEF + len(key) + seed & _MASK
-    padded = key + bytes(-len(key) % 12) if key else b""
-    words = [int.from_bytes(padded[i : i + 4], "little") for i in range(0, len(padded), 4)]
-    while len(words) > 3:
-        a, b, c = a + words[0] & _MASK, b + words[1] & _MASK, c + words[2] & _MASK
-        a, c = (a - c & _MASK) ^ _rot(c, 4), c + b & _MASK
-        b, a = (b - a & _MASK) ^ _rot(a, 6), a + c & _MASK
-        c, b = (c - b & _MASK) ^ _rot(b, 8), b + a & _MASK
-        a, c = (a - c & _MASK) ^ _rot(c, 16), c + b & _MASK
-        b, a = (b - a & _MASK) ^ _rot(a, 19), a + c & _MASK
-        c, b = (c - b & _MASK) ^ _rot(b, 4), b + a & _MASK
-        del words[:3]
-    if words:
-        a, b, c = a + words[0] & _MASK, b + words[1] & _MASK, c + words[2] & _MASK
-        c = (c ^ b) - _rot(b, 14) & _MASK
-        a = (a ^ c) - _rot(c, 11) & _MASK
-        b = (b ^ a) - _rot(a, 25) & _MASK
-        c = (c ^ b) - _rot(b, 16) & _MASK
-        a = (a ^ c) - _rot(c, 4) & _MASK
-        b = (b ^ a) - _rot(a, 14) & _MASK
-        c = (c ^ b) - _rot(b, 24) & _MASK
-    return c
+class HashTable(BpfMap):
+    """What the hash maps share: elements, the table that finds them, and the order in which they are walked.
 
+    Attributes:
+        value_offset: from an element to its value.
+        elem_size: bytes of an element.
+        buckets: how many there are.
+    """
 
-class HashMap(BpfMap):
-    """A hash table whose elements live in guest memory."""
-
-    def __init__(self, spec: MapSpec, memory: GuestMemory, arena: Arena, number: int) -> None:
-        super().__init__(spec, memory, arena, number, 0)
-        self._value_offset = round_up8(spec.key_size)
-        self._elem_size = self._value_offset + round_up8(spec.value_size)
-        self._buckets = 1 << (spec.max_entries - 1).bit_length()
-        self._index: dict[bytes, int] = {}  # key -> address of the value, in order of insertion
+    def __init__(
+        self, spec: MapSpec, number: int, place: Place, value_bytes: int, extra: int = 0, body_size: int = 0
+    ) -> None:
+        super().__init__(spec, number, place, body_size)
+        self.value_offset = ELEM_HEAD + round_up8(spec.key_size)
+        self.elem_size = self.value_offset + round_up8(value_bytes)
+        self.buckets = 1 << (self.max_entries - 1).bit_length()
+        self._preallocated = not spec.flags & MapFlag.NO_PREALLOC
+        self._index: dict[bytes, int] = {}  # key -> address of its element, oldest first
         self._spare: list[int] = []
-        self._slabs: tuple[int, ...] = ()
         self._shared = False  # whether a saved state holds _index and _spare
         self._walk: list[bytes] = []  # the walking order; may still name deleted keys
         self._order: dict[bytes, int] | None = None  # key -> its place in _walk
+        if self._preallocated:
+            self._add_elements(self.max_entries + extra)
 
     def __len__(self) -> int:
         return len(self._index)
 
+    # Elements
+
+    def _add_elements(self, count: int) -> None:
+        """Take ``count`` more elements from the arena; ArenaFull if it cannot hold them."""
+        first = self._take(self.elem_size * count)
+        self._spare.extend(first + self.elem_size * n for n in reversed(range(count)))
+
+    def _new_element(self) -> int:
+        """A free element; -E2BIG when the map is full, -ENOMEM without memory."""
+        if not self._spare:
+            if self._preallocated:
+                return -Errno.E2BIG
+            for count in (min(_SLAB, self.max_entries - len(self._index) + 1), 1):
+                try:
+                    self._add_elements(count)
+                    break
+                except ArenaFull:
+                    continue
+            else:
+                return -Errno.ENOMEM
+        return self._spare.pop()
+
+    def _write(self, elem: int, key: bytes, value: bytes) -> None:
+        """Fill an element: hash, key and value."""
+        padded = key.ljust(self.value_offset - ELEM_HEAD, b"\0")
+        self.memory.write(elem + _HASH_AT, struct.pack("<2I", jhash(key), 0) + padded + value)
+
+    def _link(self, key: bytes, elem: int) -> None:
+        """Make an element the newest of its bucket."""
+        self._own()
+        self._index.pop(key, None)
+        self._index[key] = elem
+        self._order = None
+
+    def _unlink(self, key: bytes) -> int:
+        self._own()
+        return self._index.pop(key)
+
+    def key_of(self, elem: int) -> bytes:
+        """The key that stands in an element."""
+        return self.memory.read(elem + ELEM_HEAD, self.key_size)
+
+    def check_flags(self, elem: int, flags: int) -> int:
+        """EEXIST for NOEXIST where there is an element, ENOENT for EXIST where there is none."""
+        if elem and flags & ~UpdateFlag.LOCK == UpdateFlag.NOEXIST:
+            return -Errno.EEXIST
+        return -Errno.ENOENT if not elem and flags & ~UpdateFlag.LOCK == UpdateFlag.EXIST else 0
+
+    # Operations
+
     def lookup_elem(self, key: bytes) -> int:
         """See BpfMap (htab_map_lookup_elem)."""
-        return self._index.get(key, 0)
-
-    def update_elem(self, key: bytes, value: bytes, flags: int = UpdateFlag.ANY) -> int:
-        """See BpfMap; EINVAL, EEXIST, ENOENT, E2BIG when full, ENOMEM without memory (htab_map_update_elem)."""
-        if flags & ~UpdateFlag.LOCK > UpdateFlag.EXIST or flags & UpdateFlag.LOCK:
-            return -Errno.EINVAL
-        address = self._index.get(key, 0)
-        if address:
-            if flags == UpdateFlag.NOEXIST:
-                return -Errno.EEXIST
-        else:
-            if flags == UpdateFlag.EXIST:
-                return -Errno.ENOENT
-            if len(self._index) >= self.spec.max_entries:
-                return -Errno.E2BIG
-            self._own()
-            if not self._spare and not self._grow():
-                return -Errno.ENOMEM
-            address = self._spare.pop()
-            self._index[key] = address
-            self._order = None
-            self.memory.write(address - self._value_offset, key)
-        self.memory.write(address, value)
-        return 0
+        elem = self._index.get(key, 0)
+        return elem and elem + self.value_offset
 
     def delete_elem(self, key: bytes) -> int:
         """See BpfMap; ENOENT (htab_map_delete_elem)."""
         if key not in self._index:
             return -Errno.ENOENT
-        self._own()
-        self._spare.append(self._index.pop(key))
+        self._release(self._unlink(key))
         return 0
+
+    def _release(self, elem: int) -> None:
+        """An element that no key leads to any more."""
+        self._spare.append(elem)
 
     def get_next_key(self, key: bytes | None) -> bytes | None:
         """See BpfMap (htab_map_get_next_key)."""
         if self._order is None:
             newest_first = reversed(self._index)
-            by_bucket = sorted(newest_first, key=lambda k: jhash(k) & self._buckets - 1)
+            by_bucket = sorted(newest_first, key=lambda k: jhash(k) & self.buckets - 1)
             self._order = {k: rank for rank, k in enumerate(by_bucket)}
             self._walk = by_bucket
         start = 0 if key is None or key not in self._index else self._order[key] + 1
@@ -120,20 +137,25 @@ class HashMap(BpfMap):
                 return self._walk[following]
         return None
 
-    def free(self) -> None:
-        """See BpfMap."""
-        for block in (*self._slabs, self.address):
-            self.arena.free(block)
+    def elements(self) -> Iterator[tuple[int, int]]:
+        """See BpfMap (bpf_for_each_hash_elem): an element deleted meanwhile is passed over."""
+        for key in list(self.keys()):
+            elem = self._index.get(key, 0)
+            if elem:
+                yield elem + ELEM_HEAD, self._value_of(elem)
 
-    def save(self) -> object:
-        """See BpfMap; costs nothing."""
+    def _value_of(self, elem: int) -> int:
+        """Address of the value that the CPU that runs sees."""
+        return elem + self.value_offset
+
+    # The way back in time
+
+    def _save(self) -> object:
         self._shared = True
-        return self._index, self._spare, self._slabs
+        return self._index, self._spare
 
-    def restore(self, state: object) -> None:
-        """See BpfMap."""
-        assert isinstance(state, tuple)
-        self._index, self._spare, self._slabs = state
+    def _restore(self, state: Any) -> None:
+        self._index, self._spare = state
         self._shared = True
         self._order = None
 
@@ -141,15 +163,126 @@ class HashMap(BpfMap):
         if self._shared:
             self._index, self._spare, self._shared = dict(self._index), list(self._spare), False
 
-    def _grow(self) -> bool:
-        missing = self.spec.max_entries - len(self._index)
-        for count in (min(_SLAB, missing), 1):
-            try:
-                slab = self.arena.alloc(self._elem_size * count)
-            except ArenaFull:
-                continue
-            self._slabs += (slab,)
-            first = slab + self._value_offset
-            self._spare.extend(first + self._elem_size * n for n in reversed(range(count)))
-            return True
-        return False
+
+class HashMap(HashTable):
+    """A hash table whose values stand in its elements."""
+
+    def __init__(self, spec: MapSpec, number: int, place: Place, value_bytes: int = 0) -> None:
+        cpus = place.host.num_possible_cpus()
+        super().__init__(spec, number, place, value_bytes or spec.value_size, extra=cpus)
+        # An update of a preallocated map takes the CPU's extra element, and leaves it the old one.
+        self._extra: tuple[int, ...] = ()
+        if self._preallocated:
+            self._extra = tuple(self._spare[:cpus])
+            del self._spare[:cpus]
+
+    def update_elem(self, key: bytes, value: bytes, flags: int = UpdateFlag.ANY) -> int:
+        """See BpfMap; EINVAL, EEXIST, ENOENT, E2BIG when full, ENOMEM without memory (htab_map_update_elem)."""
+        if flags & ~UpdateFlag.LOCK > UpdateFlag.EXIST or flags & UpdateFlag.LOCK:
+            return -Errno.EINVAL
+        old = self._index.get(key, 0)
+        refusal = self.check_flags(old, flags)
+        if refusal:
+            return refusal
+        if not old and len(self._index) >= self.max_entries:
+            return -Errno.E2BIG
+        self._own()
+        if old and self._preallocated:
+            cpu = self.host.smp_processor_id()
+            new = self._extra[cpu]
+            self._extra = (*self._extra[:cpu], old, *self._extra[cpu + 1 :])
+            old = 0
+        else:
+            new = self._new_element()
+        if new < 0:
+            return new
+        self._write(new, key, value)
+        self._link(key, new)
+        if old:
+            self._release(old)
+        return 0
+
+    def _save(self) -> object:
+        return super()._save(), self._extra
+
+    def _restore(self, state: Any) -> None:
+        table, self._extra = state
+        super()._restore(table)
+
+
+class PercpuHashMap(HashTable):
+    """A hash table of which every CPU has its own values; updates are in place."""
+
+    per_cpu = True
+
+    def __init__(self, spec: MapSpec, number: int, place: Place, body_size: int = 0) -> None:
+        self.unit = round_up8(spec.value_size)
+        self.stride = self.unit * place.host.num_possible_cpus()
+        super().__init__(spec, number, place, 8, body_size=body_size)
+
+    def _add_elements(self, count: int) -> None:
+        fresh = len(self._spare)
+        super()._add_elements(count)
+        copies = self._take(self.stride * count)
+        for at, elem in enumerate(self._spare[fresh:]):
+            self.memory.write(elem + self.value_offset, (copies + self.stride * at).to_bytes(8, "little"))
+
+    def _value_of(self, elem: int) -> int:
+        return self._copies(elem) + self.unit * self.host.smp_processor_id()
+
+    def _copies(self, elem: int) -> int:
+        return int.from_bytes(self.memory.read(elem + self.value_offset, 8), "little")
+
+    def lookup_percpu_elem(self, key: bytes, cpu: int) -> int:
+        """See BpfMap; 0 also for a CPU that there is not."""
+        elem = self._index.get(key, 0)
+        if not elem or cpu >= self.host.num_possible_cpus():
+            return 0
+        return self._copies(elem) + self.unit * cpu
+
+    def lookup_elem(self, key: bytes) -> int:
+        """See BpfMap: the copy of the CPU that runs (htab_percpu_map_lookup_elem)."""
+        return self.lookup_percpu_elem(key, self.host.smp_processor_id())
+
+    def update_elem(self, key: bytes, value: bytes, flags: int = UpdateFlag.ANY) -> int:
+        """See BpfMap: this CPU's copy; the others' are zeros if the element is new."""
+        return self._update(key, value, flags, on_all=False)
+
+    def sys_update(self, key: bytes, value: bytes, flags: int = UpdateFlag.ANY) -> int:
+        """See BpfMap: the copies of all CPUs (bpf_percpu_hash_update)."""
+        return self._update(key, value, flags, on_all=True)
+
+    def read_value(self, key: bytes) -> bytes | None:
+        """See BpfMap: the copies of all CPUs (bpf_percpu_hash_copy)."""
+        elem = self._index.get(key, 0)
+        return self.memory.read(self._copies(elem), self.stride) if elem else None
+
+    def _update(self, key: bytes, value: bytes, flags: int, *, on_all: bool) -> int:
+        if flags > UpdateFlag.EXIST:
+            return -Errno.EINVAL
+        elem = self._index.get(key, 0)
+        refusal = self.check_flags(elem, flags)
+        if refusal:
+            return refusal
+        fresh = not elem
+        if fresh:
+            if len(self._index) >= self.max_entries:
+                return -Errno.E2BIG
+            self._own()
+            elem = self._new_element()
+            if elem < 0:
+                return elem
+            self._write(elem, key, b"")
+            self._link(key, elem)
+        self._write_copies(elem, value, fresh, on_all)
+        return 0
+
+    def _write_copies(self, elem: int, value: bytes, fresh: bool, on_all: bool) -> None:
+        """pcpu_init_value and pcpu_copy_value."""
+        copies = self._copies(elem)
+        if on_all:
+            self.memory.write(copies, value)
+            return
+        if fresh:
+            self.memory.write(copies, bytes(self.stride))
+        self.memory.write(copies + self.unit * self.host.smp_processor_id(), value)

@@ -63,6 +63,7 @@ class Setup:
         attach_func: the kernel function or tracepoint that a tracing program is for.
         btf: the kernel's types.
         functions: the program's functions as its own types describe them, in order; None without types.
+        kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
     """
 
     insns: Sequence[Insn]
@@ -80,6 +81,7 @@ class Setup:
     attach_func: str = ""
     btf: Btf | None = None
     functions: Sequence[FunctionType] | None = None
+    kprobe_override: bool = False
 
     @property
     def has_func_info(self) -> bool:

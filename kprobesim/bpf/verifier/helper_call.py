@@ -70,7 +70,10 @@ def _prototype(env: "Env", number: int) -> Prototype:
     """The prototype, if this program may call the helper."""
     if not 0 <= number < len(HELPER_NAMES):
         env.reject(Errno.EINVAL, f"invalid func {helper_text(number)}")
-    proto = prototype_for(number, env.prog_type, env.bpf_capable, env.setup.attach_type)
+    setup = env.setup
+    proto = prototype_for(
+        number, env.prog_type, env.bpf_capable, setup.attach_type, kprobe_override=setup.kprobe_override
+    )
     if proto is None:
         env.reject(Errno.EINVAL, f"unknown func {helper_text(number)}")
     if proto.gpl_only and not env.setup.gpl_compatible:

@@ -4,9 +4,10 @@ Follows the fields of Linux ``struct bpf_map`` that kernel/bpf/verifier.c reads,
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from kprobesim.bpf.maps.base import MAP_TYPES, BpfMap
+from kprobesim.bpf.maps import ArrayOfMaps, BpfMap, HashOfMaps, MapSpec
+from kprobesim.bpf.maps.base import MAP_TYPES
 
 __all__ = ["F_RDONLY_PROG", "F_WRONLY_PROG", "MapMeta", "map_meta_of", "parse_map_spec"]
 
@@ -132,10 +133,18 @@ class MapMeta:
 
 def map_meta_of(live: BpfMap) -> MapMeta:
     """The verifier's view of a live map."""
-    spec = live.spec
-    return MapMeta(
-        spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name, live.address, has_btf=True
+    constant = live.frozen and live.spec.flags & F_RDONLY_PROG and live.spec.type == "array" and live.max_entries == 1
+    return replace(
+        _meta_of(live.spec),
+        address=live.address,
+        inner=_meta_of(live.inner) if isinstance(live, (ArrayOfMaps, HashOfMaps)) else None,
+        frozen=live.frozen,
+        content=(live.read_value(bytes(4)) or b"") if constant else b"",
     )
+
+
+def _meta_of(spec: MapSpec) -> MapMeta:
+    return MapMeta(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name, has_btf=True)
 
 
 _SIZES = re.compile(r"\b(?:key=(?P<key>\d+)|val(?:ue)?=(?P<value>\d+)|max=(?P<max>\d+))")

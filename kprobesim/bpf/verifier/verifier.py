@@ -4,6 +4,7 @@ Follows Linux kernel/bpf/verifier.c: bpf_check, do_check_common, print_verificat
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -112,6 +113,7 @@ def verify(
     attach_func: str = "",
     btf: Btf | None = None,
     functions: Sequence[FunctionType] | None = None,
+    kprobe_override: bool = False,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -135,6 +137,7 @@ def verify(
         attach_func: the kernel function, or for ``trace_raw_tp`` the tracepoint, that a tracing program is for.
         btf: the kernel's types, without which structs of the kernel are closed books.
         functions: what the program's own types say of its functions, the first one too; None without types.
+        kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -166,6 +169,7 @@ def verify(
         attach_func,
         btf,
         functions,
+        kprobe_override,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
@@ -193,7 +197,7 @@ def _line_finder(lines: Mapping[int, str] | None) -> Callable[[int], tuple[int, 
 
     def find(insn: int) -> tuple[int, str] | None:
         # An instruction before the first line counts as the first line's.
-        at = max((start for start in starts if start <= insn), default=starts[0])
+        at = starts[max(bisect_right(starts, insn) - 1, 0)]
         return at, lines[at]
 
     return find

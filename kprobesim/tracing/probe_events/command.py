@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import isdigit
 from kprobesim.tracing.kstrto import kstrtol, kstrtoul
 from kprobesim.tracing.probe_events.errors import ProbeCommandError
 from kprobesim.tracing.probe_events.fetch_parse import (
@@ -95,7 +96,7 @@ def parse_probe_command(words: list[str], kernel: RunningKernel) -> ProbeDefinit
 
 def _parse_maxactive(letter: str, text: str) -> int:
     """The number behind ``r``; other letters there are ignored (GRM-12)."""
-    if not text[:1].isdigit():
+    if not isdigit(text[:1]):
         return 0
     if letter == "p":
         raise ProbeCommandError("MAXACT_NO_KPROBE", 0, 1)

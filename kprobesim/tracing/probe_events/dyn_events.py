@@ -11,6 +11,7 @@ from typing import Any, Final
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import KprobeManager, PtRegs
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import words as split_words
 from kprobesim.tracing.error_log import LoggedError
 from kprobesim.tracing.probe_events.command import parse_probe_command
 from kprobesim.tracing.probe_events.errors import PROBE_ERRORS, ProbeCommandError
@@ -65,7 +66,7 @@ class DynEvents:
         Raises:
             LinuxError: what the write returns; an entry in the log has been made where Linux makes one.
         """
-        words = command.split()
+        words = split_words(command)
         if not words:
             return
         if command[0] in delete:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes.pt_regs import PT_REGS_FIELDS
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import isdigit
 from kprobesim.tracing.kstrto import kstrtol, kstrtoul, simple_strtoul
 from kprobesim.tracing.probe_events.errors import ProbeCommandError
 from kprobesim.tracing.probe_events.fetch_types import FetchType, find_fetch_type
@@ -255,7 +256,7 @@ def _parse_variable(name: str, flags: ParseFlag, offs: int, code: _Code) -> None
         code.add(FetchInsn(Op.RETVAL), offs)
     elif name == "stack":
         code.add(FetchInsn(Op.STACKP), offs)
-    elif name.startswith("stack") and name[5].isdigit():
+    elif name.startswith("stack") and isdigit(name[5]):
         number = _decimal(name[5:], offs, code)
         if number > _PARAM_MAX_STACK:
             raise code.fail("BAD_STACK_NUM", offs)
@@ -279,7 +280,7 @@ def _decimal(text: str, offs: int, code: _Code) -> int:
 
 
 def _parse_address(text: str, flags: ParseFlag, offs: int, code: _Code) -> None:
-    if text[:1].isdigit():
+    if isdigit(text[:1]):
         try:
             code.add(FetchInsn(Op.IMM, kstrtoul(text)), offs)
         except LinuxError as error:
@@ -331,7 +332,7 @@ def _parse_immediate(text: str, offs: int, code: _Code) -> None:
         code.add(FetchInsn(Op.DATA, text=text[1:-1]), offs)
         return
     try:
-        if text[:1].isdigit():
+        if isdigit(text[:1]):
             value = kstrtoul(text)
         elif text.startswith(("-", "+")):
             value = kstrtol(text.removeprefix("+"))

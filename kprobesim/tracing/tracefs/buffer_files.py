@@ -9,6 +9,7 @@ from typing import Any, Final
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import SPACES
 from kprobesim.tracing.trace_array import CLOCKS, TraceArray
 from kprobesim.tracing.trace_output import TraceOutput
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node, number_from_user, text_from_user
@@ -135,7 +136,7 @@ class BufferFiles:
         return " ".join(f"[{name}]" if name == self._trace.clock else name for name in CLOCKS) + "\n"
 
     def _set_clock(self, data: bytes) -> None:
-        self._trace.set_clock(text_from_user(data).strip())
+        self._trace.set_clock(text_from_user(data).strip(SPACES))
 
     def _options(self) -> Mapping[str, Node]:
         options = self._trace.options
@@ -152,7 +153,7 @@ class BufferFiles:
         }
 
     def _set_options(self, text: str) -> None:
-        word = text.strip()
+        word = text.strip(SPACES)
         self._trace.set_option(word.removeprefix("no"), not word.startswith("no"))
 
     def _show_cpumask(self) -> str:
@@ -160,7 +161,7 @@ class BufferFiles:
 
     def _set_cpumask(self, data: bytes) -> None:
         """``cpumask_parse_user``: hexadecimal, in words of 32 bits with commas."""
-        text = text_from_user(data).strip()
+        text = text_from_user(data).strip(SPACES)
         try:
             mask = int(text.replace(",", ""), 16) if text and not text.startswith(("-", "+")) else None
         except ValueError:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import Kprobe, KprobeManager, Kretprobe
 from kprobesim.kprobes.kprobe import KprobeFlag
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.tracefs.nodes import Directory, File
+from kprobesim.tracing.tracefs.nodes import Directory, File, Node
 
 __all__ = ["debugfs_directory"]
 
@@ -16,12 +17,13 @@ _GOLDEN_RATIO_64: Final = 0x61C8_8646_80B5_83EB
 _HASH_BITS: Final = 6
 
 
-def debugfs_directory(manager: KprobeManager, tracing: Directory) -> Directory:
+def debugfs_directory(manager: KprobeManager, tracing: Directory, own: Mapping[str, Node]) -> Directory:
     """The tree of debugfs, with tracefs in its old place below it.
 
     Args:
         manager: whose probes.
         tracing: the root of tracefs.
+        own: files of the simulator, which no Linux has; they are in a folder ``kprobesim``.
     """
     files = {
         "blacklist": File(0o400, lambda: _blacklist(manager)),
@@ -32,8 +34,8 @@ def debugfs_directory(manager: KprobeManager, tracing: Directory) -> Directory:
         ),
         "list": File(0o400, lambda: _list(manager)),
     }
-    kprobes = Directory(lambda: files)
-    return Directory(lambda: {"kprobes": kprobes, "tracing": tracing}, 0o700)
+    kprobes, simulator = Directory(lambda: files), Directory(lambda: own, 0o700)
+    return Directory(lambda: {"kprobes": kprobes, "kprobesim": simulator, "tracing": tracing}, 0o700)
 
 
 def _bucket(address: int) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import words
 from kprobesim.tracing.event_format import format_file
 from kprobesim.tracing.trace_event import TraceEvent
 from kprobesim.tracing.trace_events import TraceEvents
@@ -143,7 +144,7 @@ class EventFiles:
 
     def _set_event(self, data: bytes) -> None:
         self._events.trace.update_buffers()
-        for word in text_from_user(data).split():
+        for word in words(text_from_user(data)):
             name = word.removeprefix("!")
             group, colon, event = name.partition(":")
             found = [e for e in self._switchable() if _fits(e, group, event if colon else None)]

@@ -1,4 +1,4 @@
-"""The little of ``/proc`` that there is: kallsyms, uptime, version, and one sysctl."""
+"""The little of ``/proc`` that there is: kallsyms, uptime, version, one sysctl, and the tasks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from kprobesim.kprobes import KprobeManager, Optimizer, RunningKernel
 from kprobesim.linux_errno import Errno
 from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node
+from kprobesim.tracing.tracefs.proc_pid import pid_directories
 
 __all__ = ["proc_directory"]
 
@@ -25,7 +26,7 @@ def proc_directory(manager: KprobeManager) -> Directory:
     }
     if optimizer is not None:
         files["sys"] = _sysctls(optimizer)
-    return Directory(lambda: files, 0o555)
+    return Directory(lambda: {**files, **pid_directories(kernel)}, 0o555)
 
 
 def _sysctls(optimizer: Optimizer) -> Directory:

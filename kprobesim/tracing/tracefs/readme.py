@@ -12,6 +12,9 @@ kprobesim tracing, after Linux 6.1's:
 # cat trace           : what is in the buffer
 # echo > trace        : empty it
 # cat trace_pipe      : take the records out as they come
+# cat per_cpu/cpu0/trace : the records of one CPU
+# cat trace_options   : switches of the output, set by name or no<name>
+# echo text > trace_marker : a record with this text
 
   kprobe_events\t\t- Create/append/remove/show the kernel dynamic events
 \t\t\t  Write into this file to define/undefine new trace events.
@@ -36,6 +39,17 @@ place (kretprobe): [<module>:]<symbol>[+<offset>]%return|<memaddr>
   events/<group>/<event>/enable\t- 1 starts the event, 0 stops it
   events/<group>/<event>/filter\t- which records are kept, by their fields
   events/<group>/<event>/format\t- the fields of a record
+  events/<group>/<event>/trigger\t- what else a hit does, one command at a time
+\t    Format: <trigger>[:count][ if <filter>], taken off by !<trigger>
+\t   trigger: traceon, traceoff, snapshot, stacktrace
+\t            enable_event:<system>:<event>, disable_event:<system>:<event>
+\t            enable_hist:<system>:<event>, disable_hist:<system>:<event>
+\t            hist:keys=<field>[,<field>][:vals=<field>[,<field>]]
+\t                 [:sort=<field>[.descending]][:size=<entries>]
+\t                 [:pause|:continue|:clear][ if <filter>]
+\t modifiers: .hex .sym .sym-offset .execname .syscall .log2 .buckets=<n>
+\t            .usecs, and of vals .percent .graph
+  events/<group>/<event>/hist\t- the histograms
   uprobe_profile\t\t- hits of each probe in a program
   kprobe_profile\t\t- hits and misses of each probe
   error_log\t\t\t- why commands were refused

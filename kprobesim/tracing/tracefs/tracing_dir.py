@@ -8,6 +8,7 @@ from typing import Any
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import SPACES
 from kprobesim.tracing.probe_events import DynEvents
 from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs.buffer_files import BufferFiles
@@ -89,5 +90,5 @@ class TracingDirectory:
 
 
 def _set_tracer(data: bytes) -> None:
-    if text_from_user(data).strip() != "nop":
+    if text_from_user(data).strip(SPACES) != "nop":
         raise LinuxError(Errno.EINVAL, "The only tracer is nop.")

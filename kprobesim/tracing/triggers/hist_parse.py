@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import SPACES
 from kprobesim.tracing.event_filter import FilterField
 from kprobesim.tracing.kstrto import kstrtoul
 
@@ -143,7 +144,7 @@ def split_condition(text: str) -> tuple[str, str]:
             if at >= len(text) - 3:
                 raise HistError("", message="Nothing stands behind if")
             if text[at + 2] in " \t":
-                return text[: at - 1].strip(), text[at:].strip()
+                return text[: at - 1].strip(SPACES), text[at:].strip(SPACES)
         at += 1
     return text, ""
 
@@ -170,7 +171,7 @@ def parse_hist(text: str, fields: Sequence[FilterField]) -> HistSpec:
         elif equals and name in ("val", "vals", "values"):
             given["vals"] = value
         elif equals and name in ("sort", "clock"):
-            given[name] = value.strip()
+            given[name] = value.strip(SPACES)
         elif equals and name == "size":
             bits = _map_bits(value)
         elif part in ("pause", "cont", "continue", "clear"):

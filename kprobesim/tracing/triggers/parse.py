@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.ctype import SPACES, isdigit
 from kprobesim.tracing.error_log import LoggedError
 from kprobesim.tracing.event_filter import EventFilter
 from kprobesim.tracing.kstrto import kstrtoul
@@ -57,7 +58,7 @@ class TriggerFiles:
         Raises:
             LinuxError: EINVAL, it makes no sense; EEXIST, there is one; what the filter or another event says.
         """
-        text = text.strip()
+        text = text.strip(SPACES)
         if len(text) >= _MAX_WRITE:
             raise LinuxError(Errno.EINVAL, "A trigger has at most 4095 bytes.")
         found = re.match(r"([^: \t]*)(?:[: \t]\s*(.*))?", text, re.DOTALL)
@@ -69,7 +70,7 @@ class TriggerFiles:
             self._write_hist(event, rest, remove=remove)
             return
         if name in _SIMPLE:
-            param, condition = _separate(rest) if rest[:1].isdigit() else ("", rest)
+            param, condition = _separate(rest) if isdigit(rest[:1]) else ("", rest)
             target = None
         elif name in _SWITCHES:
             param, condition = _separate(rest)

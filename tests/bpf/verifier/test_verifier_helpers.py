@@ -1,5 +1,7 @@
 """V5, V12, V13: helpers, what they take, what they give, and what must be given back."""
 
+import inspect
+
 from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.helpers import HELPERS
 from kprobesim.bpf.helpers.prototypes import prototype_for
@@ -34,13 +36,36 @@ def test_every_prototype_belongs_to_its_number() -> None:
 
 
 def test_prototypes_agree_with_the_helpers_that_exist() -> None:
-    """V5: two tables, one truth; arguments that the kernel does not look at are in the second only."""
+    """V5: every helper that exists takes the arguments of its prototype and some program type may call it."""
+    types = ("kprobe", "tracing", "xdp")
     for number, helper in HELPERS.items():
-        proto = prototype_for(number, "kprobe")
-        assert proto is not None
-        assert proto.name == helper.name
-        assert proto.gpl_only == helper.gpl_only, helper.name
-        assert len(proto.args) <= len(helper.args)
+        protos = [prototype_for(number, kind, kprobe_override=True) for kind in types]
+        found = [proto for proto in protos if proto is not None]
+        assert found, helper.name
+        for proto in found:
+            assert (proto.name, proto.gpl_only, proto.ret) == (helper.name, helper.gpl_only, helper.ret)
+            if proto.id != HELPER_IDS["get_stack"]:  # of raw tracepoints it wants the buffer initialised
+                assert helper.args[: len(proto.args)] == proto.args
+        takes = inspect.signature(helper.steps or helper.function).parameters.values()
+        if not any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in takes):
+            assert len(takes) == 1 + len(helper.args), helper.name
+
+
+def test_what_a_kprobe_may_call_and_does_not_exist_here_is_known() -> None:
+    """V5: timers are refused to tracing programs anyway; the rest needs what the machine lacks."""
+    missing = {
+        proto.name
+        for number in HELPER_IDS.values()
+        if (proto := prototype_for(number, "kprobe")) is not None and number not in HELPERS
+    }
+    timers = {"timer_init", "timer_set_callback", "timer_start", "timer_cancel"}
+    assert missing == timers | {
+        "current_task_under_cgroup",
+        "snprintf_btf",
+        "task_storage_get",
+        "task_storage_delete",
+    }
+    assert len(HELPERS) >= 60
 
 
 def test_licences_matter() -> None:

@@ -9,6 +9,8 @@ import os
 import pytest
 
 from kprobesim.bpf import Insn, assemble
+from kprobesim.bpf.verifier import prune, region
+from kprobesim.bpf.verifier.env import Env
 from tests.bpf.verifier.soundness.play import Player, Trouble, play_many
 
 PROGRAMS = int(os.environ.get("KPROBESIM_FUZZ_PROGRAMS", "400"))
@@ -39,3 +41,20 @@ class _Credulous(Player):
 def test_the_fence_notices_what_must_not_be(text: str, what: str) -> None:
     with pytest.raises(Trouble, match=what):
         _Credulous().play(assemble(text).insns, [bytes(168)])
+
+
+def test_a_verifier_that_allows_a_byte_too_much_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = region._inside
+
+    def loose(env: Env, regno: int, off: int, size: int, limit: int, zero_ok: bool) -> bool:
+        return inside(env, regno, off, size, limit + 1, zero_ok)
+
+    monkeypatch.setattr(region, "_inside", loose)
+    with pytest.raises(Trouble, match="where no memory is"):
+        play_many(40, seed=8)
+
+
+def test_a_verifier_that_prunes_too_much_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "_regsafe", lambda env, old, cur, ids: True)
+    with pytest.raises(Trouble):
+        play_many(40, seed=8)

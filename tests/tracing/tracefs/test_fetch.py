@@ -140,3 +140,30 @@ def test_limits(lab: Lab) -> None:
 def test_an_array_of_an_immediate_is_a_fault(console: Console) -> None:
     """FET-01: accepted, but there is no pointer to go on from."""
     assert fetched(console, "p:e vfs_read a=\\1:string[2]") == "a={(fault),(fault)}"
+
+
+def test_a_text_is_measured_up_to_path_max_and_its_record_must_fit_a_page() -> None:
+    """FET-06: 2000 letters are recorded; of 4096 and more Linux measures PATH_MAX, which no page has room for."""
+    console = Console()
+    console.run("echo 'p:w vfs_write text=+0(%si):ustring' > kprobe_events")
+    line = "x" * 2000
+    console.run(f"echo {line} > /tmp/long; cat /tmp/long /tmp/long /tmp/long > /tmp/longer")
+    console.run("echo 1 > events/kprobes/w/enable; cat /tmp/long > /tmp/out; cat /tmp/longer > /tmp/out")
+    console.run("echo 0 > events/kprobes/w/enable")
+    lengths = [len(text) for text in re.findall("x{1000,}", console.run("cat trace"))]
+    assert 2000 in lengths and max(lengths) < 4096
+    hits = int(console.run("cat kprobe_profile").split()[1])
+    assert hits > console.run("cat trace").count(": w: ("), (
+        "a hit whose record does not fit is counted, and not recorded"
+    )
+
+
+def test_an_immediate_text_has_neither_blanks_nor_hashes() -> None:
+    """GRM-11: the line is cut at # before, and split at blanks."""
+    console = Console()
+    for text in ('a b"', 'a#b"'):
+        printed = console.run(f"echo 'p:e vfs_read x=\\\"{text}' >> kprobe_events")
+        assert printed == "sh: write error: Invalid argument\n"
+    log = console.run("cat error_log")
+    assert log.count("String is not closed with '\"'") == 2 and '  Command: p:e vfs_read x=\\"a b"\n' in log
+    assert console.run("echo 'p:e vfs_read x=\\\"ab\"' >> kprobe_events; cat kprobe_events").endswith('x=\\"ab"\n')

@@ -30,7 +30,11 @@ def test_a_probe_that_ftrace_serves_is_marked_in_the_list() -> None:
         "k vfs_read+0x5": "[DISABLED]",
     }
     console.run("echo 1 > events/kprobes/enable")
-    assert listed(console) == {"k vfs_read+0x0": "[FTRACE]", "r vfs_read+0x0": "[FTRACE]", "k vfs_read+0x5": ""}
+    assert listed(console) == {
+        "k vfs_read+0x0": "[FTRACE]",
+        "r vfs_read+0x0": "[FTRACE]",
+        "k vfs_read+0x5": "[OPTIMIZED]",
+    }
 
 
 @pytest.mark.parametrize(

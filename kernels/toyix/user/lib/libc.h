@@ -33,6 +33,7 @@ const char *strerror(int error);
 #define WIFSIGNALED(s)	(((s) & 0x7f) != 0)
 #define WTERMSIG(s)	((s) & 0x7f)
 #define WEXITSTATUS(s)	(((s) >> 8) & 0xff)
+#define SIGINT		2
 #define SIGTERM		15
 #define RB_POWER_OFF	0x4321fedc
 _Noreturn void _exit(int status);
@@ -43,6 +44,8 @@ int execvp(const char *file, char *const argv[]);
 pid_t wait4(pid_t pid, int *status, int options, void *usage);
 pid_t getpid(void);
 int kill(pid_t pid, int signal);
+int rt_sigaction(int signal, const void *action, void *old, size_t size);
+void ignore(int signal, int yes);		/* 0: it kills again */
 int reboot(int how);
 
 /* Files */
@@ -134,3 +137,5 @@ long strtonum(const char *s, const char **end);
 int dprintf(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Prints "program: what: why" from errno on fd 2 and returns 1, an exit status. */
 int complain(const char *program, const char *what);
+/* Prints argv[1] and on; where that fails it complains as who about what. */
+int echo(int argc, char *argv[], const char *who, const char *what);

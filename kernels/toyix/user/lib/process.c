@@ -28,6 +28,13 @@ void exit(int status)
 	_exit(status);
 }
 
+void ignore(int signal, int yes)
+{
+	const unsigned long handler[4] = { yes };	/* SIG_IGN is 1, SIG_DFL is 0 */
+
+	rt_sigaction(signal, handler, NULL, 8);
+}
+
 int reboot(int how)
 {
 	return sys_reboot(REBOOT_MAGIC1, REBOOT_MAGIC2, how, NULL);

@@ -34,6 +34,7 @@ static const char *const texts[] = {
 	[36] = "File name too long",
 	[38] = "Function not implemented",
 	[39] = "Directory not empty",
+	[75] = "Value too large for defined data type",
 	[84] = "Invalid or incomplete multibyte or wide character",
 	[95] = "Operation not supported",
 	[99] = "Cannot assign requested address",

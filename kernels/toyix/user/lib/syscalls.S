@@ -30,6 +30,7 @@
 	STUB stat, 4
 	STUB fstat, 5
 	STUB lseek, 8
+	STUB rt_sigaction, 13
 	STUB pipe, 22
 	STUB dup, 32
 	STUB dup2, 33

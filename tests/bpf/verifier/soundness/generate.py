@@ -8,7 +8,8 @@ shows when the program runs. R6 holds the context throughout.
 
 from random import Random
 
-from kprobesim.bpf.isa import Insn, lddw
+from kprobesim.bpf.isa import Insn
+from tests.bpf.verifier.soundness.draft import CALLEE_STACK, Draft
 
 __all__ = ["ARRAY", "ARRAY_SIZE", "CTX_SIZE", "HASH", "random_program"]
 
@@ -27,74 +28,15 @@ _SIZE_CODES = {4: 0x00, 2: 0x08, 1: 0x10, 8: 0x18}
 _ATOMICS = (0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xA0, 0xA1, 0xE1, 0xF1)
 _IMMS = (0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 40, 47, 48, 63, 64, 127, 255, 256, 0xFFF, 0x7FFFFFFF)
 _MASKS = (1, 3, 7, 8, 15, 31, 0x28, 0x30, 63, 255, 0xFFFF, -1, -8)
-_CALLEE_STACK = 64
 
 
-class _Function:
-    """One function in the making: items are instructions, or jumps to labels that are placed later."""
-
-    def __init__(self, rng: Random, main: bool, callees: int) -> None:
-        self.rng = rng
-        self.main = main
-        self.callees = callees
-        self.items: list[Insn | tuple[Insn, str]] = []
-        self.places: dict[str, int] = {}
-        self.kinds = ["" for _ in range(10)]
-        self.labels = 0
-        self.depth = 512 if main else _CALLEE_STACK
-        self.written: dict[int, str] = {}
-
-    # Writing
-
-    def put(self, code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
-        if imm > 0x7FFFFFFF:
-            imm -= 1 << 32
-        self.items.append(Insn(code, dst, src, off, imm))
-
-    def load64(self, dst: int, value: int, src: int = 0) -> None:
-        self.items += lddw(dst, value, src)
-
-    def jump(self, code: int, dst: int, src: int, imm: int, label: str) -> None:
-        self.items.append((Insn(code, dst, src, 0, imm), label))
-
-    def new_label(self) -> str:
-        self.labels += 1
-        return f"L{self.labels}"
-
-    def place(self, label: str) -> None:
-        self.places[label] = len(self.items)
-
-    def insns(self) -> list[Insn]:
-        made = []
-        for at, item in enumerate(self.items):
-            made.append(item if isinstance(item, Insn) else item[0]._replace(off=self.places[item[1]] - at - 1))
-        return made
-
-    # Choosing
-
-    def pick(self, kind: str) -> int | None:
-        found = [i for i in range(10) if self.kinds[i] == kind]
-        return self.rng.choice(found) if found else None
-
-    def free(self) -> int:
-        return self.rng.choice((0, 1, 2, 3, 4, 5, 7, 8, 9))
+class _Function(Draft):
+    """Statements that make sense together."""
 
     def scalar(self) -> int:
         """A register with a number in it."""
         found = self.pick("s")
         return self.number() if found is None or self.rng.random() < 0.2 else found
-
-    def off(self, size: int, limit: int) -> int:
-        """An offset at which ``size`` bytes fit below ``limit``; now and then one at which they do not."""
-        if self.rng.random() < 0.04:
-            return self.rng.choice((limit, limit - size + 1, -1, -size, limit - 1))
-        return self.rng.randrange(0, limit - size + 1)
-
-    def meet(self, before: list[str]) -> None:
-        """Two paths come together: what they disagree on is not known."""
-        self.kinds = [a if a == b else "" for a, b in zip(before, self.kinds, strict=True)]
-
-    # Statements
 
     def number(self) -> int:
         rng, dst = self.rng, self.free()
@@ -283,6 +225,39 @@ class _Function:
         self.meet(before)
         self.kinds[base] = ""
 
+    def joined_access(self) -> None:
+        """Two paths come together with different numbers, and the number is used: pruning must tell them apart."""
+        rng = self.rng
+        label = self.new_label()
+        base, room = self.value()
+        size = rng.choice((1, 2, 4, 8))
+        last = room - size
+        offset = rng.choice([r for r in (7, 8, 9) if r != base])
+        one, other = (rng.choice((0, last // 2, last, last, last + rng.choice((0, 0, 1)))) for _ in range(2))
+        masked = rng.random() < 0.3
+        if masked:
+            self.put(0x79, offset, 6 if self.main else 10, 8 * rng.randrange(8) if self.main else -8)
+            self.put(0xBF, 4, offset)
+        self.narrow(offset, one, masked)
+        self.put(0x79, 5, 6 if self.main else 10, 8 * rng.randrange(8) if self.main else -16)
+        self.jump(rng.choice(_JUMPS) | rng.choice((5, 6)), 5, 0, rng.choice(_IMMS), label)
+        if masked:
+            self.put(0xBF, offset, 4)
+        self.narrow(offset, other, masked)
+        self.place(label)
+        if rng.random() < 0.4:
+            self.put(0x7B, 10, offset, -40)
+            offset = 3
+            self.put(0x79, offset, 10, -40)
+        self.put(0x0F, base, offset)
+        self.kinds = ["" if i in (3, 4, 5, base, offset) else kind for i, kind in enumerate(self.kinds)]
+        self.written.pop(-40, None)
+        self.access(base, 0, size)
+
+    def narrow(self, reg: int, most: int, masked: bool) -> None:
+        """A number that is ``most``, or has no bits that ``most`` lacks."""
+        self.put(0x57 if masked else 0xB7, reg, imm=most)
+
     def stack_access(self) -> None:
         rng = self.rng
         size = rng.choice((1, 2, 4, 8, 8))
@@ -372,8 +347,10 @@ class _Function:
                 self.arithmetic()
             elif roll < 0.40:
                 self.map_access_at()
-            elif roll < 0.47:
+            elif roll < 0.43:
                 self.map_access()
+            elif roll < 0.48:
+                self.joined_access()
             elif roll < 0.56:
                 self.stack_access()
             elif roll < 0.63:
@@ -418,7 +395,7 @@ def _main(rng: Random, callees: int, longest: int) -> list[Insn]:
 def _callee(rng: Random) -> list[Insn]:
     made = _Function(rng, False, 0)
     # What lies on a fresh stack differs from one way of running to the other.
-    for slot in range(_CALLEE_STACK // 8):
+    for slot in range(CALLEE_STACK // 8):
         made.put(0x7A, 10, off=-8 * (slot + 1))
     made.kinds[2:6] = ["s"] * 4
     made.block(rng.randrange(1, 5), 1)

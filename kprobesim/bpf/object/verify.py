@@ -1,0 +1,90 @@
+"""An object's program before the verifier, with what its types say: source lines, functions, maps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kprobesim.bpf.isa import Insn, Pseudo
+from kprobesim.bpf.object.records import BpfObject, ObjectMap, ObjectProgram
+from kprobesim.bpf.program import GPL_COMPATIBLE
+from kprobesim.bpf.verifier import MapMeta, Rejected, Verdict, verify
+
+__all__ = ["object_map_meta", "replace_dead_code", "verify_object_program"]
+
+_MAP_BASE = 0xFF11000000000000
+_BY_INDEX = (Pseudo.MAP_IDX, Pseudo.MAP_IDX_VALUE)
+_NEXT = Insn(0x05, off=-1)
+
+
+def object_map_meta(made: ObjectMap, number: int, address: int | None = None) -> MapMeta:
+    """The verifier's view of a map of an object.
+
+    Args:
+        made: the map.
+        number: its number, which gives it an address to print while it is in no memory.
+        address: the address that it has, if it is.
+    """
+    spec, inner = made.spec, made.inner
+    return MapMeta(
+        spec.type,
+        spec.key_size,
+        spec.value_size,
+        spec.max_entries,
+        spec.flags,
+        spec.name,
+        _MAP_BASE + 0x1000 * (number + 1) if address is None else address,
+        inner=MapMeta(inner.type, inner.key_size, inner.value_size, inner.max_entries, inner.flags) if inner else None,
+        frozen=made.frozen,
+        content=made.initial if made.frozen else b"",
+        has_btf=bool(made.key_type or made.value_type),
+    )
+
+
+def verify_object_program(
+    found: BpfObject, program: ObjectProgram, metas: Sequence[MapMeta] | None = None, **options: Any
+) -> Verdict:
+    """Verify one program of an object.
+
+    Args:
+        found: the object.
+        program: one of its programs.
+        metas: the verifier's view of its maps, by number; of maps in no memory unless given.
+        options: those of ``verify``, such as ``log_level``.
+
+    Returns:
+        The verdict. A refusal because the kernel lacks something names it in its hint.
+    """
+    if metas is None:
+        metas = [object_map_meta(made, number) for number, made in enumerate(found.maps)]
+    known = metas
+
+    def map_at(slot: int, insn: Insn) -> MapMeta | None:
+        return known[insn.imm] if insn.src in _BY_INDEX and 0 <= insn.imm < len(known) else None
+
+    verdict = verify(
+        program.insns,
+        program.type,
+        map_at,
+        gpl_compatible=found.license in GPL_COMPATIBLE,
+        static_functions=all(function.type_id for function in program.functions),
+        sleepable=program.target.sleepable,
+        source_lines=program.source_lines,
+        **options,
+    )
+    if verdict.rejected is not None:
+        _explain(verdict.rejected, program.unresolved)
+    return verdict
+
+
+def _explain(rejected: Rejected, unresolved: Mapping[int, str]) -> None:
+    missing = unresolved.get(rejected.insn if rejected.insn is not None else -1)
+    if missing:
+        rejected.hint = f"CO-RE: this kernel has no {missing}. Ask with bpf_core_field_exists() before."
+
+
+def replace_dead_code(insns: Sequence[Insn], seen: bytes) -> tuple[Insn, ...]:
+    """The program with every instruction that no path reaches replaced by one that goes nowhere.
+
+    As Linux kernel/bpf/verifier.c:sanitize_dead_code does it. What is behind a question such as
+    ``bpf_core_field_exists()`` may call what does not exist.
+    """
+    return tuple(insn if alive else _NEXT for insn, alive in zip(insns, seen, strict=True))

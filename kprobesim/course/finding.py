@@ -1,0 +1,64 @@
+"""What a goal may look at, and what it finds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from kprobesim.course.questions import Computed
+from kprobesim.course.strict import Strict
+from kprobesim.lab import Lab
+
+__all__ = ["Finding", "GoalKind", "View"]
+
+
+@dataclass(frozen=True)
+class View:
+    """What goals may look at.
+
+    Attributes:
+        lab: the machine at the learner's moment.
+        starts: first event since the lesson's ``start``, and since the ``task`` began.
+        answer: what the learner answered to the task's question; None if nothing yet.
+        compute: what the machine works out, as text.
+        read_file: the text of a file of the machine; None if there is none.
+    """
+
+    lab: Lab
+    starts: Mapping[str, int]
+    answer: str | None
+    compute: Callable[[Computed], str]
+    read_file: Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether a goal is met, and what there is to say.
+
+    Attributes:
+        met: it is.
+        values: what the sentences of its kind are filled in with.
+        key: which sentence tells why it is not.
+    """
+
+    met: bool
+    values: Mapping[str, object] = field(default_factory=dict)
+    key: str = "why"
+
+
+class GoalKind(ABC):
+    """One kind of goal."""
+
+    name: ClassVar[str]
+    keys: ClassVar[Mapping[str, str]]
+
+    @classmethod
+    @abstractmethod
+    def read(cls, table: Strict) -> GoalKind:
+        """From the lesson's file."""
+
+    @abstractmethod
+    def check(self, view: View) -> Finding:
+        """Look."""

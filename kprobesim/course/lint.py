@@ -1,0 +1,85 @@
+"""What is wrong with a lesson, for its author."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from kprobesim.course.lesson import Lesson, read_lesson
+from kprobesim.course.pages import fenced_blocks
+from kprobesim.course.replay import BLOCKS, play_solutions, play_text
+from kprobesim.errors import BadInput, KprobesimError
+from kprobesim.i18n import LANGUAGES
+
+__all__ = ["lint_lesson", "lint_texts"]
+
+_CODE: Final = re.compile(r"`([^`\n]+)`")
+_LIST: Final = re.compile(r"^(?:[-*]|\d+\.) ", re.MULTILINE)
+
+
+def lint_lesson(folder: Path) -> Iterator[str]:
+    """Everything that is wrong with a lesson, one sentence each; the lesson is played to find out.
+
+    Args:
+        folder: the lesson's.
+    """
+    try:
+        lesson = read_lesson(folder)
+    except BadInput as error:
+        yield str(error)
+        return
+    wrong = list(lint_texts(lesson))
+    yield from wrong
+    if wrong:
+        return
+    try:
+        yield from play_solutions(lesson)
+        # The blocks are the same in both languages, which was seen above.
+        yield from play_text(lesson, "en")
+    except KprobesimError as error:
+        yield f"{lesson.id}: the lesson cannot be played: {error}"
+
+
+def lint_texts(lesson: Lesson) -> Iterator[str]:
+    """Whether both languages are there and tell the same: headings, marks, lists, blocks, names in code.
+
+    Args:
+        lesson: whose texts.
+    """
+    try:
+        texts = {language: lesson.source(language) for language in LANGUAGES}
+        pages = {language: lesson.pages(language) for language in LANGUAGES}
+    except BadInput as error:
+        yield str(error)
+        return
+    english, chinese = pages["en"], pages["zh"]
+    if len(english) != len(chinese):
+        yield f"en.md has {len(english)} headings, zh.md {len(chinese)}."
+        return
+    for one, other in zip(english, chinese, strict=True):
+        if [(part.kind, part.text) for part in one.parts if part.kind != "prose"] != [
+            (part.kind, part.text) for part in other.parts if part.kind != "prose"
+        ]:
+            yield f"'{one.title}' and '{other.title}' have other tasks or predictions."
+    blocks = {language: fenced_blocks(text) for language, text in texts.items()}
+    if [(block.kind, block.text, block.after) for block in blocks["en"]] != [
+        (block.kind, block.text, block.after) for block in blocks["zh"]
+    ]:
+        yield "The fenced blocks of en.md and zh.md are not the same."
+    for block in blocks["en"]:
+        if block.kind.split()[0] not in BLOCKS and block.kind not in ("text", "c", "asm"):
+            yield f"en.md:{block.line}: blocks of kind {block.kind!r} are not known; played: {', '.join(BLOCKS)}."
+    quoted = {language: set(_CODE.findall(text)) for language, text in texts.items()}
+    for name in sorted(quoted["en"] ^ quoted["zh"]):
+        there, missing = ("en", "zh") if name in quoted["en"] else ("zh", "en")
+        yield f"`{name}` stands in {there}.md and not in {missing}.md."
+    counts = {language: len(_LIST.findall(text)) for language, text in texts.items()}
+    if counts["en"] != counts["zh"]:
+        yield f"en.md has {counts['en']} list items, zh.md {counts['zh']}."
+    for task in lesson.tasks:
+        if len(task.hints) < 2:
+            yield f"task {task.id} has fewer than two hints."
+        if not task.solution:
+            yield f"task {task.id} has no solution."

@@ -1,0 +1,171 @@
+"""A lesson's text: pages that begin with ``## ``, with marks where a task or a prediction has its place.
+
+A mark is a line of its own, invisible wherever Markdown is shown::
+
+    <!-- task find-the-gate -->
+    <!-- predict saved-ip -->
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from kprobesim.errors import BadInput
+
+__all__ = ["Block", "Page", "Part", "fenced_blocks", "read_pages"]
+
+_MARK: Final = re.compile(r"<!--\s*(task|predict)\s+([a-z0-9-]{1,64})\s*-->")
+_MOST_PAGES: Final = 60
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a page.
+
+    Attributes:
+        kind: ``prose``, ``task`` or ``predict``.
+        text: Markdown, or the id of the task or prediction.
+    """
+
+    kind: Literal["prose", "task", "predict"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands under one heading.
+
+    Attributes:
+        title: the heading; the lesson's own title for what stands before the first one.
+        parts: in their order.
+    """
+
+    title: str
+    parts: tuple[Part, ...]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks of this page."""
+        return tuple(part.text for part in self.parts if part.kind == "task")
+
+    @property
+    def predictions(self) -> tuple[str, ...]:
+        """The predictions of this page."""
+        return tuple(part.text for part in self.parts if part.kind == "predict")
+
+    def markdown(self, lines: Mapping[str, str]) -> str:
+        """The page as Markdown.
+
+        Args:
+            lines: what to write for a mark, by ``task ID`` or ``predict ID``.
+        """
+        pieces = [
+            part.text if part.kind == "prose" else f"> **{lines.get(f'{part.kind} {part.text}', part.text)}**"
+            for part in self.parts
+        ]
+        return "\n\n".join([f"## {self.title}", *pieces])
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block.
+
+    Attributes:
+        kind: the word behind the fence.
+        text: what is in it.
+        line: where it begins, from 1.
+        after: the mark that stands before it most closely, as ``task ID``, or empty.
+    """
+
+    kind: str
+    text: str
+    line: int
+    after: str
+
+
+def read_pages(source: str, path: Path, tasks: Sequence[str], predictions: Sequence[str]) -> tuple[Page, ...]:
+    """Cut a text into pages.
+
+    Args:
+        source: the Markdown.
+        path: its file, for complaints.
+        tasks: that must have a mark, in this order.
+        predictions: that must have one, in any order.
+
+    Raises:
+        BadInput: a mark is missing, unknown or out of order, or there is no title.
+    """
+    lines = source.splitlines()
+    if not lines or not lines[0].startswith("# "):
+        raise BadInput(f"{path}:1: a lesson's text begins with its title, '# ...'.")
+    pages: list[Page] = []
+    title, parts, prose = lines[0][2:].strip(), [], list[str]()
+    seen: list[tuple[str, str]] = []
+    fenced = False
+
+    def close_prose() -> None:
+        text = "\n".join(prose).strip()
+        if text:
+            parts.append(Part("prose", text))
+        prose.clear()
+
+    for number, line in enumerate(lines[1:], 2):
+        fenced ^= line.startswith("```")
+        mark = None if fenced else _MARK.fullmatch(line.strip())
+        if not fenced and line.startswith("## "):
+            close_prose()
+            pages.append(Page(title, tuple(parts)))
+            title, parts = line[3:].strip(), []
+            if len(pages) > _MOST_PAGES:
+                raise BadInput(f"{path}:{number}: there are more than {_MOST_PAGES} headings.")
+        elif mark is not None:
+            close_prose()
+            kind, name = mark[1], mark[2]
+            if name not in (tasks if kind == "task" else predictions):
+                raise BadInput(f"{path}:{number}: lesson.toml has no {kind} {name}.")
+            if (kind, name) in seen:
+                raise BadInput(f"{path}:{number}: {kind} {name} has a mark already.")
+            seen.append((kind, name))
+            parts.append(Part("task" if kind == "task" else "predict", name))
+        else:
+            prose.append(line)
+    close_prose()
+    pages.append(Page(title, tuple(parts)))
+    _complete(path, seen, tasks, predictions)
+    return tuple(pages)
+
+
+def fenced_blocks(source: str) -> list[Block]:
+    """All fenced blocks of a text that have a kind, in their order."""
+    found: list[Block] = []
+    kind, begin, after = "", 0, ""
+    body: list[str] | None = None
+    for number, line in enumerate(source.splitlines(), 1):
+        if line.startswith("```"):
+            if body is None:
+                kind, begin, body = line[3:].strip(), number, []
+            else:
+                if kind:
+                    found.append(Block(kind, "".join(f"{inner}\n" for inner in body), begin, after))
+                body = None
+        elif body is not None:
+            body.append(line)
+        elif mark := _MARK.fullmatch(line.strip()):
+            after = f"{mark[1]} {mark[2]}"
+    return found
+
+
+def _complete(path: Path, seen: list[tuple[str, str]], tasks: Sequence[str], predictions: Sequence[str]) -> None:
+    order = [name for kind, name in seen if kind == "task"]
+    for name in tasks:
+        if name not in order:
+            raise BadInput(f"{path}: task {name} has no mark.", hint=f"Write <!-- task {name} --> where it belongs.")
+    if order != list(tasks):
+        raise BadInput(f"{path}: the tasks stand in another order than in lesson.toml.")
+    for name in predictions:
+        if ("predict", name) not in seen:
+            raise BadInput(f"{path}: prediction {name} has no mark.", hint=f"Write <!-- predict {name} -->.")

@@ -1,0 +1,501 @@
+"""A learner in a lesson: the machine, the task at hand, hints, predictions, and what is kept of all that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from kprobesim.course.actions import INPUT_VERBS, Action, Budget, parse_action, parse_actions, perform
+from kprobesim.course.conditions import Condition, as_text
+from kprobesim.course.finding import View
+from kprobesim.course.lesson import Lesson, Task
+from kprobesim.course.pages import Page
+from kprobesim.course.progress import Progress, ProgressStore
+from kprobesim.course.questions import Computed, Option, Prediction
+from kprobesim.course.readings import first_event, read_value
+from kprobesim.errors import BadInput, KprobesimError
+from kprobesim.i18n import Language
+from kprobesim.lab import Lab, Moment
+from kprobesim.machine import Input, Life
+
+__all__ = ["GoalReport", "LessonSession", "Reveal", "TaskReport"]
+
+_MAX_ANSWER: Final = 1_000
+_SHOWN: Final = 64 * 1024
+
+
+@dataclass(frozen=True)
+class GoalReport:
+    """One goal, as it stands now.
+
+    Attributes:
+        met: it is.
+        text: what it asks for, one sentence in the learner's language.
+        why: why it is not met yet; empty if it is.
+    """
+
+    met: bool
+    text: str
+    why: str
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """A task, as it stands now.
+
+    Attributes:
+        task: its id.
+        met: all of its goals are.
+        goals: one by one.
+        praise: why that was it, if it is met and the lesson says so.
+    """
+
+    task: str
+    met: bool
+    goals: tuple[GoalReport, ...]
+    praise: str
+
+
+@dataclass(frozen=True)
+class Reveal:
+    """What the answer of a prediction is.
+
+    Attributes:
+        chosen: the learner's option, counted from 1; 0 if none was chosen.
+        right: the right one.
+        value: what the machine worked out, as text; empty if it did not.
+        explain: why.
+    """
+
+    chosen: int
+    right: int
+    value: str
+    explain: str
+
+
+class LessonSession:
+    """A lesson under way. `open` makes one; the attributes may be read at any time.
+
+    Nothing here draws, and all of it runs on the thread of whoever calls. The machine is `lab`: step it, seek in it,
+    look at it as at any other. What does something *to* it should go through `do`, so that it is remembered and can be
+    done again when the lesson is resumed.
+
+    Attributes:
+        lesson: what is learnt.
+        lab: the machine; the same object for the whole session.
+        progress: how far the learner is.
+        exploring: the learner has left the lesson and will come back.
+        notice: a sentence on something that went wrong with the progress file, for the learner; empty if nothing did.
+    """
+
+    def __init__(self, lesson: Lesson, lab: Lab, store: ProgressStore | None = None) -> None:
+        self.lesson = lesson
+        self.lab = lab
+        self.progress = Progress()
+        self.exploring = False
+        self.notice = ""
+        self._store = store
+        self._begin = lab.timeline.life()
+        self._actions: dict[int, tuple[Input, Action]] = {}
+        self._return: tuple[Life, dict[int, tuple[Input, Action]]] | None = None
+        self.progress.task_seq = lab.seq
+
+    @classmethod
+    def open(cls, lesson: Lesson, store: ProgressStore | None = None, *, lab: Lab | None = None) -> LessonSession:
+        """Open a lesson at its start, or where the learner left it.
+
+        Args:
+            lesson: which.
+            store: where progress is kept; None keeps none.
+            lab: a machine that `Lesson.open` made; a new one by default.
+
+        Raises:
+            KprobesimError: the lesson's machine cannot be brought to its start.
+        """
+        session = cls(lesson, lab or lesson.open(), store)
+        if store is not None:
+            progress, session.notice = store.load(lesson.id)
+            session._resume(progress)
+        return session
+
+    # Where the learner is
+
+    @property
+    def task(self) -> Task | None:
+        """The first task that is neither done nor skipped; None at the end of the lesson."""
+        over = {*self.progress.done, *self.progress.skipped}
+        return next((task for task in self.lesson.tasks if task.id not in over), None)
+
+    @property
+    def is_done(self) -> bool:
+        """Every task was met."""
+        return {task.id for task in self.lesson.tasks} <= set(self.progress.done)
+
+    def pages(self, language: Language) -> tuple[Page, ...]:
+        """The lesson's text.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+        return self.lesson.pages(language)
+
+    @property
+    def page(self) -> int:
+        """Index of the page with the present task; of the last one at the end."""
+        pages, task = self.pages("en"), self.task
+        if task is None:
+            return len(pages) - 1
+        return next(number for number, page in enumerate(pages) if task.id in page.tasks)
+
+    def visible(self, language: Language) -> tuple[Page, ...]:
+        """The text as far as the learner should see it: up to the prediction or the task to be dealt with now.
+
+        A prediction holds the text back until its answer was revealed, unless a later task is done already.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+        over = {*self.progress.done, *self.progress.skipped}
+        pages = self.pages(language)
+        parts = [(number, part) for number, page in enumerate(pages) for part in page.parts]
+        passed = max((i for i, (_, part) in enumerate(parts) if part.kind == "task" and part.text in over), default=-1)
+        last = len(parts) - 1
+        for i, (_, part) in enumerate(parts[passed + 1 :], passed + 1):
+            if part.kind == "task" or (part.kind == "predict" and part.text not in self.progress.revealed):
+                last = i
+                break
+        shown: list[Page] = []
+        for number, page in enumerate(pages):
+            kept = tuple(part for i, (of, part) in enumerate(parts) if of == number and i <= last)
+            if kept or (shown and last == len(parts) - 1):
+                shown.append(Page(page.title, kept))
+        return tuple(shown)
+
+    # Tasks
+
+    def report(self, task: Task, language: Language) -> TaskReport:
+        """How a task stands at this moment; nothing is noted."""
+        view = self._view(task)
+        goals = []
+        for goal in task.goals:
+            finding = goal.check(view)
+            goals.append(GoalReport(finding.met, goal.text(language, finding), goal.why(language, finding)))
+        met = all(goal.met for goal in goals)
+        return TaskReport(task.id, met, tuple(goals), task.praise.get(language, "") if met else "")
+
+    def check(self, language: Language) -> TaskReport:
+        """Check the present task, and go on to the next one if it is met.
+
+        While the learner explores, nothing is noted.
+
+        Raises:
+            BadInput: the lesson is over.
+        """
+        task = self._present()
+        report = self.report(task, language)
+        if report.met and not self.exploring:
+            self.progress.done.append(task.id)
+            self.progress.task_seq = self.lab.seq
+        self._save()
+        return report
+
+    def answer(self, text: str, task: str = "") -> None:
+        """Answer the question of a task, the present one by default. `check` then says whether it is right.
+
+        Args:
+            text: a number, a text, or an option's number.
+            task: id of the task.
+
+        Raises:
+            BadInput: the task asks nothing, or the answer is too long.
+        """
+        of = self.lesson.task(task) if task else self._present()
+        if of.question is None:
+            raise BadInput(f"Task {of.id} asks no question.", hint="Do what it says, then check.")
+        if len(text) > _MAX_ANSWER:
+            raise BadInput(f"An answer has at most {_MAX_ANSWER:,} characters.")
+        self.progress.answers[of.id] = text.strip()
+        self._save()
+
+    def hint(self, language: Language) -> str | None:
+        """The next hint for the present task; the last one again if there are no more; None if it has none.
+
+        Raises:
+            BadInput: the lesson is over.
+        """
+        task = self._present()
+        if not task.hints:
+            return None
+        shown = min(self.progress.hints.get(task.id, 0) + 1, len(task.hints))
+        self.progress.hints[task.id] = shown
+        self._save()
+        return task.hints[shown - 1][language]
+
+    def skip(self) -> None:
+        """Pass over the present task.
+
+        Raises:
+            BadInput: the lesson is over.
+        """
+        self.progress.skipped.append(self._present().id)
+        self.progress.task_seq = self.lab.seq
+        self._save()
+
+    def show_solution(self) -> tuple[Action, ...]:
+        """How the present task can be done.
+
+        Raises:
+            BadInput: the lesson is over.
+        """
+        return self._present().solution
+
+    # Predictions
+
+    def predict(self, name: str, option: int) -> None:
+        """Choose an option of a prediction.
+
+        Args:
+            name: the prediction's id.
+            option: counted from 1.
+
+        Raises:
+            BadInput: there is no such prediction or option, or its answer was shown already.
+        """
+        prediction = self._prediction(name)
+        if name in self.progress.revealed:
+            raise BadInput("The answer was shown already.")
+        if not 1 <= option <= len(prediction.options):
+            raise BadInput(f"There is no option {option}; there are 1 to {len(prediction.options)}.")
+        self.progress.choices[name] = option
+        self._save()
+
+    def reveal(self, name: str, language: Language) -> Reveal:
+        """Show the answer of a prediction. Where the lesson says how, the machine works it out, without moving.
+
+        Raises:
+            BadInput: there is no such prediction.
+            KprobesimError: the machine's answer is none of the options: the lesson is wrong.
+        """
+        prediction = self._prediction(name)
+        right, value = prediction.right, ""
+        if prediction.machine is not None:
+            value = self.compute(prediction.machine)
+            right = self._fitting(prediction.options, value)
+            if right == 0:
+                raise KprobesimError(
+                    f"{self.lesson.id}: prediction {name}: the machine says {value}, which no option is."
+                )
+        if name not in self.progress.revealed:
+            self.progress.revealed.append(name)
+            self._save()
+        return Reveal(self.progress.choices.get(name, 0), right, value, prediction.explain[language])
+
+    def compute(self, computed: Computed) -> str:
+        """What the machine works out, on a life of its own: afterwards it is where it was, and its future too.
+
+        Raises:
+            KprobesimError: it cannot be worked out.
+        """
+        with self.aside():
+            if computed.begin == "start":
+                self.lab.timeline.live(self._begin)
+            budget = Budget()
+            for action in computed.after:
+                perform(self.lab, action, self.lesson.folder, budget)
+            return as_text(self.lab, read_value(self.lab, computed.read))
+
+    # The machine
+
+    def do(self, line: str, text: str = "", *, interrupt: Callable[[], bool] = lambda: False) -> str:
+        """Do something to the machine, or go somewhere in it.
+
+        Args:
+            line: an action, see `kprobesim.course.actions`; ``answer`` and ``predict`` too.
+            text: for ``program``: its assembly.
+            interrupt: asked now and then during a long run; when it is true the run ends.
+
+        Returns:
+            What the console printed meanwhile.
+
+        Raises:
+            KprobesimError: it makes no sense, or cannot be done.
+        """
+        return self.act(parse_action(line, text), interrupt=interrupt)
+
+    def act(self, action: Action, *, interrupt: Callable[[], bool] = lambda: False) -> str:
+        """`do` with an action that was parsed already."""
+        if action.verb == "answer":
+            self.answer(action.words[1], action.words[0])
+            return ""
+        if action.verb == "predict":
+            choice = action.words[1]
+            self.predict(action.words[0], int(choice) if choice.isascii() and choice.isdigit() else 0)
+            return ""
+        try:
+            return perform(self.lab, action, self.lesson.folder, Budget(interrupt=interrupt))
+        finally:
+            self._note_input(action)
+            self._save()
+
+    def aside(self) -> AbstractContextManager[None]:
+        """What is done to the machine inside is forgotten: it is where it was then, with the future that it had."""
+        return _aside(self.lab)
+
+    def read_file(self, path: str) -> str | None:
+        """What ``cat`` of a file of the machine shows now; the machine does not move. None if there is none.
+
+        Args:
+            path: absolute.
+        """
+        with self.aside():
+            budget = Budget()
+            self.lab.run(interrupt=budget)
+            before = len(self.lab.console)
+            self.lab.type(f"cat {path}")
+            self.lab.run(interrupt=budget)
+            text = self.lab.console[before:]
+        return None if text.startswith(f"cat: {path}: ") else text[-_SHOWN:]
+
+    def explore(self) -> None:
+        """Leave the lesson: until `come_back` nothing counts, and nothing can be spoilt."""
+        if not self.exploring:
+            self._return = self.lab.timeline.life(), dict(self._actions)
+            self.exploring = True
+
+    def come_back(self) -> None:
+        """Return from exploring: the machine is exactly where it was."""
+        if self._return is not None:
+            life, self._actions = self._return
+            self.lab.timeline.live(life)
+            self._return, self.exploring = None, False
+
+    def reset(self, *, everything: bool = False) -> None:
+        """Bring the machine back to the lesson's start.
+
+        Args:
+            everything: the tasks, answers and hints too.
+        """
+        self._return, self.exploring = None, False
+        self.lab.timeline.live(self._begin)
+        self._actions.clear()
+        if everything:
+            self.progress = Progress()
+        self.progress.task_seq = self.lab.seq
+        self._save()
+
+    # Keeping
+
+    def save(self) -> None:
+        """Note where the machine stands; tasks, hints and what was done are noted by themselves.
+
+        A failure is told by `notice`, and the lesson goes on.
+        """
+        self._save()
+
+    def _save(self) -> None:
+        if self._store is None or self.exploring:
+            return
+        self._note_machine()
+        try:
+            self._store.save(self.lesson.id, self.progress)
+            self.notice = ""
+        except KprobesimError as error:
+            self.notice = str(error)
+
+    def _note_machine(self) -> None:
+        """What the learner did to the machine, and where it is."""
+        inputs = self.lab.timeline.inputs
+        kept = 0
+        while kept < min(len(inputs), len(self._begin.inputs)) and inputs[kept] is self._begin.inputs[kept]:
+            kept += 1
+        noted = [(step.insn, self._actions.get(id(step))) for step in inputs[kept:]]
+        self.progress.lost = any(found is None for _, found in noted)
+        self.progress.inputs = [(insn, str(found[1])) for insn, found in noted if found is not None]
+        self.progress.kept = kept
+        self.progress.moment = tuple(self.lab.moment)
+
+    def _note_input(self, action: Action) -> None:
+        inputs = self.lab.timeline.inputs
+        if action.verb in INPUT_VERBS and inputs and id(inputs[-1]) not in self._actions:
+            self._actions[id(inputs[-1])] = inputs[-1], action
+
+    def _resume(self, progress: Progress) -> None:
+        """Do again what was done, each thing at its instruction; then go where the machine stood."""
+        self.progress = progress
+        if not progress.moment:
+            progress.task_seq = self.lab.seq
+            return
+        try:
+            if progress.lost:
+                raise KprobesimError("Something was done to it that cannot be done again.")
+            for number, (insn, text) in enumerate(progress.inputs):
+                self._redo(insn, text, progress.kept + number)
+            where = Moment(*progress.moment)
+            self.lab.run(instructions=max(0, where.insn - self.lab.moment.insn), interrupt=Budget())
+            if self.lab.moment != where:
+                self.lab.seek(where)
+        except (KprobesimError, IndexError) as error:
+            self.notice = f"Your tasks were kept, but the machine begins at the start: {error}"
+            self.lab.timeline.live(self._begin)
+            self._actions.clear()
+            progress.task_seq = self.lab.seq
+
+    def _redo(self, insn: int, text: str, applied: int) -> None:
+        """Do one thing again.
+
+        Args:
+            insn: at which instruction.
+            text: the action.
+            applied: how many inputs lay behind it.
+        """
+        action = parse_actions(text)[0]
+        self.lab.run(instructions=max(0, insn - self.lab.moment.insn), interrupt=Budget())
+        if self.lab.moment.insn != insn or self.lab.timeline.life().applied != applied:
+            raise KprobesimError("It does not come to the same moment any more.")
+        if action.verb not in INPUT_VERBS:
+            raise KprobesimError("What was done to it is damaged.")
+        # Only the input itself; what it leads to is lived afterwards.
+        typed = parse_action(f"type {action.words[0]}") if action.verb == "$" else action
+        perform(self.lab, typed, self.lesson.folder, Budget())
+        self._note_input(action)
+
+    # Small things
+
+    def _present(self) -> Task:
+        task = self.task
+        if task is None:
+            raise BadInput("The lesson is over: there is no task left.")
+        return task
+
+    def _prediction(self, name: str) -> Prediction:
+        if name not in self.lesson.predictions:
+            raise BadInput(
+                f"There is no prediction {name[:64]!r}.", hint=f"There are: {', '.join(self.lesson.predictions)}."
+            )
+        return self.lesson.predictions[name]
+
+    def _fitting(self, options: tuple[Option, ...], value: str) -> int:
+        for number, option in enumerate(options, 1):
+            if Condition((("eq", option.value),)).holds(self.lab, value):
+                return number
+        return 0
+
+    def _view(self, task: Task) -> View:
+        return View(
+            lab=self.lab,
+            starts={"start": first_event(self.lab), "task": self.progress.task_seq},
+            answer=self.progress.answers.get(task.id),
+            compute=self.compute,
+            read_file=self.read_file,
+        )
+
+
+@contextmanager
+def _aside(lab: Lab) -> Iterator[None]:
+    life = lab.timeline.life()
+    try:
+        yield
+    finally:
+        lab.timeline.live(life)
