@@ -20,7 +20,8 @@ __all__ = ["TimelineBar"]
 
 _GLYPHS: Final = {"hit": "●", "bpf": "▪", "map": "◆", "switch": "↔", "": "─"}
 _STYLES: Final = {"hit": styles.ARMED, "bpf": styles.HEAD, "map": styles.CHANGED}
-_MIN_LEGEND: Final = 100
+_MIN_LEGEND: Final = 114
+_LEGEND: Final = 50
 
 
 class TimelineBar(Widget):
@@ -66,7 +67,7 @@ class TimelineBar(Widget):
     def _columns(self) -> tuple[int, int]:
         """Cells of the line itself, and of the legend behind it."""
         width = self.size.width - 2
-        return (width - 56, 56) if width >= _MIN_LEGEND else (width, 0)
+        return (width - _LEGEND, _LEGEND) if width >= _MIN_LEGEND else (width, 0)
 
     def seq_at(self, column: int) -> int | None:
         """The event that a cell stands for."""
