@@ -42,7 +42,10 @@ def page() -> str:
         text += "| keys | what it does | 作用 | name | names of the keys |\n|---|---|---|---|---|\n"
         for entry, keys in inside:
             shown = ", ".join(key_text(key) for key in keys)
-            told = [f"{entry.title(language)}{colon}{entry.help(language)}" for language, colon in (("en", ". "), ("zh", "。"))]
+            told = [
+                f"{entry.title(language)}{colon}{entry.help(language)}"
+                for language, colon in (("en", ". "), ("zh", "。"))
+            ]
             text += f"| {shown} | {told[0]} | {told[1]} | `{entry.id}` | {', '.join(f'`{key}`' for key in keys)} |\n"
     return text
 

@@ -10,6 +10,7 @@ from textual.binding import Binding
 
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
+from kprobesim.tui.lesson import LessonDesk
 from kprobesim.tui.motions import Motion, step, to_end, to_start
 from kprobesim.tui.wording import say
 
@@ -79,6 +80,22 @@ class Bench(Protocol):
 
     def ask_place(self) -> None:
         """Ask where to go."""
+        ...
+
+    def ask_command(self) -> None:
+        """Ask for something to do to the lab."""
+        ...
+
+    def study(self, what: Callable[[LessonDesk], Motion]) -> None:
+        """Do something to the lesson."""
+        ...
+
+    def reply(self) -> None:
+        """Answer the lesson's question."""
+        ...
+
+    def turn_page(self, by: int) -> None:
+        """The lesson's next page (1) or the one before (-1)."""
         ...
 
     def cycle_panel(self, by: int) -> None:
@@ -210,6 +227,7 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("bookmark", ("f8", "m"), "find", lambda bench: bench.toggle_bookmark()),
     Action("next_bookmark", ("right_square_bracket",), "find", lambda bench: bench.go_to_bookmark(1)),
     Action("previous_bookmark", ("left_square_bracket",), "find", lambda bench: bench.go_to_bookmark(-1)),
+    Action("command", ("colon", "ctrl+d"), "find", lambda bench: bench.ask_command()),
     Action("type_line", ("f9", "dollar_sign", "s"), "find", lambda bench: bench.type_line()),
     Action("next_panel", ("tab",), "look", lambda bench: bench.cycle_panel(1)),
     Action("previous_panel", ("shift+tab",), "look", lambda bench: bench.cycle_panel(-1)),
@@ -221,6 +239,15 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("scroll_up", ("pageup",), "look", lambda bench: bench.scroll_panel(-1)),
     Action("scroll_down", ("pagedown",), "look", lambda bench: bench.scroll_panel(1)),
     Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
+    Action("check", ("ctrl+e", "c"), "lesson", lambda bench: bench.study(lambda desk: desk.check)),
+    Action("hint", ("ctrl+t", "i"), "lesson", lambda bench: bench.study(lambda desk: desk.hint)),
+    Action("reply", ("ctrl+a", "a"), "lesson", lambda bench: bench.reply()),
+    Action("explore", ("ctrl+x", "e"), "lesson", lambda bench: bench.study(lambda desk: desk.explore)),
+    Action("skip", ("ctrl+n",), "lesson", lambda bench: bench.study(lambda desk: desk.skip)),
+    Action("solution", ("ctrl+o",), "lesson", lambda bench: bench.study(lambda desk: desk.solution)),
+    Action("reset", ("ctrl+r",), "lesson", lambda bench: bench.study(lambda desk: desk.reset)),
+    Action("page_back", ("less_than_sign", "ctrl+left"), "lesson", lambda bench: bench.turn_page(-1)),
+    Action("page_on", ("greater_than_sign", "ctrl+right"), "lesson", lambda bench: bench.turn_page(1)),
     Action("leave", ("f10",), "app", lambda bench: bench.leave()),
 )
 
@@ -249,7 +276,8 @@ _KEY_NAMES: Final = {
     "right": "→", "left": "←", "up": "↑", "down": "↓", "space": "Space", "backspace": "Backspace", "home": "Home",
     "end": "End", "enter": "Enter", "escape": "Esc", "tab": "Tab", "pageup": "PgUp", "pagedown": "PgDn",
     "question_mark": "?", "asterisk": "*", "dollar_sign": "$", "left_square_bracket": "[",
-    "right_square_bracket": "]", "shift": "Shift", "ctrl": "Ctrl",
+    "right_square_bracket": "]", "less_than_sign": "<", "greater_than_sign": ">", "colon": ":",
+    "shift": "Shift", "ctrl": "Ctrl",
 }  # fmt: skip
 
 

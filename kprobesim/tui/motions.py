@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from kprobesim.course.actions import Budget, parse_action, perform
 from kprobesim.errors import BadInput
 from kprobesim.lab import Grain, Lab, Moment, Stop, last_register_write, last_write
 from kprobesim.tui.targets import Target
 from kprobesim.tui.values import number_text
 
 __all__ = ["GRAINS", "Interrupt", "Motion", "Outcome", "go_to_event", "go_to_place", "read_place", "step", "to_end"]
-__all__ += ["back_to", "go_to_moment", "repeated", "run_to", "stay", "to_start", "type_line", "who_set"]
+__all__ += ["back_to", "do_line", "go_to_moment", "repeated", "run_to", "stay", "to_start", "type_line", "who_set"]
 
 Interrupt = Callable[[], bool]
 
@@ -226,6 +228,16 @@ def type_line(text: str) -> Motion:
         lab.type(text)
         lab.run(interrupt=interrupt)
         return Outcome("typed_in_past" if in_past else "typed", {"line": text})
+
+    return move
+
+
+def do_line(text: str) -> Motion:
+    """Do something to the lab in the words of the lessons, as in ``attach by_pid vfs_read``."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        perform(lab, parse_action(text), Path(), Budget(interrupt=interrupt))
+        return Outcome("did", {"line": text})
 
     return move
 

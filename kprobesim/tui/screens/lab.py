@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events, on
@@ -9,15 +10,18 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
+from kprobesim.course import Lesson
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Arrived, Conductor, Failed, Progress
+from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import (
     GRAINS,
     Motion,
     Outcome,
     back_to,
+    do_line,
     go_to_event,
     go_to_moment,
     go_to_place,
@@ -33,6 +37,7 @@ from kprobesim.tui.panels.bench import PanelBench
 from kprobesim.tui.panels.events import EventsPanel
 from kprobesim.tui.panels.header import Header
 from kprobesim.tui.panels.keyline import KeyLine
+from kprobesim.tui.panels.lesson import LessonBar
 from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.panels.panel import Panel, View
 from kprobesim.tui.panels.text_pane import TextPane
@@ -42,6 +47,7 @@ from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.line import LineScreen
+from kprobesim.tui.screens.reply import ReplyScreen
 from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
@@ -83,7 +89,10 @@ class LabScreen(SizedScreen):
     def __init__(self, scenario: Scenario) -> None:
         super().__init__()
         self.scenario = scenario
-        self.conductor = Conductor(scenario.open, self.post_message)
+        self.desk = LessonDesk(scenario) if isinstance(scenario, Lesson) else None
+        self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
+        self.lesson: LessonView | None = None
+        self._page: int | None = None
         self.grain = Grain.PHASE
         self.snapshot: Snapshot | None = None
         self.outcome = Outcome("opening")
@@ -94,6 +103,7 @@ class LabScreen(SizedScreen):
         self._reading = False
         self._count: str | None = None
         self._typed: list[str] = []
+        self._done: list[str] = []
         self._bookmarks: dict[Moment, Snapshot] = {}
 
     def compose(self) -> ComposeResult:
@@ -103,6 +113,7 @@ class LabScreen(SizedScreen):
         with Horizontal(id="desk"):
             yield TextPane(id="text")
             yield PanelBench(id="bench")
+        yield LessonBar()
         with Horizontal(id="foot"):
             yield NarrationPanel()
             yield EventsPanel(id="recent")
@@ -133,6 +144,12 @@ class LabScreen(SizedScreen):
         self.conductor.settled()
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
+        if message.lesson is not None:
+            fresh = self.lesson is None or len(self.lesson.texts["en"].pages) != len(message.lesson.texts["en"].pages)
+            self.lesson = message.lesson
+            if fresh:
+                self._page = None
+            self._tell_lesson()
         self._draw()
 
     @on(Failed)
@@ -157,10 +174,22 @@ class LabScreen(SizedScreen):
     def retell(self) -> None:
         """Say everything again, in the language of the moment."""
         super().retell()
-        text = self.scenario.text(self.language)
-        self.query_one(TextPane).show(self.scenario.title(self.language), text)
+        if self.desk is None:
+            self.query_one(TextPane).show(self.scenario.title(self.language), self.scenario.text(self.language))
+        self._tell_lesson()
         self._draw()
         self._arrange()
+
+    def _tell_lesson(self) -> None:
+        """The page and the task, if this is a lesson."""
+        if self.lesson is None:
+            return
+        self.set_class(True, "-lesson")
+        pages = self.lesson.texts[self.language].pages
+        number = len(pages) - 1 if self._page is None else min(self._page, len(pages) - 1)
+        place = say(self.language, "lesson.page", number=number + 1, total=len(pages))
+        self.query_one(TextPane).show(place, pages[number])
+        self.query_one(LessonBar).show(self.lesson, self.language)
 
     def _draw(self) -> None:
         language, now = self.language, self.snapshot
@@ -293,6 +322,49 @@ class LabScreen(SizedScreen):
             return
         self.move(go_to_moment(ahead[0] if by > 0 else ahead[-1]))
 
+    def turn_page(self, by: int) -> None:
+        """The page of the lesson behind the one shown (1) or before it (-1)."""
+        if self.lesson is not None:
+            last = len(self.lesson.texts["en"].pages) - 1
+            self._page = min(max((last if self._page is None else self._page) + by, 0), last)
+            self._tell_lesson()
+
+    def study(self, what: Callable[[LessonDesk], Motion]) -> None:
+        """Do something to the lesson; a sentence where this is none."""
+        if self.desk is None or self.lesson is None:
+            self.outcome = Outcome("no_lesson")
+            self._narrate()
+            return
+        self.move(what(self.desk))
+
+    def reply(self) -> None:
+        """Answer the question that waits."""
+        asked = self.lesson.texts[self.language].asked if self.lesson is not None else None
+        if asked is None:
+            self.outcome = Outcome("nothing_asked")
+            self._narrate()
+            return
+
+        def answered(text: str | None) -> None:
+            if text is None:
+                return
+            if asked.prediction:
+                self.study(lambda desk: desk.predict(asked.prediction, int(text)))
+            else:
+                self.study(lambda desk: desk.answer(text))
+
+        self.app.push_screen(ReplyScreen(asked, self.language), answered)
+
+    def ask_command(self) -> None:
+        """Ask for something to do to the lab, in the words of the lessons."""
+
+        def answered(text: str | None) -> None:
+            if text:
+                self._done.append(text)
+                self.move(self.desk.do(text) if self.desk is not None else do_line(text))
+
+        self.app.push_screen(LineScreen(self.language, tuple(self._done), "command"), answered)
+
     def type_line(self) -> None:
         """Ask for a line to type at the machine's console, and show what comes."""
 
@@ -300,7 +372,7 @@ class LabScreen(SizedScreen):
             if text is not None:
                 self.select_panel("console")
                 self._typed.append(text)
-                self.move(type_line(text))
+                self.move(self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text))
 
         self.app.push_screen(LineScreen(self.language, tuple(self._typed)), answered)
 

@@ -17,6 +17,7 @@ from kprobesim.tui.wording import say
 __all__ = ["LineScreen"]
 
 _MAX_LINE = 4095
+_EXAMPLES = {"line": "cat /etc/motd", "command": "probe vfs_read"}
 
 
 class LineScreen(ModalScreen[str | None]):
@@ -25,6 +26,7 @@ class LineScreen(ModalScreen[str | None]):
     Args:
         language: of the question.
         earlier: lines typed before, the newest last; the arrows go through them.
+        what: ``line`` for the console, ``command`` for the lab.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -39,18 +41,19 @@ class LineScreen(ModalScreen[str | None]):
     LineScreen Input { border: none; background: $boost; height: 1; padding: 0 1; }
     """
 
-    def __init__(self, language: Language, earlier: tuple[str, ...] = ()) -> None:
+    def __init__(self, language: Language, earlier: tuple[str, ...] = (), what: str = "line") -> None:
         super().__init__()
         self._language = language
         self._earlier = earlier
         self._place = len(earlier)
+        self._what = what
 
     def compose(self) -> ComposeResult:
         """Question and field."""
         with Vertical() as box:
-            box.border_title = say(self._language, "line.title")
-            yield Label(say(self._language, "line.help"))
-            yield Input(placeholder="cat /etc/motd", max_length=_MAX_LINE)
+            box.border_title = say(self._language, f"{self._what}.title")
+            yield Label(say(self._language, f"{self._what}.help"))
+            yield Input(placeholder=_EXAMPLES[self._what], max_length=_MAX_LINE)
 
     def action_earlier(self, by: int) -> None:
         """Show a line typed before."""
