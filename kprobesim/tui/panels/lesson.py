@@ -26,8 +26,6 @@ class LessonBar(Widget):
         border-subtitle-color: $foreground; display: none;
         link-style: none; link-color: $foreground; link-style-hover: bold;
     }
-    Screen.-low LessonBar { height: 5; }
-    Screen.-lesson LessonBar { display: block; }
     """
 
     def __init__(self) -> None:

@@ -81,9 +81,12 @@ class LabScreen(SizedScreen):
     LabScreen.-single #foot { height: 6; }
     LabScreen.-broad #recent { width: 76; }
     LabScreen.-tall #foot { height: 9; }
+    LabScreen.-low LessonBar { height: 5; }
+    LabScreen.-lesson LessonBar { display: block; }
     LabScreen.-reading #text { display: block; }
     LabScreen.-narrow.-reading #text { width: 1fr; }
     LabScreen.-narrow.-reading #bench { display: none; }
+    LabScreen.-narrow.-low.-reading.-lesson #foot { display: none; }
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -145,10 +148,12 @@ class LabScreen(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
-            fresh = self.lesson is None or len(self.lesson.texts["en"].pages) != len(message.lesson.texts["en"].pages)
-            self.lesson = message.lesson
-            if fresh:
+            if self.lesson is None:
+                # Who begins reads from the first page on; who comes back, from where the lesson was left.
+                self._page = None if message.lesson.number > 1 else 0
+            elif len(self.lesson.texts["en"].pages) != len(message.lesson.texts["en"].pages):
                 self._page = None
+            self.lesson = message.lesson
             self._tell_lesson()
         self._draw()
 
@@ -205,6 +210,11 @@ class LabScreen(SizedScreen):
             self.query_one(PanelBench).show(view)
             self.query_one("#recent", EventsPanel).show(view)
             self.query_one(TimelineBar).show(now, (marked.seq for marked in self.bookmarks), language)
+
+    def _remark(self, outcome: Outcome) -> None:
+        """Say something that is no motion's end."""
+        self.outcome, self.failure = outcome, None
+        self._narrate()
 
     def _narrate(self) -> None:
         narration, language = self.query_one(NarrationPanel), self.language
@@ -275,8 +285,7 @@ class LabScreen(SizedScreen):
         target = self._panel().cursor
         if target is not None and target.kind in kinds:
             return target
-        self.outcome = Outcome("no_cursor")
-        self._narrate()
+        self._remark(Outcome("no_cursor"))
         return None
 
     def run_to_cursor(self, *, back: bool) -> None:
@@ -302,6 +311,7 @@ class LabScreen(SizedScreen):
         now = self.snapshot
         if now is None:
             return
+        self.failure = None
         if self._bookmarks.pop(now.moment, None) is None:
             self._bookmarks[now.moment] = now
             self.outcome = Outcome("marked", {"place": now.place, "number": len(self._bookmarks)})
@@ -317,8 +327,7 @@ class LabScreen(SizedScreen):
         moments = [marked.moment for marked in self.bookmarks]
         ahead = [moment for moment in moments if (moment > now.moment if by > 0 else moment < now.moment)]
         if not ahead:
-            self.outcome = Outcome("no_bookmark")
-            self._narrate()
+            self._remark(Outcome("no_bookmark"))
             return
         self.move(go_to_moment(ahead[0] if by > 0 else ahead[-1]))
 
@@ -332,8 +341,7 @@ class LabScreen(SizedScreen):
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
         """Do something to the lesson; a sentence where this is none."""
         if self.desk is None or self.lesson is None:
-            self.outcome = Outcome("no_lesson")
-            self._narrate()
+            self._remark(Outcome("no_lesson"))
             return
         self.move(what(self.desk))
 
@@ -341,8 +349,7 @@ class LabScreen(SizedScreen):
         """Answer the question that waits."""
         asked = self.lesson.texts[self.language].asked if self.lesson is not None else None
         if asked is None:
-            self.outcome = Outcome("nothing_asked")
-            self._narrate()
+            self._remark(Outcome("nothing_asked"))
             return
 
         def answered(text: str | None) -> None:
@@ -423,8 +430,7 @@ class LabScreen(SizedScreen):
     def toggle_text(self) -> None:
         """Show or hide the scenario's text."""
         if not self.scenario.text(self.language):
-            self.outcome = Outcome("no_text")
-            self._narrate()
+            self._remark(Outcome("no_text"))
             return
         self._reading = not self._reading
         self._arrange()

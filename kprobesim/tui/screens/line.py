@@ -39,6 +39,7 @@ class LineScreen(ModalScreen[str | None]):
     LineScreen { align: center bottom; }
     LineScreen Vertical { width: 100%; height: 5; border: round $primary; background: $surface; padding: 0 1; }
     LineScreen Input { border: none; background: $boost; height: 1; padding: 0 1; }
+    LineScreen Input:focus { border: none; }
     """
 
     def __init__(self, language: Language, earlier: tuple[str, ...] = (), what: str = "line") -> None:

@@ -39,6 +39,7 @@ class ReplyScreen(ModalScreen[str | None]):
     ReplyScreen Label { width: 1fr; height: auto; margin: 0 0 1 0; text-style: bold; }
     ReplyScreen OptionList { height: auto; max-height: 14; border: none; }
     ReplyScreen Input { border: none; background: $boost; height: 1; padding: 0 1; }
+    ReplyScreen Input:focus { border: none; }
     """
 
     def __init__(self, asked: Asked, language: Language) -> None:
