@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
 
@@ -76,6 +77,7 @@ class Panel(Widget, can_focus=True):
         self._shift = 0
         self._title = ""
         self._painted = Content("")
+        self._ready: tuple[Content, Size] | None = None
         self._targets: list[Target | None] = []
         self._anchor: int | None = None
         self.cursor: Target | None = None
@@ -117,9 +119,11 @@ class Panel(Widget, can_focus=True):
         if title != self._title:
             self._title = title
             self.border_title = Content(title)
+        painted = self._paint()
         # Most steps leave most panels as they are: nothing is sent to the terminal for those.
-        if not self._paint().is_same(self._painted):
+        if not painted.is_same(self._painted):
             self.refresh()
+            self._ready = painted, self.content_size
 
     def keep(self, view: View) -> None:
         """What to draw once the panel is seen; until then nothing is."""
@@ -137,6 +141,7 @@ class Panel(Widget, can_focus=True):
             by: in rows, downwards.
         """
         self._shift += by
+        self._ready = None
         self.refresh()
 
     def move_cursor(self, by: int) -> None:
@@ -153,6 +158,7 @@ class Panel(Widget, can_focus=True):
             if self._targets[place] is not None:
                 self.cursor = self._targets[place]
                 self._into_sight(place)
+                self._ready = None
                 self.refresh()
                 return
             place += by
@@ -174,11 +180,13 @@ class Panel(Widget, can_focus=True):
         if target == self.cursor:
             self.post_message(self.Chosen(target))
         self.cursor = target
+        self._ready = None
         self.refresh()
 
     def render(self) -> Content:
         """The rows in sight."""
-        self._painted = self._paint()
+        ready, self._ready = self._ready, None
+        self._painted = ready[0] if ready is not None and ready[1] == self.content_size else self._paint()
         return self._painted
 
     def _paint(self) -> Content:
