@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kprobesim.bpf.check import check_program
 from kprobesim.bpf.disasm import Imm64Text, listing, plain_imm64
@@ -17,6 +17,9 @@ from kprobesim.bpf.maps import BpfMap, ProgArray
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.variants import Form, Variant
 from kprobesim.linux_errno import Errno
+
+if TYPE_CHECKING:
+    from kprobesim.bpf.jit.lookups import ArrayLookup
 
 __all__ = ["GPL_COMPATIBLE", "PROG_TYPES", "MapUse", "Program", "prog_tag"]
 
@@ -76,6 +79,7 @@ class Program:
         map_uses: slot of each LDDW that names a map -> what it means.
         tag: see prog_tag.
         kprobe_override: whether it calls bpf_override_return, and so fits only some places.
+        array_lookups: look-ups that machine code does without a call; set by whoever has had the program verified.
         id: by which number bpftool knows it; 0 until somebody gives it one.
         address: of what stands for its ``struct bpf_prog``, likewise.
 
@@ -104,6 +108,7 @@ class Program:
         check_program(self.insns, level, helpers=helpers_for(type), visit=self._visit)
         calls = {insn.imm for insn in self.insns if insn.code == 0x85 and insn.src == 0}
         self.kprobe_override = HELPER_IDS["override_return"] in calls
+        self.array_lookups: Mapping[int, ArrayLookup] = {}
         self.id = self.address = 0
         used = dict.fromkeys(use.map for use in self.map_uses.values())
         self.used_maps: tuple[BpfMap, ...] = tuple(used)

@@ -6,12 +6,12 @@ Linux's, as it decides which errno one sees.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
-from itertools import chain
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from kprobesim.errors import LinuxError
 from kprobesim.image import MAX_INSN_SIZE
+from kprobesim.kprobes.aggregate import aggr_post_handler, aggr_pre_handler
 from kprobesim.kprobes.blacklist import Blacklist
 from kprobesim.kprobes.config import KprobeConfig
 from kprobesim.kprobes.ftrace import Ftrace
@@ -20,17 +20,14 @@ from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.kprobe import INT3, NOP5, Kprobe, KprobeCtlblk, KprobeFlag
 from kprobesim.kprobes.kprobe_ftrace import KprobeFtrace
 from kprobesim.kprobes.optimize import Optimizer
+from kprobesim.kprobes.places import ProbePlaces
 from kprobesim.kprobes.prepare import can_probe, copy_instruction
-from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.kprobes.quiescence import anybody_inside
 from kprobesim.kprobes.slots import InsnSlots
 from kprobesim.kprobes.text_poke import TextPoke
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import Answer, GuestCall
 
-__all__ = ["Kprobes", "aggr_post_handler", "aggr_pre_handler", "handlers_answers"]
-
-_BUG_ENTRY_SIZE: Final = 12
+__all__ = ["Kprobes"]
 
 
 class Kprobes:
@@ -58,6 +55,7 @@ class Kprobes:
         self.slots = InsnSlots(kernel.modules, anybody_in=self._anybody_in_slot)
         self.text = TextPoke(kernel)
         self.jump_labels = JumpLabels(kernel, self.text)
+        self._where = ProbePlaces(kernel, self.blacklist, self.jump_labels, by_ftrace=self.config.ftrace)
         self.ctlblk = [KprobeCtlblk() for _ in kernel.machine.cpus]
         self.ftrace = Ftrace(kernel, self.text)
         self.on_ftrace = KprobeFtrace(self)
@@ -117,14 +115,14 @@ class Kprobes:
                 such symbol; EILSEQ, not an instruction boundary (REG-13); EOPNOTSUPP, an instruction that can be
                 neither stepped nor emulated (REG-17); ENOSPC, no room behind the copy (REG-18); ENOMEM, no slot.
         """
-        address = self._kprobe_addr(probe)
+        address = self._where.kprobe_addr(probe)
         if probe.addr is not None:
             raise LinuxError(Errno.EINVAL, "This probe is registered already.")
         probe.flags = KprobeFlag.DISABLED if probe.disabled else KprobeFlag(0)
         probe.nmissed = 0
         if self.ftrace.ftrace_location(address) == address:
-            probe.flags |= self._check_ftrace_location(address)
-        self._check_address_safe(address)
+            probe.flags |= self._where.check_ftrace_location(address)
+        self._where.check_address_safe(address)
         place = self.kernel.kallsyms.lookup_size_offset(address)
         if place is not None and place[1] == 0:
             probe.flags |= KprobeFlag.ON_FUNC_ENTRY
@@ -164,67 +162,6 @@ class Kprobes:
                 self.unregister_kprobes(done)
                 raise
             done.append(probe)
-
-    def _kprobe_addr(self, probe: Kprobe) -> int:
-        """``_kprobe_addr``: exactly one of symbol and address, resolved to the symbol that really contains it."""
-        if (probe.symbol_name is None) == (probe.address is None):
-            raise LinuxError(Errno.EINVAL, "A probe needs either a symbol or an address, not both.")
-        kallsyms = self.kernel.kallsyms
-        if probe.symbol_name is not None:
-            found = kallsyms.lookup_name(probe.symbol_name)
-            if not found:
-                near = kallsyms.near_names(probe.symbol_name)
-                hint = f"Did you mean {' or '.join(near)}?" if near else ""
-                raise LinuxError(Errno.ENOENT, f"The kernel has no symbol {probe.symbol_name}.", hint=hint)
-            address = found[0].address + probe.offset
-        else:
-            assert probe.address is not None
-            address = probe.address + probe.offset
-        if kallsyms.lookup_size_offset(address) is None:
-            raise LinuxError(Errno.ENOENT, f"No symbol of the kernel contains {address:#x}.")
-        return address
-
-    def _check_ftrace_location(self, address: int) -> KprobeFlag:
-        """``check_ftrace_location``: what becomes of a probe on a fentry site (REG-05)."""
-        if self.config.ftrace:
-            return KprobeFlag.FTRACE
-        where = self.kernel.kallsyms.symbolize(address)
-        raise LinuxError(
-            Errno.EINVAL,
-            f"{where} belongs to ftrace, and kprobes cannot use ftrace in this profile.",
-            hint="Use the profile distro, or an image without -mfentry.",
-        )
-
-    def _check_address_safe(self, address: int) -> None:
-        """``check_kprobe_address_safe``."""
-        where = self.kernel.kallsyms.symbolize(address)
-        tables = self.kernel.tables
-        if not tables.is_text(address):
-            raise LinuxError(
-                Errno.EINVAL, f"{where} is not code of the kernel.", hint="Probe a function, not a variable."
-            )
-        if reason := self.blacklist.reason(address):
-            raise LinuxError(
-                Errno.EINVAL,
-                f"{where} cannot be probed: {reason}.",
-                hint="What runs while a probe is handled is on the blacklist.",
-            )
-        if self.jump_labels.jump_label_text_reserved(address, address):
-            raise LinuxError(
-                Errno.EINVAL,
-                f"{where} is in a static branch, whose code is changed while the kernel runs.",
-                hint="Probe the instruction before it or behind it.",
-            )
-        if address in self._bug_addresses():
-            raise LinuxError(Errno.EINVAL, f"{where} is the ud2 of a BUG or WARN.")
-
-    def _bug_addresses(self) -> set[int]:
-        """Addresses of the trap instructions that ``__bug_table`` lists, each entry relative to itself."""
-        start, data = self.kernel.tables.bug_table.start, self.kernel.tables.bug_table_bytes
-        return {
-            start + offset + int.from_bytes(data[offset : offset + 4], "little", signed=True)
-            for offset in range(0, len(data) - 3, _BUG_ENTRY_SIZE)
-        }
 
     def _prepare(self, probe: Kprobe, address: int) -> None:
         """``arch_prepare_kprobe``: boundary, slot, copy; nothing of the text is changed. ftrace needs none of it."""
@@ -544,35 +481,3 @@ class Kprobes:
         self.text.restore(text)
         if self.optimizer is not None:
             self.optimizer.restore(optimizer)
-
-
-def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> Answer:
-    """Run the children's pre_handlers, the latest first, until one's answer is not zero (AGG-02, AGG-03)."""
-    answers = handlers_answers(site, regs)
-    for answer in answers:
-        if not isinstance(answer, int):
-            return _aggr_by_way_of_the_guest(answer, answers)
-        if answer:
-            return 1
-    return 0
-
-
-def handlers_answers(site: Kprobe, regs: PtRegs) -> Iterator[Answer]:
-    """Run the children's pre_handlers one after the other, the latest first, as the answers are asked for."""
-    for child in site.children or ():
-        if child.pre_handler is not None and not child.is_disabled:
-            yield child.pre_handler(child, regs)
-
-
-def _aggr_by_way_of_the_guest(first: Answer, others: Iterator[Answer]) -> Generator[GuestCall, int, int]:
-    for answer in chain((first,), others):
-        if answer if isinstance(answer, int) else (yield from answer):
-            return 1
-    return 0
-
-
-def aggr_post_handler(site: Kprobe, regs: PtRegs, flags: int) -> None:
-    """Run the children's post_handlers (AGG-04)."""
-    for child in site.children or ():
-        if child.post_handler is not None and not child.is_disabled:
-            child.post_handler(child, regs, flags)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from functools import cached_property
 from typing import Any, Final
 
 from kprobesim.errors import ImageError, LinuxError
@@ -14,7 +16,7 @@ __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 MODULES_VADDR: Final = 0xFFFF_FFFF_A000_0000
 DIRECT_MAP: Final = 0xFFFF_8880_0000_0000
 _COMM_LEN: Final = 16
-_THREAD_SIZE: Final = 16384
+_U32: Final = struct.Struct("<I")
 _PAGE_MODULES: Final = {"ftrace_trampoline": "__builtin__ftrace"}
 
 
@@ -161,11 +163,13 @@ class RunningKernel:
 
     def preempt_count_add(self, cpu: int, value: int) -> None:
         """Change a CPU's ``__preempt_count``, where the kernel has one: it is not preempted while that is not zero."""
-        if not self.has_symbol("__preempt_count"):
-            return
-        place = self.percpu_physical("__preempt_count", cpu)
-        count = int.from_bytes(self.machine.ram.read(place, 4), "little")
-        self.machine.ram.write(place, (count + value & 0xFFFF_FFFF).to_bytes(4, "little"))
+        if self._counts_preemption:
+            place, ram = self.percpu_physical("__preempt_count", cpu), self.machine.ram.bytes
+            _U32.pack_into(ram, place, _U32.unpack_from(ram, place)[0] + value & 0xFFFF_FFFF)
+
+    @cached_property
+    def _counts_preemption(self) -> bool:
+        return self.has_symbol("__preempt_count")
 
     def current(self, cpu: int) -> Task:
         """The task that runs on a CPU."""

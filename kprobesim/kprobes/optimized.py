@@ -10,7 +10,8 @@ from collections.abc import Generator, Iterable
 from itertools import chain
 from typing import Final
 
-from kprobesim.kprobes.core import Kprobes, handlers_answers
+from kprobesim.kprobes.aggregate import handlers_answers
+from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.int3 import Int3Path
 from kprobesim.kprobes.kprobe import Kprobe, KprobeStatus
 from kprobesim.kprobes.optimize import Optimizer

@@ -21,7 +21,7 @@ from kprobesim.bpf import (
     Program,
     create_map,
 )
-from kprobesim.bpf.jit import DEFAULT_CONFIG
+from kprobesim.bpf.jit import DEFAULT_CONFIG, array_lookups
 from kprobesim.bpf.maps import Place
 from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.errors import BadInput, LinuxError
@@ -380,4 +380,5 @@ def _verify(program: Program) -> int:
     )
     if verdict.rejected is not None:
         raise verdict.rejected
+    program.array_lookups = array_lookups(program.insns, verdict.helper_maps)
     return verdict.stats.insn_processed

@@ -68,7 +68,7 @@ class BpfJit:
         As in Linux that is no error: an instruction that the JIT does not know, a helper that the kernel does not
         have as a function, or no room.
         """
-        fixed = do_misc_fixups(program.resolved)
+        fixed = do_misc_fixups(program.resolved, program.array_lookups)
         try:
             size = jit_insns(fixed.insns, address=self._home(), call_address=self._helper).size
             place = self._alloc(size + _HEADER)

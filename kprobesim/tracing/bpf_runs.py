@@ -12,6 +12,7 @@ from typing import Final
 from kprobesim.bpf import BoundProgram, BpfMap, Execution, Helper, HelperContext, MemoryFault, Program, RunError
 from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.helpers import HELPERS
+from kprobesim.bpf.maps.array import ArrayMap
 from kprobesim.errors import GuestError
 from kprobesim.kprobes import KprobeManager
 from kprobesim.machine import Answer, GuestCall, Hypercall, VCpu
@@ -22,6 +23,7 @@ __all__ = ["BpfRuns", "Call", "RunningProgram"]
 
 _MASK64: Final = (1 << 64) - 1
 _REGISTER_ARGUMENTS: Final = 3
+_WATCHED_SIZE: Final = 4096
 _PROLOGUE_PUSHES: Final = 16  # the return address and rbp, above what R10 points to
 
 
@@ -147,12 +149,38 @@ class BpfRuns:
         running = self._running[call.cpu] = RunningProgram(call, fp)
         self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": fp, "jited": jited.code.entry})
         # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
+        arrays = self._arrays_without_calls(call.bound.program)
         self._kernel.preempt_count_add(call.cpu, 1)
         r0 = yield GuestCall(jited.code.entry, (call.ctx,))
         self._kernel.preempt_count_add(call.cpu, -1)
+        for which, before in arrays:
+            self._tell_changes(which, before)
         self._end(running, r0)
         del self._running[call.cpu]
         return r0
+
+    def _arrays_without_calls(self, program: Program) -> list[tuple[ArrayMap, bytes]]:
+        """Small arrays that the code finds elements of by itself, and their contents: no helper will see a change."""
+        if not program.array_lookups:
+            return []
+        found = [which for which in program.used_maps if isinstance(which, ArrayMap)]
+        sizes = [which.elem_size * which.max_entries for which in found]
+        return [
+            (which, self._memory.read(which.values, size))
+            for which, size in zip(found, sizes, strict=True)
+            if size <= _WATCHED_SIZE
+        ]
+
+    def _tell_changes(self, which: ArrayMap, before: bytes) -> None:
+        after = self._memory.read(which.values, len(before))
+        if after == before:
+            return
+        for index in range(which.max_entries):
+            start = index * which.elem_size
+            old, new = before[start : start + which.value_size], after[start : start + which.value_size]
+            if old != new:
+                key = index.to_bytes(4, "little")
+                self._machine.emit("map.update", map=which.name, key=key, old=old, new=new)
 
     def _end(self, running: RunningProgram, r0: int) -> None:
         for address, (which, key, old) in running.looked_up.items():

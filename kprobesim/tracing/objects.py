@@ -8,6 +8,7 @@ from typing import Final
 
 from kprobesim.bpf import BpfMap, Insn, MapSpec, Program, prog_tag
 from kprobesim.bpf.isa import Pseudo, is_lddw
+from kprobesim.bpf.jit import array_lookups
 from kprobesim.bpf.maps.syscall import map_update_elem
 from kprobesim.bpf.object import BpfObject, Kernel, ObjectMap, ObjectProgram
 from kprobesim.bpf.object.verify import object_map_meta, replace_dead_code, verify_object_program
@@ -143,6 +144,7 @@ def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, liv
     insns = replace_dead_code(program.insns, verdict.seen)
     loaded = Program(plan.programs[program.name], program.type, insns, live, found.license)
     loaded.tag = prog_tag([_by_descriptor(insn) for insn in program.insns])
+    loaded.array_lookups = array_lookups(loaded.insns, verdict.helper_maps)
     types = ProgramTypes(btf_id, program.functions, program.lines) if btf_id else None
     programs.add_program(loaded, verdict.stats.insn_processed, types)
 

@@ -174,3 +174,40 @@ def test_a_journey_out_of_a_program_leaves_nothing_of_it_behind() -> None:
         lab.seek(only(lab, "bpf.enter")[0].moment.insn - 40)
         lab.seek(inside[0].moment.insn + 3)
         assert int.from_bytes(lab.machine.ram.read(place, 4), "little") == count
+
+
+COUNT = """
+.license GPL
+.map hits array key=4 value=12 max_entries=3
+*(u32 *)(r10 -4) = {index}
+r2 = r10
+r2 += -4
+r1 = map[hits]
+call map_lookup_elem
+if r0 == 0 goto out
+r1 = 1
+lock *(u32 *)(r0 +8) += r1
+out:
+r0 = 0
+exit
+"""
+
+
+@pytest.mark.parametrize(("index", "counted"), [(0, True), (2, True), (3, False)])
+def test_a_look_up_in_an_array_is_no_call_in_machine_code(index: int, counted: bool) -> None:
+    """array_map_gen_lookup: elements of 16 bytes, null past the end; the change is told all the same."""
+    lab = rested()
+    lab.set_bpf_jit(1)
+    lab.load_program(COUNT.format(index=index), "count")
+    lab.attach("count", "vfs_read")
+    lab.type("cat /etc/motd")
+    lab.run()
+    runs, updates = only(lab, "bpf.exit"), only(lab, "map.update")
+    assert runs and not only(lab, "bpf.helper")
+    assert len(updates) == (len(runs) if counted else 0)
+    value = lab.bpf.maps["hits"].read_value(min(index, 2).to_bytes(4, "little"))
+    assert value is not None
+    assert int.from_bytes(value[8:], "little") == (len(runs) if counted else 0)
+    if counted:
+        assert {event.fields["key"] for event in updates} == {index.to_bytes(4, "little")}
+        assert updates[-1].fields["new"] == value

@@ -14,6 +14,7 @@ from kprobesim.bpf.jit.errors import JitError
 from kprobesim.bpf.jit.fixups import Rewritten, do_misc_fixups
 from kprobesim.bpf.jit.image import CallSite, ExtableEntry, JitImage, SiteKind, TailCallPoke
 from kprobesim.bpf.jit.listing import Group, listing, listing_text
+from kprobesim.bpf.jit.lookups import ArrayLookup, array_lookups
 from kprobesim.bpf.jit.program import CHUNK_SIZE, JitProgram, jit_insns
 from kprobesim.bpf.jit.registers import REG2HEX, X86_NAMES
 from kprobesim.bpf.jit.stack import MAX_BPF_STACK, estimate_stack_depth
@@ -25,6 +26,7 @@ __all__ = [
     "MAX_TAIL_CALL_CNT",
     "REG2HEX",
     "X86_NAMES",
+    "ArrayLookup",
     "CallSite",
     "ExtableEntry",
     "Group",
@@ -35,6 +37,7 @@ __all__ = [
     "Rewritten",
     "SiteKind",
     "TailCallPoke",
+    "array_lookups",
     "blind_constants",
     "do_misc_fixups",
     "estimate_stack_depth",

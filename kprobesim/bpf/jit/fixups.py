@@ -3,17 +3,18 @@
 Linux's verifier rewrites a program once it has accepted it: references become addresses, division gets a check of its
 divisor, the tail call helper becomes an instruction of its own. The JIT relies on that: x86's div of 0 is a trap.
 
-Follows Linux kernel/bpf/verifier.c: do_misc_fixups, opt_subreg_zext_lo32_rnd_hi32 and convert_pseudo_ld_imm64. What
-needs to know the program's paths is not done: inlined map lookups, tail calls with a known index, dead code removal,
-PROBE_MEM.
+Follows Linux kernel/bpf/verifier.c: do_misc_fixups, opt_subreg_zext_lo32_rnd_hi32 and convert_pseudo_ld_imm64. Of what
+needs to know the program's paths, look-ups in arrays are written out. Not done: those in hashes, tail calls with a
+known index, dead code removal, PROBE_MEM.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from kprobesim.bpf.check import jump_target
 from kprobesim.bpf.isa import BPF_TAIL_CALL, Class, Insn, Op, Pseudo, is_lddw
 from kprobesim.bpf.jit.errors import JitError
+from kprobesim.bpf.jit.lookups import ArrayLookup, map_gen_lookup
 from kprobesim.bpf.jit.registers import BPF_REG_AX
 
 __all__ = ["Patch", "Rewritten", "do_misc_fixups", "rewrite"]
@@ -88,9 +89,15 @@ def _aimed(insn: Insn, distance: int, slot: int) -> Insn:
     return insn._replace(off=distance)
 
 
-def do_misc_fixups(insns: Sequence[Insn]) -> Rewritten:
-    """The program as the JIT wants it."""
-    return rewrite(insns, lambda slot: _fixup(insns, slot))
+def do_misc_fixups(insns: Sequence[Insn], lookups: Mapping[int, ArrayLookup] | None = None) -> Rewritten:
+    """The program as the JIT wants it.
+
+    Args:
+        insns: the program.
+        lookups: look-ups that are to be written out, by the slot of the call.
+    """
+    inlined = {} if lookups is None else {slot: Patch(map_gen_lookup(lookup)) for slot, lookup in lookups.items()}
+    return rewrite(insns, lambda slot: inlined.get(slot) or _fixup(insns, slot))
 
 
 def _fixup(insns: Sequence[Insn], slot: int) -> Patch | None:

@@ -61,6 +61,7 @@ class Verdict:
         visits: the walk, if it was to be recorded.
         visits_dropped: visits beyond the limit of the record.
         insns: the program.
+        helper_maps: slot of a call -> the map that it is given on every path, for helpers that take one.
     """
 
     log: str
@@ -70,6 +71,7 @@ class Verdict:
     visits: list[Visit] = field(default_factory=list)
     visits_dropped: int = 0
     insns: tuple[Insn, ...] = ()
+    helper_maps: Mapping[int, MapMeta] = field(default_factory=dict)
     _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
 
     def walk(self, limit: int = 20_000) -> Walk:
@@ -221,7 +223,8 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
     if isinstance(recorder, PathRecorder):
         recorder.finish()
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
-    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped, tuple(env.insns))
+    maps = {slot: aux.helper_map for slot, aux in env.aux.items() if aux.helper_map and not aux.map_poisoned}
+    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped, tuple(env.insns), maps)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:

@@ -30,8 +30,8 @@ _MAX_PARAMETERS: Final = 32
 
 def _show_one(programs: BpfPrograms, program: Program) -> Output:
     info = programs.ids.programs[program.name]
-    xlated = translate(program, info.types).size
     code = programs.jited(program.name)
+    xlated = translate(program, info.types, jited=code is not None).size
     memlock = (xlated + _PAGE - 1) // _PAGE * _PAGE
     map_ids = [found.id for found in program.used_maps]
     seconds = info.loaded_ns // _SECOND
@@ -93,7 +93,7 @@ def dump(programs: BpfPrograms, words: Words) -> Output:
     btf = programs.ids.btfs[info.types.btf_id].btf if info.types else None
     if what == "jited":
         return _dump_jited(programs, program, info, btf, options)
-    translated = translate(program, info.types)
+    translated = translate(program, info.types, jited=programs.jited(program.name) is not None)
     if "visual" in options:
         return Output(dot_graph(translated))
     return _dump_xlated(translated, btf, options)
@@ -180,7 +180,7 @@ def _dump_jited(
     if compiled is None:
         raise BpftoolError("no instructions returned")
     code = compiled.code
-    translated = translate(program, info.types)
+    translated = translate(program, info.types, jited=True)
     text: list[str] = []
     data: list[dict[str, Any]] = []
     for group in listing(code, symbolize=programs.symbolize):

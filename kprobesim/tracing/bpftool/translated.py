@@ -58,9 +58,9 @@ def _imm64(insn: Insn, value: int) -> str:
     return f"{value:#x}"
 
 
-def translate(program: Program, types: ProgramTypes | None) -> Translated:
-    """The program after the verifier's rewriting."""
-    insns, origin = do_misc_fixups(program.insns)
+def translate(program: Program, types: ProgramTypes | None, *, jited: bool) -> Translated:
+    """The program after the verifier's rewriting; look-ups in arrays are written out where it became machine code."""
+    insns, origin = do_misc_fixups(program.insns, program.array_lookups if jited else None)
     made = list(insns)
     for slot, insn in enumerate(insns):
         use = program.map_uses.get(origin[slot])

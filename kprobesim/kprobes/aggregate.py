@@ -1,0 +1,47 @@
+"""The handlers of an aggregator: what several probes at one address share.
+
+Follows Linux 6.1 kernel/kprobes.c: aggr_pre_handler, aggr_post_handler, and opt_pre_handler's walk over the list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from itertools import chain
+
+from kprobesim.kprobes.kprobe import Kprobe
+from kprobesim.kprobes.pt_regs import PtRegs
+from kprobesim.machine import Answer, GuestCall
+
+__all__ = ["aggr_post_handler", "aggr_pre_handler", "handlers_answers"]
+
+
+def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> Answer:
+    """Run the children's pre_handlers, the latest first, until one's answer is not zero (AGG-02, AGG-03)."""
+    answers = handlers_answers(site, regs)
+    for answer in answers:
+        if not isinstance(answer, int):
+            return _aggr_by_way_of_the_guest(answer, answers)
+        if answer:
+            return 1
+    return 0
+
+
+def handlers_answers(site: Kprobe, regs: PtRegs) -> Iterator[Answer]:
+    """Run the children's pre_handlers one after the other, the latest first, as the answers are asked for."""
+    for child in site.children or ():
+        if child.pre_handler is not None and not child.is_disabled:
+            yield child.pre_handler(child, regs)
+
+
+def _aggr_by_way_of_the_guest(first: Answer, others: Iterator[Answer]) -> Generator[GuestCall, int, int]:
+    for answer in chain((first,), others):
+        if answer if isinstance(answer, int) else (yield from answer):
+            return 1
+    return 0
+
+
+def aggr_post_handler(site: Kprobe, regs: PtRegs, flags: int) -> None:
+    """Run the children's post_handlers (AGG-04)."""
+    for child in site.children or ():
+        if child.post_handler is not None and not child.is_disabled:
+            child.post_handler(child, regs, flags)
