@@ -162,6 +162,9 @@ class Look:
         start, length = symbol.address, size
         if symbol.name == "ftrace_trampoline":
             return code_lines(self.kernel, self.manager.kprobes, start, self.manager.kprobes.ftrace.trampoline_size, {})
+        if symbol.module == "bpf":
+            # A compiled program: no source line belongs to its code, the BPF instructions do.
+            return code_lines(self.kernel, self.manager.kprobes, start, length, {})
         if symbol.module:
             return self._slot_code(where)
         rows: dict[int, SourceLine] = {}

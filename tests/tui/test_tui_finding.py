@@ -5,13 +5,16 @@ from textual.events import MouseScrollDown, MouseScrollUp
 
 from kprobesim.lab import Grain, Lab
 from tests.tui.rig import (
+    COUNT_READS,
     LARGE,
     SMALL,
+    Demo,
     Run,
     lab_app,
     lab_screen,
     now,
     open_hit,
+    open_plain,
     press,
     screen_lines,
     screen_text,
@@ -185,3 +188,30 @@ async def test_the_tasks_panel_shows_cpus_and_processes() -> None:
         text = screen_text(pilot)
         assert "cpu0 ring 0" in text
         assert any(cell.split()[:4] == ["1", "0", "R", "0"] for cell in _cells(text, "init"))
+
+
+def open_jit() -> Lab:
+    """In the middle of a compiled program."""
+    lab = open_plain()
+    lab.set_bpf_jit(1)
+    lab.load_program(COUNT_READS, "by_pid")
+    lab.attach("by_pid", "vfs_read")
+    lab.type("cat /etc/motd")
+    lab.run(until=["bpf.enter"])
+    lab.step(Grain.BPF, count=5)
+    return lab
+
+
+async def test_a_compiled_program_shows_each_bpf_instruction_beside_its_machine_code() -> None:
+    async with lab_app(demo=Demo(open_jit)) as pilot:
+        await press(pilot, "5", "z")
+        lines = screen_lines(pilot)
+        shift = next(line for line in lines if "r0 >>= 32" in line)
+        assert "48 c1 e8 20" in shift and "shr $0x20,%rax" in shift
+        here = [line for line in lines if line.count("▶") == 2]
+        assert len(here) == 1
+        await press(pilot, "down", "down", "down", "right")
+        assert [line for line in screen_lines(pilot) if line.count("▶") == 2] != here
+        await press(pilot, "z")
+        assert "1 code ─ bpf_prog_" in screen_text(pilot)
+        assert "is not mapped" not in screen_text(pilot)

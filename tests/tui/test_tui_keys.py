@@ -7,12 +7,25 @@ import pytest
 from rich.cells import cell_len
 
 from kprobesim.tui import KprobesimApp
+from kprobesim.tui.actions import LAB_ACTIONS
 from kprobesim.tui.ascii_only import in_ascii
 from kprobesim.tui.keymap import read_keymap
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.themes import THEME_NAMES
-from tests.tui.rig import LARGE, Demo, front, lab_screen, now, press, screen_text, wait_until
+from tests.tui.rig import (
+    LARGE,
+    SMALL,
+    Demo,
+    front,
+    lab_app,
+    lab_screen,
+    now,
+    press,
+    screen_text,
+    settle,
+    wait_until,
+)
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -87,3 +100,17 @@ async def test_plain_marks_leave_no_letter_behind_ascii_and_keep_every_width() -
         for line in text.splitlines():
             assert cell_len(in_ascii(line)) == cell_len(line)
         assert app.get_line_filters()[-1].enabled
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+async def test_every_action_of_the_lab_can_be_asked_for_at_any_time_and_nothing_breaks(size: tuple[int, int]) -> None:
+    async with lab_app(size) as pilot:
+        for action in LAB_ACTIONS:
+            if action.id == "leave":
+                continue
+            lab_screen(pilot).action_perform(action.id)
+            await settle(pilot)
+            if front(pilot) is not LabScreen:
+                await press(pilot, "escape")
+            assert front(pilot) is LabScreen, action.id
+            assert lab_screen(pilot).failure is None, action.id
