@@ -24,7 +24,7 @@ _VALUE_WIDE = 24
 _STACK = 512
 _LISTING_WIDE = 44
 _BESIDE = 64
-_X86_WIDE = 50
+_X86_WIDE = 42
 _CLOBBERED = 0xDEADBEEFDEADBEEF
 """What the interpreter puts into R1 to R5 after a call: they hold nothing that a program may rely on."""
 

@@ -56,6 +56,8 @@ __all__ = ["LabScreen"]
 
 _ALL_WIDTH, _ALL_HEIGHT = 110, 32
 _PAIR_WIDTH = 76
+_BROAD = ("verifier", "console")
+"""Panels that need a small screen's whole width."""
 _SLOW = 0.2
 _COUNT_DIGITS = 5
 
@@ -234,7 +236,7 @@ class LabScreen(SizedScreen):
         room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
         single = self._maximised or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
-        paired = room >= _PAIR_WIDTH and not self._maximised
+        paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in _BROAD
         self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
 
     def on_resize(self, event: events.Resize) -> None:
