@@ -218,9 +218,7 @@ class Engine:
         self.flush_code()
 
     @contextmanager
-    def noting_writes(
-        self, first: int, last: int, written: Callable[[int, int], None]
-    ) -> Iterator[None]:
+    def noting_writes(self, first: int, last: int, written: Callable[[int, int], None]) -> Iterator[None]:
         """While code runs: be told of each write of an instruction that begins between two physical addresses.
 
         All memory accesses get slower meanwhile.
