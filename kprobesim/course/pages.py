@@ -78,7 +78,7 @@ class Block:
         kind: the word behind the fence.
         text: what is in it.
         line: where it begins, from 1.
-        after: the mark that stands before it most closely, as ``task ID``, or empty.
+        after: the task whose mark stands before it most closely, or empty.
     """
 
     kind: str
@@ -154,8 +154,8 @@ def fenced_blocks(source: str) -> list[Block]:
                 body = None
         elif body is not None:
             body.append(line)
-        elif mark := _MARK.fullmatch(line.strip()):
-            after = f"{mark[1]} {mark[2]}"
+        elif (mark := _MARK.fullmatch(line.strip())) and mark[1] == "task":
+            after = mark[2]
     return found
 
 

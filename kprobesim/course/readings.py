@@ -7,6 +7,8 @@ byte vfs_read+0x0       1, 2, 4 or 8 bytes of memory as a number: byte, half, lo
 bytes 4 vfs_read        so many bytes of memory, in its order (64 at most)
 map counts 7            the value of a map's element as a number; without a key, of its only element
 entries counts          how many elements a map has
+bpf r6                  of the BPF program that runs: r0 to r10, pc (slot of its next instruction), or fp-8 (a word
+                        of its stack)
 nmissed vfs_read        of the probe at a place
 console                 the last line that the console printed
 place                   where the CPU is: symbol+offset, or user
@@ -15,10 +17,13 @@ status                  kprobe_status of this CPU
 ring                    0 in the kernel, 3 in a program
 task                    the name of the task that runs
 pid                     its pid
+if                      the interrupt flag, 0 or 1
+ns                      nanoseconds since power-on
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -31,12 +36,16 @@ __all__ = ["READINGS", "check_reading", "events_behind", "first_event", "kprobe_
 
 _SIZES: Final = {"byte": 1, "half": 2, "long": 4, "word": 8}
 _MOST_BYTES: Final = 64
+_IF: Final = 1 << 9
+_BPF: Final = re.compile(r"r(?:[0-9]|10)|pc|fp-(?:[89]|[1-9][0-9]|[1-4][0-9][0-9]|50[0-9]|51[0-2])")
 
 # What is read: least and most words behind it.
 READINGS: Final[dict[str, tuple[int, int]]] = {
     "register": (1, 1), "event": (1, 1), "count": (1, 8), "byte": (1, 1), "half": (1, 1), "long": (1, 1),
-    "word": (1, 1), "bytes": (2, 2), "map": (1, 2), "entries": (1, 1), "nmissed": (1, 1), "console": (0, 0),
+    "word": (1, 1), "bytes": (2, 2), "map": (1, 2), "entries": (1, 1), "bpf": (1, 1), "nmissed": (1, 1),
+    "console": (0, 0),
     "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0), "pid": (0, 0),
+    "if": (0, 0), "ns": (0, 0),
 }  # fmt: skip
 
 
@@ -54,6 +63,8 @@ def check_reading(text: str) -> str:
         raise BadInput(f"{what} needs {least} to {most} words.")
     if what == "count" and words[0] not in EVENT_KINDS:
         raise BadInput(f"There is no event kind {words[0][:40]!r}.", hint="docs/events.md lists them.")
+    if what == "bpf" and not _BPF.fullmatch(words[0]):
+        raise BadInput("bpf needs r0 to r10, pc, or a word of the stack, fp-8 to fp-512.")
     if what == "bytes" and not (words[0].isascii() and words[0].isdigit() and 1 <= int(words[0][:9]) <= _MOST_BYTES):
         raise BadInput(f"bytes needs a number from 1 to {_MOST_BYTES}, and a place.")
     return text
@@ -170,6 +181,18 @@ def _entries(lab: Lab, _: str, words: list[str]) -> int:
     raise BadInput(f"There is no map {words[0][:40]!r} now.")
 
 
+def _bpf(lab: Lab, _: str, words: list[str]) -> int:
+    view = lab.bpf_view()
+    if view is None:
+        raise BadInput("No BPF program is running at this moment.")
+    if words[0] == "pc":
+        return view.pc
+    if words[0].startswith("r"):
+        return view.registers[int(words[0][1:])]
+    begin = len(view.stack) - int(words[0][3:])
+    return int.from_bytes(view.stack[begin : begin + 8], "little")
+
+
 def _nmissed(lab: Lab, _: str, words: list[str]) -> int:
     probe = kprobe_at(lab, words[0])
     if probe is None:
@@ -189,13 +212,16 @@ def _place(lab: Lab, _: str, __: list[str]) -> str:
 
 _READ: Final[dict[str, Callable[[Lab, str, list[str]], Any]]] = {
     "register": _register, "event": _event, "count": _count, "byte": _memory, "half": _memory, "long": _memory,
-    "word": _memory, "bytes": _bytes, "map": _map, "entries": _entries, "nmissed": _nmissed, "console": _console,
+    "word": _memory, "bytes": _bytes, "map": _map, "entries": _entries, "bpf": _bpf,
+    "nmissed": _nmissed, "console": _console,
     "place": _place,
     "phase": lambda lab, _, __: lab.phase.value,
     "status": lambda lab, _, __: lab.kprobes().status,
     "ring": lambda lab, _, __: lab.registers()["cs"] & 3,
-    "task": lambda lab, _, __: lab.task().comm,
+    "task": lambda lab, _, __: lab.task().comm.partition(b"\0")[0].decode(errors="replace"),
     "pid": lambda lab, _, __: lab.task().pid,
+    "if": lambda lab, _, __: int(bool(lab.registers()["rflags"] & _IF)),
+    "ns": lambda lab, _, __: lab.ns,
 }  # fmt: skip
 
 assert _READ.keys() == READINGS.keys()

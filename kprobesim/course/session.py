@@ -333,10 +333,11 @@ class LessonSession:
             choice = action.words[1]
             self.predict(action.words[0], int(choice) if choice.isascii() and choice.isdigit() else 0)
             return ""
+        before = self._last_input()
         try:
             return perform(self.lab, action, self.lesson.folder, Budget(interrupt=interrupt))
         finally:
-            self._note_input(action)
+            self._note_input(action, before)
             self._save()
 
     def aside(self) -> AbstractContextManager[None]:
@@ -351,6 +352,8 @@ class LessonSession:
         """
         with self.aside():
             budget = Budget()
+            # An input that does nothing: from here on the known future does not happen, but what is under way does.
+            self.lab.timeline.input(f"read {path}", lambda: None)
             self.lab.run(interrupt=budget)
             before = len(self.lab.console)
             self.lab.type(f"cat {path}")
@@ -414,12 +417,18 @@ class LessonSession:
         self.progress.lost = any(found is None for _, found in noted)
         self.progress.inputs = [(insn, str(found[1])) for insn, found in noted if found is not None]
         self.progress.kept = kept
+        self.progress.head = self.lab.timeline.head
         self.progress.moment = tuple(self.lab.moment)
 
-    def _note_input(self, action: Action) -> None:
+    def _last_input(self) -> Input | None:
         inputs = self.lab.timeline.inputs
-        if action.verb in INPUT_VERBS and inputs and id(inputs[-1]) not in self._actions:
-            self._actions[id(inputs[-1])] = inputs[-1], action
+        return inputs[-1] if inputs else None
+
+    def _note_input(self, action: Action, before: Input | None) -> None:
+        """Remember which action made the newest input, if it made one: what failed did not."""
+        made = self._last_input()
+        if action.verb in INPUT_VERBS and made is not None and made is not before:
+            self._actions[id(made)] = made, action
 
     def _resume(self, progress: Progress) -> None:
         """Do again what was done, each thing at its instruction; then go where the machine stood."""
@@ -433,7 +442,7 @@ class LessonSession:
             for number, (insn, text) in enumerate(progress.inputs):
                 self._redo(insn, text, progress.kept + number)
             where = Moment(*progress.moment)
-            self.lab.run(instructions=max(0, where.insn - self.lab.moment.insn), interrupt=Budget())
+            self.lab.run(instructions=max(0, max(progress.head, where.insn) - self.lab.moment.insn), interrupt=Budget())
             if self.lab.moment != where:
                 self.lab.seek(where)
         except (KprobesimError, IndexError) as error:
@@ -458,8 +467,9 @@ class LessonSession:
             raise KprobesimError("What was done to it is damaged.")
         # Only the input itself; what it leads to is lived afterwards.
         typed = parse_action(f"type {action.words[0]}") if action.verb == "$" else action
+        before = self._last_input()
         perform(self.lab, typed, self.lesson.folder, Budget())
-        self._note_input(action)
+        self._note_input(action, before)
 
     # Small things
 
