@@ -251,15 +251,6 @@ async def test_the_start_screen_lists_scenarios_and_opens_one() -> None:
         await wait_until(pilot, lambda: isinstance(app.screen, StartScreen))
 
 
-async def test_the_theme_changes() -> None:
-    async with lab_app() as pilot:
-        dark = pilot.app.theme
-        await press(pilot, "f4")
-        assert pilot.app.theme != dark
-        await press(pilot, "f4")
-        assert pilot.app.theme == dark
-
-
 async def test_the_key_line_can_be_clicked() -> None:
     async with lab_app() as pilot:
         before = now(pilot).moment
