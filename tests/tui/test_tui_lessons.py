@@ -112,8 +112,9 @@ async def test_a_prediction_is_settled_in_a_dialog_before_the_machine_says(lesso
         await press(pilot, "ctrl+a")
         assert front(pilot) is ReplyScreen
         assert asked.options[0] in screen_text(pilot)
-        await press(pilot, "1")
+        await press(pilot, "2")
         assert front(pilot) is LabScreen
+        assert lab_screen(pilot).selected == "code"
         after = view(pilot).texts["en"]
         assert after.asked is None or after.asked.prediction != asked.prediction
         assert "You were right" in after.told or "and not" in after.told

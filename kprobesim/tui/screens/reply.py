@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -38,6 +38,7 @@ class ReplyScreen(ModalScreen[str | None]):
     }
     ReplyScreen Label { width: 1fr; height: auto; margin: 0 0 1 0; text-style: bold; }
     ReplyScreen OptionList { height: auto; max-height: 14; border: none; }
+    ReplyScreen OptionList:focus { border: none; }
     ReplyScreen Input { border: none; background: $boost; height: 1; padding: 0 1; }
     ReplyScreen Input:focus { border: none; }
     """
@@ -59,11 +60,12 @@ class ReplyScreen(ModalScreen[str | None]):
             else:
                 yield Input()
 
-    def on_key(self, event: object) -> None:
-        """A digit chooses at once."""
-        key = getattr(event, "key", "")
-        if self._asked.options and key.isdigit() and 1 <= int(key) <= len(self._asked.options):
-            self.dismiss(key)
+    def on_key(self, event: events.Key) -> None:
+        """A digit chooses at once, and means nothing to the lab behind."""
+        if event.key in [str(number) for number in range(1, len(self._asked.options) + 1)]:
+            event.stop()
+            event.prevent_default()
+            self.dismiss(event.key)
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
