@@ -20,7 +20,7 @@ __all__ = ["command", "play_plain"]
 
 _TOLD: Final = (
     "input", "text.poke", "kprobe.", "rethook.", "ftrace.", "fprobe.", "bpf.", "map.", "trace.printk", "console",
-    "task.exec", "panic",
+    "task.exec", "panic", "filter.", "seccomp.", "socket.",
 )  # fmt: skip
 
 _OVER: Final = ("kprobe.resume", "kprobe.debug", "kprobe.boost")

@@ -30,6 +30,7 @@ class Scenario:
         kernel, profile, cpus, seed, optimization: the machine, as for `Lab.open`.
         program: file of a BPF program in the folder, or empty.
         probe: where the program is attached, or empty.
+        jit: programs become x86-64 code.
         command: typed at the console afterwards, or empty.
     """
 
@@ -45,6 +46,7 @@ class Scenario:
     optimization: bool
     program: str
     probe: str
+    jit: bool
     command: str
 
     def title(self, language: Language) -> str:
@@ -75,6 +77,8 @@ class Scenario:
         )
         self._run_to_rest(lab)
         beginning = lab.moment.insn
+        if self.jit:
+            lab.set_bpf_jit(1)
         if self.program:
             name = Path(self.program).stem
             lab.load_program(read_text(self.folder, self.program), name)
@@ -128,6 +132,7 @@ def read_scenario(folder: Path, file_name: str) -> Scenario:
         optimization=setup.switch("optimization", True),
         program=program,
         probe=setup.text("probe", "", limit=1000),
+        jit=setup.switch("jit", False),
         command=setup.text("command", "", limit=1000),
     )
     setup.done()

@@ -127,7 +127,8 @@ class Int3Path:
         if probe.pre_handler is not None:
             answer = probe.pre_handler(probe, regs)
             if not isinstance(answer, int):
-                return then(answer, lambda told: self._after_pre_handler(probe, regs, block, told))
+                # Meanwhile the probe may have been removed: then its remains are current.
+                return then(answer, lambda told: self._after_pre_handler(block.current or probe, regs, block, told))
             return self._after_pre_handler(probe, regs, block, answer)
         self._setup_singlestep(probe, regs, block, reenter=False)
         return 1
@@ -253,4 +254,5 @@ class _Running:
         path = self._path
         block = path._kprobes.ctlblk[self._regs.cpu]
         block.current, block.status, block.old_flags, block.saved_flags = self._outer
+        path._kprobes.synchronize()
         path.note(self._regs.cpu, (block.current and block.current.addr) or 0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from kprobesim.bpf import Assembly, Program, assemble
-from kprobesim.bpf.object import BpfObject, load_object, read_object
+from kprobesim.bpf.maps import Lost, PerfConfig, PerfEvent, Sample
+from kprobesim.bpf.object import BpfObject, load_object, read_object, section_target
 from kprobesim.errors import BadInput, GuestError, KprobesimError
 from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
 from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, Kretprobe, PostHandler, PreHandler
@@ -19,10 +20,13 @@ from kprobesim.lab.motion import Grain, Motion
 from kprobesim.lab.profiles import Profile
 from kprobesim.machine import Event, Machine, Moment, Stop, Timeline
 from kprobesim.tracing import Attachment
-from kprobesim.tracing.attach import links_for
+from kprobesim.tracing.attach import link_for
+from kprobesim.tracing.links import Link, Places, ProbeLink
 from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
 
 __all__ = ["Lab"]
+
+T = TypeVar("T")
 
 _BOOT_LIMIT: Final = 200_000_000
 _AHEAD: Final = 1_000_000
@@ -198,32 +202,98 @@ class Lab(Look):
         """Set ``net.core.bpf_jit_enable``: programs loaded from now on become x86-64 code, or are interpreted.
 
         Args:
-            enable: 0 or 1.
+            enable: 0 or 1; 2 as 1.
         """
         self.timeline.input(f"sysctl net.core.bpf_jit_enable={enable}", lambda: self.bpf.jit.set_enabled(enable))
 
-    def attach(self, program: str, where: str, *, returns: bool = False, cookie: int = 0) -> Attachment:
-        """Attach a loaded program to a new probe.
+    def attach(self, program: str, where: str, *, kind: str = "kprobe", returns: bool = False, cookie: int = 0) -> Link:
+        """Attach a loaded program.
 
         Args:
             program: its name.
-            where: as for `kprobe`.
-            returns: probe the return of the function instead of its entry.
+            where: the place, as it stands in a section's name behind the kind: ``vfs_read``, ``vfs_read+0x4``,
+                ``syscalls/sys_enter_openat``, ``sched_switch``, ``/bin/cat:main``, ``vfs_*``; for a kprobe an address
+                in hex, too.
+            kind: what a section's name begins with: ``kprobe``, ``kretprobe``, ``ksyscall``, ``kretsyscall``,
+                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``) or
+                ``raw_tracepoint`` (``raw_tp``).
+            returns: the same as the kind ``kretprobe``.
             cookie: what ``bpf_get_attach_cookie`` answers.
 
         Raises:
-            BadInput: no such program, or ``where`` cannot be read.
-            LinuxError: what register_kprobe() or register_kretprobe() would return.
+            BadInput: no such program or kind, or ``where`` cannot be read.
+            LinuxError: what the kernel would refuse it with.
         """
-        probe = self._probe_at(where)
-        attachment = Attachment(program, probe, Kretprobe(probe) if returns else None, cookie)
-        kind = "kretprobe" if returns else "kprobe"
-        self.timeline.input(f"attach {program} to {kind} {where}", lambda: self.bpf.attach(attachment))
-        return attachment
+        link = self._link(program, where, "kretprobe" if returns and kind == "kprobe" else kind, cookie)
+        self.timeline.input(f"attach {link}", link.attach)
+        return link
 
-    def detach(self, attachment: Attachment) -> None:
-        """Take a program off its probe."""
-        self.timeline.input(f"detach {attachment.program}", lambda: self.bpf.detach(attachment))
+    def _link(self, program: str, where: str, kind: str, cookie: int) -> Link:
+        if kind in ("kprobe", "kretprobe"):
+            probe = self._probe_at(where)
+            returns = Kretprobe(probe) if kind == "kretprobe" else None
+            return ProbeLink(self.bpf, Attachment(program, probe, returns, cookie))
+        target = section_target(f"{kind}/{where}")
+        link = link_for(self.places, program, target, cookie) if target is not None else None
+        if link is None:
+            raise BadInput(f"There is no way to attach a program to {f'{kind}/{where}'[:60]!r}.")
+        return link
+
+    @property
+    def places(self) -> Places:
+        """Where programs can be attached."""
+        return Places(self.manager, self.bpf, self.tracing.events, self.tracing.kernel_events.tracepoints)
+
+    def detach(self, link: Link | Attachment) -> None:
+        """Undo an attachment; the program stays loaded."""
+        wanted = ProbeLink(self.bpf, link) if isinstance(link, Attachment) else link
+        self.timeline.input(f"detach {wanted}", wanted.detach)
+
+    # What a user's program does with maps beside looking up and storing
+
+    def open_perf_buffer(
+        self, name: str, pages: int = 8, config: PerfConfig = PerfConfig.BPF_OUTPUT
+    ) -> tuple[PerfEvent, ...]:
+        """Open a perf event on each CPU and store them in a map; see BpfUser.open_perf_buffer."""
+        return self._as_user(f"perf_buffer__new {name}", lambda: self.bpf.user.open_perf_buffer(name, pages, config))
+
+    def read_perf_buffer(self, name: str) -> list[tuple[int, Sample | Lost]]:
+        """Read all that waits in the rings of a perf event array; see BpfUser.read_perf_buffer."""
+        return self._as_user(f"perf_buffer__consume {name}", lambda: self.bpf.user.read_perf_buffer(name))
+
+    def read_ringbuf(self, name: str) -> list[bytes]:
+        """Read all complete samples of a ring buffer; see BpfUser.read_ringbuf."""
+        return self._as_user(f"ring_buffer__consume {name}", lambda: self.bpf.user.read_ringbuf(name))
+
+    def write_user_ringbuf(self, name: str, sample: bytes) -> bool:
+        """Put a sample into a ring that programs read; see BpfUser.write_user_ringbuf."""
+        return self._as_user(f"user_ring_buffer__submit {name}", lambda: self.bpf.user.write_user_ringbuf(name, sample))
+
+    def fill_prog_array(self, name: str, index: int, program: str) -> None:
+        """Store a program in a program array.
+
+        Args:
+            name: of the map.
+            index: the place in it.
+            program: the program's name.
+
+        Raises:
+            BadInput: there is no such map or program.
+            LinuxError: what bpf(BPF_MAP_UPDATE_ELEM) would say.
+        """
+
+        def fill() -> None:
+            found = self.bpf.programs.get(program)
+            if found is None:
+                raise BadInput(f"There is no program named {program}.")
+            self.bpf.user.store(name, index.to_bytes(4, "little"), found)
+
+        self._as_user(f"bpf_map_update_elem {name}[{index}] = {program}", fill)
+
+    def _as_user(self, text: str, act: Callable[[], T]) -> T:
+        results: list[T] = []
+        self.timeline.input(text, lambda: results.append(act()))
+        return results[-1]
 
     def load_object(self, source: str | Path | BpfObject, *, attach: bool = True) -> LoadedObject:
         """Load what clang made of a C program, and attach its programs where their sections say.
@@ -243,8 +313,9 @@ class Lab(Look):
         wanted = [
             link
             for program in found.programs
-            if attach and program.name in plan.programs
-            for link in links_for(self.manager, self.bpf, plan.programs[program.name], program.target)
+            if attach
+            and program.name in plan.programs
+            and (link := link_for(self.places, plan.programs[program.name], program.target)) is not None
         ]
         self.timeline.input(f"bpf load object {found.name}", lambda: load_into(self.bpf, plan))
         for number, link in enumerate(wanted):

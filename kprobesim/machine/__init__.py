@@ -9,7 +9,7 @@ from kprobesim.machine.kinds import MACHINE_KINDS
 from kprobesim.machine.machine import Machine, Stop
 from kprobesim.machine.memory import PAGE_SIZE, MemoryFault, PageEntry, PhysicalMemory
 from kprobesim.machine.timeline import Input, Life, Timeline
-from kprobesim.machine.upcalls import Answer, GuestCall, is_abandoned, then
+from kprobesim.machine.upcalls import Answer, GuestCall, each, is_abandoned, then
 from kprobesim.machine.vcpu import VCpu
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Stop",
     "Timeline",
     "VCpu",
+    "each",
     "event_json",
     "is_abandoned",
     "then",
