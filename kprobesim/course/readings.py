@@ -39,8 +39,8 @@ _BPF: Final = re.compile(r"r(?:[0-9]|10)|pc|fp-(?:[89]|[1-9][0-9]|[1-4][0-9][0-9
 # What is read: least and most words behind it.
 READINGS: Final[dict[str, tuple[int, int]]] = {
     "register": (1, 1), "event": (1, 1), "count": (1, 8), "byte": (1, 1), "half": (1, 1), "long": (1, 1),
-    "word": (1, 1), "bytes": (2, 2), "map": (1, 2), "entries": (1, 1), "bpf": (1, 1), "nmissed": (1, 1), "console": (0, 0),
-    "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0), "pid": (0, 0),
+    "word": (1, 1), "bytes": (2, 2), "map": (1, 2), "entries": (1, 1), "bpf": (1, 1), "nmissed": (1, 1),
+    "console": (0, 0), "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0), "pid": (0, 0),
 }  # fmt: skip
 
 
@@ -207,8 +207,8 @@ def _place(lab: Lab, _: str, __: list[str]) -> str:
 
 _READ: Final[dict[str, Callable[[Lab, str, list[str]], Any]]] = {
     "register": _register, "event": _event, "count": _count, "byte": _memory, "half": _memory, "long": _memory,
-    "word": _memory, "bytes": _bytes, "map": _map, "entries": _entries, "bpf": _bpf, "nmissed": _nmissed, "console": _console,
-    "place": _place,
+    "word": _memory, "bytes": _bytes, "map": _map, "entries": _entries, "bpf": _bpf, "nmissed": _nmissed,
+    "console": _console, "place": _place,
     "phase": lambda lab, _, __: lab.phase.value,
     "status": lambda lab, _, __: lab.kprobes().status,
     "ring": lambda lab, _, __: lab.registers()["cs"] & 3,
