@@ -296,15 +296,24 @@ def _unprobe(lab: Lab, action: Action, _: Path, __: Budget) -> None:
 
 def _listen(lab: Lab, action: Action, _: Path, __: Budget) -> None:
     name = action.words[0]
-    lab.timeline.input(f"open perf buffer {name}", lambda: lab.bpf.user.open_perf_buffer(name))
+
+    def listen() -> None:
+        lab.bpf.user.open_perf_buffer(name)
+
+    lab.timeline.input(f"open perf buffer {name}", listen)
 
 
 def _consume(lab: Lab, action: Action, _: Path, __: Budget) -> None:
-    name = action.words[0]
-    user = lab.bpf.user
+    name, user = action.words[0], lab.bpf.user
     perf = any(which.name == name and which.type == "perf_event_array" for which in lab.maps())
-    read: Callable[[str], object] = user.read_perf_buffer if perf else user.read_ringbuf
-    lab.timeline.input(f"consume {name}", lambda: read(name))
+
+    def consume() -> None:
+        if perf:
+            user.read_perf_buffer(name)
+        else:
+            user.read_ringbuf(name)
+
+    lab.timeline.input(f"consume {name}", consume)
 
 
 def _jit(lab: Lab, action: Action, _: Path, __: Budget) -> None:

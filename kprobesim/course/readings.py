@@ -40,7 +40,8 @@ _BPF: Final = re.compile(r"r(?:[0-9]|10)|pc|fp-(?:[89]|[1-9][0-9]|[1-4][0-9][0-9
 READINGS: Final[dict[str, tuple[int, int]]] = {
     "register": (1, 1), "event": (1, 1), "count": (1, 8), "byte": (1, 1), "half": (1, 1), "long": (1, 1),
     "word": (1, 1), "bytes": (2, 2), "map": (1, 2), "entries": (1, 1), "bpf": (1, 1), "nmissed": (1, 1),
-    "console": (0, 0), "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0), "pid": (0, 0),
+    "console": (0, 0), "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0),
+    "pid": (0, 0),
 }  # fmt: skip
 
 
