@@ -9,6 +9,8 @@ One action a line; ``#`` at the beginning of a line makes it a comment::
     probe vfs_read+0x4 mine     a probe without a handler, with a name if one is given
     probe schedule two post     with a pre_handler and a post_handler, which do nothing
     unprobe vfs_read+0x4        by place or name
+    listen samples              user space opens the rings of a perf event array
+    consume samples             user space reads a ring buffer, or those rings, to the end
     jit on                      programs loaded from now on become x86-64 code
     type cat /etc/motd          typed at the console; nothing has run yet
     $ cat /etc/motd             typed, and run until the machine waits again
@@ -52,6 +54,8 @@ VERBS: Final[dict[str, tuple[int, int, str]]] = {
     "detach": (1, 1, "PROGRAM"),
     "probe": (1, 3, "PLACE [NAME [post]]"),
     "unprobe": (1, 1, "PLACE or NAME"),
+    "listen": (1, 1, "MAP, a perf_event_array"),
+    "consume": (1, 1, "MAP, a ringbuf or perf_event_array"),
     "jit": (1, 1, "on or off"),
     "type": (1, -1, "a line for the console"),
     "$": (1, -1, "a command"),
@@ -63,7 +67,9 @@ VERBS: Final[dict[str, tuple[int, int, str]]] = {
     "predict": (2, -1, "ID and the number of an option"),
 }
 
-INPUT_VERBS: Final = frozenset({"load", "program", "attach", "detach", "probe", "unprobe", "jit", "type", "$"})
+INPUT_VERBS: Final = frozenset(
+    {"load", "program", "attach", "detach", "probe", "unprobe", "listen", "consume", "jit", "type", "$"}
+)
 """Actions that do something to the machine, and not only go to another moment of it; each is one input of it."""
 
 
@@ -303,6 +309,28 @@ def _unprobe(lab: Lab, action: Action, _: Path, __: Budget) -> None:
     raise BadInput(f"There is no probe at {wanted[:60]!r}.")
 
 
+def _listen(lab: Lab, action: Action, _: Path, __: Budget) -> None:
+    name = action.words[0]
+
+    def listen() -> None:
+        lab.bpf.user.open_perf_buffer(name)
+
+    lab.timeline.input(f"open perf buffer {name}", listen)
+
+
+def _consume(lab: Lab, action: Action, _: Path, __: Budget) -> None:
+    name, user = action.words[0], lab.bpf.user
+    perf = any(which.name == name and which.type == "perf_event_array" for which in lab.maps())
+
+    def consume() -> None:
+        if perf:
+            user.read_perf_buffer(name)
+        else:
+            user.read_ringbuf(name)
+
+    lab.timeline.input(f"consume {name}", consume)
+
+
 def _jit(lab: Lab, action: Action, _: Path, __: Budget) -> None:
     lab.set_bpf_jit(int(action.words[0] == "on"))
 
@@ -371,5 +399,6 @@ def _seek(lab: Lab, action: Action, _: Path, __: Budget) -> None:
 
 _DO: Final[dict[str, Callable[[Lab, Action, Path, Budget], None]]] = {
     "load": _load, "program": _program, "attach": _attach, "detach": _detach, "probe": _probe, "unprobe": _unprobe,
-    "jit": _jit, "type": _type, "$": _command, "run": _run, "step": _step, "back": _step, "seek": _seek,
+    "listen": _listen, "consume": _consume, "jit": _jit, "type": _type, "$": _command,
+    "run": _run, "step": _step, "back": _step, "seek": _seek,
 }  # fmt: skip
