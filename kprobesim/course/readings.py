@@ -7,8 +7,7 @@ byte vfs_read+0x0       1, 2, 4 or 8 bytes of memory as a number: byte, half, lo
 bytes 4 vfs_read        so many bytes of memory, in its order (64 at most)
 map counts 7            the value of a map's element as a number; without a key, of its only element
 entries counts          how many elements a map has
-bpf r6                  of the BPF program that runs: r0 to r10, pc (slot of its next instruction), or fp-8 (a word
-                        of its stack)
+bpf r6                  of the BPF program that runs: r0 to r10, pc (its next slot), fp-8 (a word of its stack)
 nmissed vfs_read        of the probe at a place
 console                 the last line that the console printed
 place                   where the CPU is: symbol+offset, or user
