@@ -73,6 +73,7 @@ class PlainLesson:
         lesson = self._session.lesson
         self._say(f"# {lesson.title(self._language)}")
         self._say(f"{lesson.summary(self._language)} ({self._text('minutes', minutes=lesson.minutes)})")
+        self._say(self._text("keys"))
         self._tell_notice()
         if self._session.progress.done or self._session.progress.skipped:
             self._page()

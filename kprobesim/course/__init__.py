@@ -31,8 +31,9 @@ from kprobesim.course.library import find_demo, find_lesson, lessons_folder, lis
 from kprobesim.course.pages import Page, Part
 from kprobesim.course.progress import Progress, ProgressStore, default_store
 from kprobesim.course.questions import Option, Prediction
+from kprobesim.course.reports import GoalReport, Reveal, TaskReport
 from kprobesim.course.scenario import Scenario, read_scenario
-from kprobesim.course.session import GoalReport, LessonSession, Reveal, TaskReport
+from kprobesim.course.session import LessonSession
 
 __all__ = [
     "PARTS",

@@ -7,6 +7,7 @@ One action a line; ``#`` at the beginning of a line makes it a comment::
     attach by_pid vfs_read      a loaded program to a place; with return: to the function's return
     detach by_pid
     probe vfs_read+0x4 mine     a probe without a handler, with a name if one is given
+    probe vfs_read+0x4 two post with handlers that do nothing, a pre_handler and a post_handler
     unprobe vfs_read+0x4        by place or name
     listen samples              user space opens the rings of a perf event array
     consume samples             user space reads a ring buffer, or those rings, to the end
@@ -34,6 +35,7 @@ from typing import Final
 from kprobesim.course.conditions import as_number, as_text
 from kprobesim.course.strict import ID, read_text
 from kprobesim.errors import BadInput, KprobesimError
+from kprobesim.kprobes import Kprobe, PtRegs
 from kprobesim.lab import EVENT_KINDS, Event, Grain, Lab, Stop
 
 __all__ = ["INPUT_VERBS", "VERBS", "Action", "Budget", "parse_action", "parse_actions", "perform"]
@@ -41,7 +43,7 @@ __all__ = ["INPUT_VERBS", "VERBS", "Action", "Budget", "parse_action", "parse_ac
 _MAX_LINES: Final = 400
 _MAX_LINE: Final = 1_000
 _MAX_COUNT: Final = 5_000
-_PATIENCE: Final = 600
+_PATIENCE: Final = 150
 _GRAINS: Final = {grain.value: grain for grain in Grain}
 
 # Verb: least and most words behind it (-1: the last word takes the rest of the line), and what these are.
@@ -50,7 +52,7 @@ VERBS: Final[dict[str, tuple[int, int, str]]] = {
     "program": (1, 1, "NAME, then its assembly, then end"),
     "attach": (2, 3, "PROGRAM PLACE [return]"),
     "detach": (1, 1, "PROGRAM"),
-    "probe": (1, 2, "PLACE [NAME]"),
+    "probe": (1, 3, "PLACE [NAME [post]]"),
     "unprobe": (1, 1, "PLACE or NAME"),
     "listen": (1, 1, "MAP, a perf_event_array"),
     "consume": (1, 1, "MAP, a ringbuf or perf_event_array"),
@@ -216,6 +218,8 @@ def _check_words(action: Action, usage: str) -> None:
         good = words[0].isidentifier() and len(words[0]) <= 32
     elif verb == "attach":
         good = words[2:] in ((), ("return",))
+    elif verb == "probe":
+        good = words[2:] in ((), ("post",))
     elif verb == "jit":
         good = words[0] in ("on", "off")
     elif verb == "seek":
@@ -282,7 +286,18 @@ def _detach(lab: Lab, action: Action, _: Path, __: Budget) -> None:
 
 
 def _probe(lab: Lab, action: Action, _: Path, __: Budget) -> None:
-    lab.kprobe(action.words[0], name=action.words[1] if len(action.words) == 2 else "")
+    if action.words[2:] == ("post",):
+        lab.kprobe(action.words[0], name=action.words[1], pre_handler=_go_on, post_handler=_look_on)
+    else:
+        lab.kprobe(action.words[0], name=action.words[1] if len(action.words) == 2 else "")
+
+
+def _go_on(_: Kprobe, __: PtRegs) -> int:
+    return 0
+
+
+def _look_on(_: Kprobe, __: PtRegs, ___: int) -> None:
+    """That there is a post_handler decides how a probe is served; it need not do anything for that."""
 
 
 def _unprobe(lab: Lab, action: Action, _: Path, __: Budget) -> None:

@@ -59,6 +59,10 @@ class GoalKind(ABC):
     def read(cls, table: Strict) -> GoalKind:
         """From the lesson's file."""
 
+    def asked(self) -> Mapping[str, object]:
+        """What the sentence on what is asked for is filled in with, if nothing of it can be seen."""
+        return {}
+
     @abstractmethod
     def check(self, view: View) -> Finding:
         """Look."""

@@ -43,7 +43,7 @@ class Goal:
         try:
             return self.what.check(view)
         except BadInput as error:
-            return Finding(False, {"message": str(error)}, "cannot")
+            return Finding(False, {**self.what.asked(), "message": str(error)}, "cannot")
 
     def text(self, language: Language, finding: Finding) -> str:
         """What is asked for, one sentence."""

@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 from kprobesim.course.actions import Action, parse_actions
 from kprobesim.course.lesson import Lesson
 from kprobesim.course.progress import ProgressStore
-from kprobesim.course.session import LessonSession, TaskReport
+from kprobesim.course.reports import TaskReport
+from kprobesim.course.session import LessonSession
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
 

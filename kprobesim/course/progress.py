@@ -39,6 +39,7 @@ class Progress:
         revealed: predictions whose answer was shown.
         kept: how many of the inputs that the lesson's start made lie before those of the learner.
         inputs: what the learner did to the machine: at which instruction, and the action as it is written.
+        head: the furthest instruction that was reached.
         moment: where the machine stood: instruction, event, step; empty for the start.
         task_seq: how many events lay behind the moment at which the present task began.
         lost: something was done to the machine that cannot be done again from here, so it cannot be resumed.
@@ -52,6 +53,7 @@ class Progress:
     revealed: list[str] = field(default_factory=list)
     kept: int = 0
     inputs: list[tuple[int, str]] = field(default_factory=list)
+    head: int = 0
     moment: tuple[int, ...] = ()
     task_seq: int = 0
     lost: bool = False
@@ -173,6 +175,7 @@ def _parse(data: bytes) -> Progress:
         revealed=_names(table["revealed"]),
         kept=_count(table["kept"]),
         inputs=[(_count(insn), _text(line)) for insn, line in _list(table["inputs"])],
+        head=_count(table["head"]),
         moment=moment,
         task_seq=_count(table["task_seq"]),
         lost=table["lost"] is True,

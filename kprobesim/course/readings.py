@@ -7,8 +7,7 @@ byte vfs_read+0x0       1, 2, 4 or 8 bytes of memory as a number: byte, half, lo
 bytes 4 vfs_read        so many bytes of memory, in its order (64 at most)
 map counts 7            the value of a map's element as a number; without a key, of its only element
 entries counts          how many elements a map has
-bpf r6                  of the BPF program that runs: r0 to r10, pc (slot of its next instruction), or fp-8 (a word
-                        of its stack)
+bpf r6                  of the BPF program that runs: r0 to r10, pc (its next slot), fp-8 (a word of its stack)
 nmissed vfs_read        of the probe at a place
 console                 the last line that the console printed
 place                   where the CPU is: symbol+offset, or user
@@ -17,6 +16,8 @@ status                  kprobe_status of this CPU
 ring                    0 in the kernel, 3 in a program
 task                    the name of the task that runs
 pid                     its pid
+if                      the interrupt flag, 0 or 1
+ns                      nanoseconds since power-on
 """
 
 from __future__ import annotations
@@ -34,14 +35,16 @@ __all__ = ["READINGS", "check_reading", "events_behind", "first_event", "kprobe_
 
 _SIZES: Final = {"byte": 1, "half": 2, "long": 4, "word": 8}
 _MOST_BYTES: Final = 64
+_IF: Final = 1 << 9
 _BPF: Final = re.compile(r"r(?:[0-9]|10)|pc|fp-(?:[89]|[1-9][0-9]|[1-4][0-9][0-9]|50[0-9]|51[0-2])")
 
 # What is read: least and most words behind it.
 READINGS: Final[dict[str, tuple[int, int]]] = {
     "register": (1, 1), "event": (1, 1), "count": (1, 8), "byte": (1, 1), "half": (1, 1), "long": (1, 1),
     "word": (1, 1), "bytes": (2, 2), "map": (1, 2), "entries": (1, 1), "bpf": (1, 1), "nmissed": (1, 1),
-    "console": (0, 0), "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0),
-    "pid": (0, 0),
+    "console": (0, 0),
+    "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0), "pid": (0, 0),
+    "if": (0, 0), "ns": (0, 0),
 }  # fmt: skip
 
 
@@ -208,13 +211,16 @@ def _place(lab: Lab, _: str, __: list[str]) -> str:
 
 _READ: Final[dict[str, Callable[[Lab, str, list[str]], Any]]] = {
     "register": _register, "event": _event, "count": _count, "byte": _memory, "half": _memory, "long": _memory,
-    "word": _memory, "bytes": _bytes, "map": _map, "entries": _entries, "bpf": _bpf, "nmissed": _nmissed,
-    "console": _console, "place": _place,
+    "word": _memory, "bytes": _bytes, "map": _map, "entries": _entries, "bpf": _bpf,
+    "nmissed": _nmissed, "console": _console,
+    "place": _place,
     "phase": lambda lab, _, __: lab.phase.value,
     "status": lambda lab, _, __: lab.kprobes().status,
     "ring": lambda lab, _, __: lab.registers()["cs"] & 3,
-    "task": lambda lab, _, __: lab.task().comm,
+    "task": lambda lab, _, __: lab.task().comm.partition(b"\0")[0].decode(errors="replace"),
     "pid": lambda lab, _, __: lab.task().pid,
+    "if": lambda lab, _, __: int(bool(lab.registers()["rflags"] & _IF)),
+    "ns": lambda lab, _, __: lab.ns,
 }  # fmt: skip
 
 assert _READ.keys() == READINGS.keys()

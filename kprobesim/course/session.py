@@ -4,75 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.course.actions import INPUT_VERBS, Action, Budget, parse_action, parse_actions, perform
+from kprobesim.course.actions import Action, Budget, parse_action, perform
 from kprobesim.course.conditions import Condition, as_text
 from kprobesim.course.finding import View
+from kprobesim.course.journal import Journal
 from kprobesim.course.lesson import Lesson, Task
 from kprobesim.course.pages import Page
 from kprobesim.course.progress import Progress, ProgressStore
 from kprobesim.course.questions import Computed, Option, Prediction
 from kprobesim.course.readings import first_event, read_value
+from kprobesim.course.reports import GoalReport, Reveal, TaskReport
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
-from kprobesim.lab import Lab, Moment
+from kprobesim.lab import Lab
 from kprobesim.machine import Input, Life
 
-__all__ = ["GoalReport", "LessonSession", "Reveal", "TaskReport"]
+__all__ = ["LessonSession"]
 
 _MAX_ANSWER: Final = 1_000
 _SHOWN: Final = 64 * 1024
-
-
-@dataclass(frozen=True)
-class GoalReport:
-    """One goal, as it stands now.
-
-    Attributes:
-        met: it is.
-        text: what it asks for, one sentence in the learner's language.
-        why: why it is not met yet; empty if it is.
-    """
-
-    met: bool
-    text: str
-    why: str
-
-
-@dataclass(frozen=True)
-class TaskReport:
-    """A task, as it stands now.
-
-    Attributes:
-        task: its id.
-        met: all of its goals are.
-        goals: one by one.
-        praise: why that was it, if it is met and the lesson says so.
-    """
-
-    task: str
-    met: bool
-    goals: tuple[GoalReport, ...]
-    praise: str
-
-
-@dataclass(frozen=True)
-class Reveal:
-    """What the answer of a prediction is.
-
-    Attributes:
-        chosen: the learner's option, counted from 1; 0 if none was chosen.
-        right: the right one.
-        value: what the machine worked out, as text; empty if it did not.
-        explain: why.
-    """
-
-    chosen: int
-    right: int
-    value: str
-    explain: str
 
 
 class LessonSession:
@@ -97,8 +49,7 @@ class LessonSession:
         self.exploring = False
         self.notice = ""
         self._store = store
-        self._begin = lab.timeline.life()
-        self._actions: dict[int, tuple[Input, Action]] = {}
+        self._journal = Journal(lab, lesson.folder)
         self._return: tuple[Life, dict[int, tuple[Input, Action]]] | None = None
         self.progress.task_seq = lab.seq
 
@@ -300,7 +251,7 @@ class LessonSession:
         """
         with self.aside():
             if computed.begin == "start":
-                self.lab.timeline.live(self._begin)
+                self.lab.timeline.live(self._journal.begin)
             budget = Budget()
             for action in computed.after:
                 perform(self.lab, action, self.lesson.folder, budget)
@@ -334,9 +285,8 @@ class LessonSession:
             self.predict(action.words[0], int(choice) if choice.isascii() and choice.isdigit() else 0)
             return ""
         try:
-            return perform(self.lab, action, self.lesson.folder, Budget(interrupt=interrupt))
+            return self._journal.do(action, Budget(interrupt=interrupt))
         finally:
-            self._note_input(action)
             self._save()
 
     def aside(self) -> AbstractContextManager[None]:
@@ -351,6 +301,8 @@ class LessonSession:
         """
         with self.aside():
             budget = Budget()
+            # An input that does nothing: from here on the known future does not happen, but what is under way does.
+            self.lab.timeline.input(f"read {path}", lambda: None)
             self.lab.run(interrupt=budget)
             before = len(self.lab.console)
             self.lab.type(f"cat {path}")
@@ -361,13 +313,13 @@ class LessonSession:
     def explore(self) -> None:
         """Leave the lesson: until `come_back` nothing counts, and nothing can be spoilt."""
         if not self.exploring:
-            self._return = self.lab.timeline.life(), dict(self._actions)
+            self._return = self.lab.timeline.life(), dict(self._journal.actions)
             self.exploring = True
 
     def come_back(self) -> None:
         """Return from exploring: the machine is exactly where it was."""
         if self._return is not None:
-            life, self._actions = self._return
+            life, self._journal.actions = self._return
             self.lab.timeline.live(life)
             self._return, self.exploring = None, False
 
@@ -378,8 +330,7 @@ class LessonSession:
             everything: the tasks, answers and hints too.
         """
         self._return, self.exploring = None, False
-        self.lab.timeline.live(self._begin)
-        self._actions.clear()
+        self._journal.rewind()
         if everything:
             self.progress = Progress()
         self.progress.task_seq = self.lab.seq
@@ -397,69 +348,24 @@ class LessonSession:
     def _save(self) -> None:
         if self._store is None or self.exploring:
             return
-        self._note_machine()
+        self._journal.record(self.progress)
         try:
             self._store.save(self.lesson.id, self.progress)
             self.notice = ""
         except KprobesimError as error:
             self.notice = str(error)
 
-    def _note_machine(self) -> None:
-        """What the learner did to the machine, and where it is."""
-        inputs = self.lab.timeline.inputs
-        kept = 0
-        while kept < min(len(inputs), len(self._begin.inputs)) and inputs[kept] is self._begin.inputs[kept]:
-            kept += 1
-        noted = [(step.insn, self._actions.get(id(step))) for step in inputs[kept:]]
-        self.progress.lost = any(found is None for _, found in noted)
-        self.progress.inputs = [(insn, str(found[1])) for insn, found in noted if found is not None]
-        self.progress.kept = kept
-        self.progress.moment = tuple(self.lab.moment)
-
-    def _note_input(self, action: Action) -> None:
-        inputs = self.lab.timeline.inputs
-        if action.verb in INPUT_VERBS and inputs and id(inputs[-1]) not in self._actions:
-            self._actions[id(inputs[-1])] = inputs[-1], action
-
     def _resume(self, progress: Progress) -> None:
-        """Do again what was done, each thing at its instruction; then go where the machine stood."""
+        """Take up a progress, and bring the machine to where it stood."""
         self.progress = progress
         if not progress.moment:
             progress.task_seq = self.lab.seq
             return
         try:
-            if progress.lost:
-                raise KprobesimError("Something was done to it that cannot be done again.")
-            for number, (insn, text) in enumerate(progress.inputs):
-                self._redo(insn, text, progress.kept + number)
-            where = Moment(*progress.moment)
-            self.lab.run(instructions=max(0, where.insn - self.lab.moment.insn), interrupt=Budget())
-            if self.lab.moment != where:
-                self.lab.seek(where)
-        except (KprobesimError, IndexError) as error:
+            self._journal.replay(progress)
+        except KprobesimError as error:
             self.notice = f"Your tasks were kept, but the machine begins at the start: {error}"
-            self.lab.timeline.live(self._begin)
-            self._actions.clear()
             progress.task_seq = self.lab.seq
-
-    def _redo(self, insn: int, text: str, applied: int) -> None:
-        """Do one thing again.
-
-        Args:
-            insn: at which instruction.
-            text: the action.
-            applied: how many inputs lay behind it.
-        """
-        action = parse_actions(text)[0]
-        self.lab.run(instructions=max(0, insn - self.lab.moment.insn), interrupt=Budget())
-        if self.lab.moment.insn != insn or self.lab.timeline.life().applied != applied:
-            raise KprobesimError("It does not come to the same moment any more.")
-        if action.verb not in INPUT_VERBS:
-            raise KprobesimError("What was done to it is damaged.")
-        # Only the input itself; what it leads to is lived afterwards.
-        typed = parse_action(f"type {action.words[0]}") if action.verb == "$" else action
-        perform(self.lab, typed, self.lesson.folder, Budget())
-        self._note_input(action)
 
     # Small things
 

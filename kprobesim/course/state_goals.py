@@ -41,11 +41,14 @@ class MemoryGoal(GoalKind):
             table.refuse(f"bytes must be 1 to {_MAX_COMPARED}.", "bytes")
         return cls(place, data)
 
+    def asked(self) -> Mapping[str, object]:
+        """The place and the bytes."""
+        return {"place": self.place, "wanted": self.data.hex(" ")}
+
     def check(self, view: View) -> Finding:
         """Look."""
         there = memory_at(view.lab, self.place, len(self.data))
-        values = {"place": self.place, "wanted": self.data.hex(" "), "found": there.hex(" ")}
-        return Finding(there == self.data, values)
+        return Finding(there == self.data, {**self.asked(), "found": there.hex(" ")})
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,15 @@ class ValueGoal(GoalKind):
         reading = table.parsed("read", "", check_reading)
         return cls(reading, read_condition(table, "is", table.any("is")))
 
+    def asked(self) -> Mapping[str, object]:
+        """The reading and the condition."""
+        return {"reading": self.reading, "wanted": self.condition}
+
     def check(self, view: View) -> Finding:
         """Look."""
         value = read_value(view.lab, self.reading)
-        values = {"reading": self.reading, "wanted": self.condition, "found": as_text(view.lab, value)}
-        return Finding(self.condition.holds(view.lab, value), values)
+        found = as_text(view.lab, value)
+        return Finding(self.condition.holds(view.lab, value), {**self.asked(), "found": found})
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ question.en = "In which ring is the CPU just after the instruction syscall?"
 question.zh = "执行 syscall 指令之后，CPU 在哪个 ring？"
 explain.en = "syscall raises the CPU to ring 0; the kernel's code begins there."
 explain.zh = "syscall 让 CPU 升到 ring 0，内核的代码从那里开始。"
-machine = {{ after = "run until syscall", read = "ring" }}
+machine = {{ after = "run until syscall\\nstep instruction", read = "ring" }}
 [[prediction.option]]
 text = "0"
 value = 0

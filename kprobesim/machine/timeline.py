@@ -43,6 +43,7 @@ class Life(NamedTuple):
         inputs: all that came from outside, in order.
         applied: how many of them lay behind the machine.
         head: the furthest instruction count reached.
+        events: how many events were known.
         moment: where the machine was.
         frozen: it was in the middle of an instruction or an input there.
     """
@@ -50,6 +51,7 @@ class Life(NamedTuple):
     inputs: tuple[Input, ...]
     applied: int
     head: int
+    events: int
     moment: Moment
     frozen: bool
 
@@ -201,7 +203,9 @@ class Timeline:
     def life(self) -> Life:
         """What has been lived so far, to come back to with `live` after something else was tried."""
         machine = self.machine
-        return Life(tuple(self.inputs), self._applied, self._head, machine.moment, machine.frozen is not None)
+        return Life(
+            tuple(self.inputs), self._applied, self._head, len(machine.log), machine.moment, machine.frozen is not None
+        )
 
     def live(self, life: Life) -> None:
         """Go to where `life` was taken; what was done since then from outside is forgotten.
@@ -232,6 +236,9 @@ class Timeline:
             self._advance(life.head)
             while self._applied < len(self.inputs):
                 self._apply_next()
+            if len(machine.log) < life.events:
+                # The furthest place was in the middle of an instruction.
+                self._advance(life.head + 1)
         if life.frozen:
             self.seek(life.moment)
             return

@@ -95,7 +95,7 @@ def test_doctor_finds_everything_here(cli: Cli) -> None:
 def test_lessons_can_be_listed(cli: Cli) -> None:
     assert cli("lesson", "list").exit_code == 0
     for line in cli("lesson", "list", "--json").stdout.splitlines():
-        assert json.loads(line).keys() == {"id", "title", "minutes"}
+        assert json.loads(line).keys() == {"id", "title", "minutes", "part", "tasks", "done", "state"}
 
 
 @pytest.mark.parametrize(

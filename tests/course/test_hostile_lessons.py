@@ -21,8 +21,8 @@ GOOD = (lessons_folder() / "01-the-first-probe" / "lesson.toml").read_text(encod
 GOOD_TEXT = (lessons_folder() / "01-the-first-probe" / "en.md").read_text(encoding="utf-8")
 ID = "01-the-first-probe"
 TOKENS = st.sampled_from(
-    ["[", "]", "{", "}", '"""', "\n", "=", "[[task]]\n", "[start]\n", "0x", "-1", "true", "\0", "\u202e", "../", "9" * 40,
-     "1979-05-27", "nan", "inf", "{ ge = 1 }", "kind", "run until trap\n", "end\n", "<!-- task x -->\n"]
+    ["[", "]", "{", "}", '"""', "\n", "=", "[[task]]\n", "[start]\n", "0x", "-1", "true", "\0", "\u202e", "../",
+     "9" * 40, "1979-05-27", "nan", "inf", "{ ge = 1 }", "kind", "run until trap\n", "end\n", "<!-- task x -->\n"]
 )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_a_start_that_never_ends_is_ended() -> None:
         folder = Path(parent) / "endless"
         new_lesson(folder)
         path = folder / "lesson.toml"
-        path.write_text(path.read_text(encoding="utf-8").replace("$ echo hello", "$ spin"), encoding="utf-8")
+        path.write_text(path.read_text(encoding="utf-8").replace("$ echo hello", "$ spin 100000"), encoding="utf-8")
         assert [line for line in lint_lesson(folder) if "takes too long" in line]
 
 

@@ -113,7 +113,7 @@ def test_all_text_is_visible_at_the_end(session: LessonSession) -> None:
         session.check("en")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(DOING, DOING)
 def test_coming_back_is_exactly_where_one_left(before: list[str], meanwhile: list[str]) -> None:
     session = SHARED
@@ -157,8 +157,9 @@ def test_reset_brings_back_the_known_future(session: LessonSession) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "fly", "load nosuch.bpf", "attach nosuch vfs_read", "unprobe vfs_read", "seek 99999999", "run to nowhere",
-             "probe nosuch", "answer nosuch 1", "predict nosuch 1", "detach x", "run until trap vectr=1"]
+    "line", ["", "fly", "load nosuch.bpf", "attach nosuch vfs_read", "unprobe vfs_read", "seek 99999999",
+             "run to nowhere", "probe nosuch", "answer nosuch 1", "predict nosuch 1", "detach x",
+             "run until trap vectr=1"]
 )  # fmt: skip
 def test_an_action_that_makes_no_sense_is_one_sentence(session: LessonSession, line: str) -> None:
     before = state(session)

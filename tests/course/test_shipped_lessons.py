@@ -1,4 +1,4 @@
-"""Every lesson that ships: its start fails its check, its solution passes, both languages tell the same, and are true."""
+"""Every lesson that ships: its start fails, its solution passes, both languages tell the same, and it is true."""
 
 from __future__ import annotations
 
