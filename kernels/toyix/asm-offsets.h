@@ -24,7 +24,7 @@
 #define PT_RSP		152
 #define PT_SS		160
 
-#define TASK_thread_sp	16
+#define TASK_thread_sp	24
 #define TSS_sp2		20
 
 #endif

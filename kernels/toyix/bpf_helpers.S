@@ -98,4 +98,14 @@
 	BPF_HELPER dynptr_data 203
 	BPF_HELPER ktime_get_tai_ns 208
 
+	/* No program can name these: filters that were classic call them. */
+	BPF_HELPER skb_load_helper_8 240
+	BPF_HELPER skb_load_helper_16 241
+	BPF_HELPER skb_load_helper_32 242
+	BPF_HELPER skb_get_pay_offset 243
+	BPF_HELPER skb_get_nlattr 244
+	BPF_HELPER skb_get_nlattr_nest 245
+	BPF_HELPER get_raw_cpu_id 246
+	BPF_HELPER user_rnd_u32 247
+
 	.section .note.GNU-stack, "", @progbits

@@ -6,6 +6,12 @@
 #include "sched.h"
 #include "trace.h"
 
+/* Before the call is made. -1: it is not to be made, and regs say what the program gets instead. */
+noinline long syscall_trace_enter(struct pt_regs *regs, long syscall, unsigned long work)
+{
+	return work & SYSCALL_WORK_SECCOMP && __secure_computing(NULL) == -1 ? -1 : syscall;
+}
+
 #define EXIT_TO_USER_MODE_WORK	(_TIF_NEED_RESCHED | _TIF_UPROBE | _TIF_SIGPENDING)
 
 static void exit_to_user_mode_loop(struct pt_regs *regs, unsigned long ti_work)

@@ -92,6 +92,7 @@ void do_exit(long code)
 	exit_mm();
 	exit_files(tsk);
 	exit_fs(tsk);
+	seccomp_filter_release(tsk);
 	hc_mark(HC_MARK_TASK_EXIT, tsk, 0);
 	exit_notify(tsk);
 	do_task_dead();

@@ -190,6 +190,7 @@ static struct task_struct *dup_task_struct(struct task_struct *orig)
 	/* One for the scheduler, put after the last switch away; one for the parent, put by wait4. */
 	refcount_set(&tsk->usage, 2);
 	tsk->thread_info.flags = 0;
+	tsk->thread_info.syscall_work = 0;
 	return tsk;
 }
 
@@ -208,7 +209,7 @@ static void init_task_fields(struct task_struct *p, struct kernel_clone_args *ar
 	p->nvcsw = p->nivcsw = 0;
 	p->min_flt = 0;
 	p->start_time = ktime_get_ns();
-	p->pending.signal = 0;
+	p->pending = (struct sigpending){ 0 };
 	p->rethooks.first = NULL;
 	p->flags &= ~(PF_IDLE | PF_EXITING);
 	/* A user task's child becomes a kernel thread only through fn. */
@@ -244,6 +245,7 @@ static noinline struct task_struct *copy_process(struct kernel_clone_args *args)
 		goto bad_fork_cleanup_fs;
 	copy_thread(p, args);
 	uprobe_copy_process(p, args->flags);
+	copy_seccomp(p);
 
 	spin_lock_irq(&tasklist_lock);
 	p->pid = p->tgid = args->idle ? 0 : alloc_pid();

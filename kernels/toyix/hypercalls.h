@@ -39,6 +39,16 @@
 #define HC_HOSTFS_WRITE			68
 #define HC_HOSTFS_RELEASE		69
 
+/* Filters of system calls and packets (filter_stubs.S). */
+#define HC_BPF_CHECK_CLASSIC		96
+#define HC_SECCOMP_CHECK_FILTER		97
+#define HC_BPF_CONVERT_FILTER		98
+#define HC_BPF_INT_JIT_COMPILE		99
+#define HC_BPF_JIT_FREE			100
+#define HC_BPF_PROG_RUN			101
+#define HC_SECCOMP_REPORT		102
+#define HC_SK_FILTER_REPORT		103
+
 /* The helpers of BPF programs, by their own numbers (bpf_helpers.S). */
 #define HC_FIRST_BPF_HELPER		1024
 

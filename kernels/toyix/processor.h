@@ -42,6 +42,7 @@ void smp_send_reschedule(int cpu);
 extern unsigned long initial_code, initial_gs, initial_stack, boot_params_pa;
 
 void do_syscall_64(struct pt_regs *regs, int nr);
+long syscall_trace_enter(struct pt_regs *regs, long syscall, unsigned long work);
 void syscall_exit_to_user_mode(struct pt_regs *regs);
 void irqentry_enter_from_user_mode(struct pt_regs *regs);
 void irqentry_exit_to_user_mode(struct pt_regs *regs);

@@ -8,6 +8,8 @@
 #include "memlayout.h"
 #include "preempt.h"
 #include "ptrace.h"
+#include "seccomp.h"
+#include "signal.h"
 #include "spinlock.h"
 #include "thread_info.h"
 #include "time.h"
@@ -61,9 +63,6 @@ typedef struct wait_queue_head {
 	struct list_head head;
 } wait_queue_head_t;
 
-struct sigpending {
-	u64 signal;			/* bit n-1: signal n */
-};
 
 struct task_struct {
 	struct thread_info thread_info;	/* first: see current_thread_info() */
@@ -107,6 +106,8 @@ struct task_struct {
 	struct files_struct *files;	/* open files */
 	u64 sig_ignored;		/* signals set to SIG_IGN */
 	struct sigpending pending;
+	unsigned long atomic_flags;	/* PFA_ */
+	struct seccomp seccomp;
 	struct uprobe_task utask;
 	struct llist_head rethooks;	/* the returns that kretprobes have hooked, latest first; kept by the host */
 };
@@ -119,6 +120,10 @@ DECLARE_PER_CPU(unsigned long, process_counts);
 
 #define for_each_process(p)						\
 	for (p = &init_task; (p = list_entry(p->tasks.next, struct task_struct, tasks)) != &init_task; )
+
+#define PFA_NO_NEW_PRIVS	(1UL << 0)	/* execve grants nothing that the task does not have */
+#define task_no_new_privs(p)	((int)(READ_ONCE((p)->atomic_flags) & PFA_NO_NEW_PRIVS))
+#define task_set_no_new_privs(p) ((void)__sync_fetch_and_or(&(p)->atomic_flags, PFA_NO_NEW_PRIVS))
 
 #define task_cpu(p)		((int)READ_ONCE((p)->thread_info.cpu))
 #define task_top_of_stack(p)	((unsigned long)(p)->stack + THREAD_SIZE)
@@ -203,7 +208,6 @@ int copy_fs(unsigned long clone_flags, struct task_struct *tsk);
 void exit_fs(struct task_struct *tsk);
 void do_close_on_exec(struct files_struct *files);
 
-#include "signal.h"
 #include "cred.h"
 
 #endif

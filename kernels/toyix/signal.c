@@ -74,6 +74,22 @@ void force_sig(int sig)
 	send_signal_locked(sig, &info, current, PIDTYPE_PID);
 }
 
+/* What a filter refused: SIGSYS says which call, from where, and in si_errno what the filter gave as its reason. */
+void force_sig_seccomp(const struct seccomp_data *sd, int reason)
+{
+	struct kernel_siginfo info = {
+		.si_signo = SIGSYS,
+		.si_errno = reason,
+		.si_code = SYS_SECCOMP,
+		.si_call_addr = (void __user *)sd->instruction_pointer,
+		.si_syscall = sd->nr,
+		.si_arch = sd->arch,
+	};
+
+	current->pending.forced = info;
+	send_signal_locked(SIGSYS, &info, current, PIDTYPE_PID);
+}
+
 /* On the way to user mode. Returns only if there was nothing to die from. */
 void get_signal(struct pt_regs *regs)
 {
@@ -85,8 +101,9 @@ void get_signal(struct pt_regs *regs)
 	if (!pending)
 		return;
 	signr = __builtin_ctzll(pending) + 1;
-	/* A signal is a bit: why it was sent is forgotten, and what it does is always the default. */
-	trace_signal_deliver(signr, SEND_SIG_NOINFO, NULL);
+	/* A signal is a bit: but for SIGSYS, why it was sent is forgotten, and what it does is always the default. */
+	trace_signal_deliver(signr, signr == SIGSYS && current->pending.forced.si_signo ? &current->pending.forced :
+			     SEND_SIG_NOINFO, NULL);
 	do_group_exit(signr);
 }
 

@@ -5,6 +5,7 @@
 #include "types.h"
 #include "time.h"
 
+#define S_IFSOCK	0140000
 #define S_IFMT		00170000
 #define S_IFIFO		0010000
 #define S_IFCHR		0020000

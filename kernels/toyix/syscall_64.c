@@ -35,9 +35,17 @@ static __always_inline bool do_syscall_x64(struct pt_regs *regs, int nr)
 
 noinstr void do_syscall_64(struct pt_regs *regs, int nr)
 {
+	unsigned long work = READ_ONCE(current_thread_info()->syscall_work);
+
 	local_irq_enable();
+	if (unlikely(work)) {
+		nr = syscall_trace_enter(regs, nr, work);
+		if (nr == -1)
+			goto out;
+	}
 	trace_sys_enter(regs, nr);
 	if (!do_syscall_x64(regs, nr) && nr != -1)
 		regs->ax = __x64_sys_ni_syscall(regs);
+out:
 	syscall_exit_to_user_mode(regs);
 }

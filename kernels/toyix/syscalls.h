@@ -20,6 +20,7 @@ struct rusage;
 struct timezone;
 struct sigaction;
 struct getcpu_cache;
+struct sockaddr;
 
 /* Listed by address in the section __syscalls_metadata. The number is found by whoever looks the name up in the table. */
 struct syscall_metadata {

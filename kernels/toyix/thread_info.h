@@ -11,9 +11,12 @@
 #define _TIF_SIGPENDING		(1UL << TIF_SIGPENDING)
 #define _TIF_NEED_RESCHED	(1UL << TIF_NEED_RESCHED)
 
+#define SYSCALL_WORK_SECCOMP	(1UL << 0)
+
 struct thread_info {
-	unsigned long flags;	/* 0: TIF_ bits, also set from other CPUs */
-	u32 cpu;		/* 8: where the task runs or ran last */
+	unsigned long flags;	/*  0: TIF_ bits, also set from other CPUs */
+	unsigned long syscall_work;	/*  8: SYSCALL_WORK_ bits: what comes before each system call */
+	u32 cpu;		/* 16: where the task runs or ran last */
 };
 
 struct task_struct;
@@ -35,6 +38,11 @@ static __always_inline void clear_ti_thread_flag(struct thread_info *ti, int fla
 static __always_inline bool test_ti_thread_flag(struct thread_info *ti, int flag)
 {
 	return (READ_ONCE(ti->flags) >> flag) & 1;
+}
+
+static __always_inline void set_ti_syscall_work(struct thread_info *ti, unsigned long work)
+{
+	__sync_fetch_and_or(&ti->syscall_work, work);
 }
 
 #define set_thread_flag(flag)	set_ti_thread_flag(current_thread_info(), flag)

@@ -18,10 +18,15 @@ __all__ = ["main"]
 _COMMANDS: Final = {
     "bpf": ("kprobesim.cli.bpf", "BPF programs: assemble, disassemble, run."),
     "demo": ("kprobesim.cli.demo", "Play a demo."),
+    "diff": ("kprobesim.cli.diff", "Where two recordings part."),
     "doctor": ("kprobesim.cli.doctor", "What on this computer may spoil the experience."),
+    "export": ("kprobesim.cli.export", "Make a cast, a web page, a picture or JSON of a recording."),
     "kernel": ("kprobesim.cli.kernel", "The kernel images: list, describe, disassemble."),
     "lesson": ("kprobesim.cli.lesson", "The lessons: list, run, check, write."),
+    "record": ("kprobesim.cli.record", "Run commands and keep all of it in a file."),
+    "replay": ("kprobesim.cli.replay", "Live a recording again."),
     "shell": ("kprobesim.cli.shell", "The simulated machine's shell."),
+    "what-if": ("kprobesim.cli.what_if", "Live a recording or a demo twice, with one thing changed."),
 }
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sys
 
 from kprobesim.course import Lesson, Scenario
+from kprobesim.course.recorded import RecordedScenario
 from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
 
 __all__ = ["open_app"]
 
 
-def open_app(scenario: Lesson | Scenario | None) -> None:
+def open_app(scenario: Lesson | Scenario | RecordedScenario | None) -> None:
     """Open the TUI on a scenario, or on the list of lessons.
 
     Args:
-        scenario: a lesson or demo; None for the list.
+        scenario: a lesson, a demo or a recording; None for the list.
 
     Raises:
         BadInput: there is no terminal to draw on.

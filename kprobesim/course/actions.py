@@ -7,7 +7,7 @@ One action a line; ``#`` at the beginning of a line makes it a comment::
     attach by_pid vfs_read      a loaded program to a place; with return: to the function's return
     detach by_pid
     probe vfs_read+0x4 mine     a probe without a handler, with a name if one is given
-    probe vfs_read+0x4 two post with handlers that do nothing, a pre_handler and a post_handler
+    probe schedule two post     with a pre_handler and a post_handler, which do nothing
     unprobe vfs_read+0x4        by place or name
     listen samples              user space opens the rings of a perf event array
     consume samples             user space reads a ring buffer, or those rings, to the end

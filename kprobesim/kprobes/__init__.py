@@ -5,7 +5,7 @@ functions' names. Knows nothing of who asks for a probe.
 """
 
 from kprobesim.kprobes.blacklist import Blacklist, BlacklistEntry
-from kprobesim.kprobes.config import KprobeConfig, Stepping
+from kprobesim.kprobes.config import FixUp, KprobeConfig, Stepping
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.detour import OptInsn, disassemble_detour
 from kprobesim.kprobes.fprobe import Fprobe, FprobeHandler, Fprobes
@@ -43,6 +43,7 @@ __all__ = [
     "ArchSpecificInsn",
     "Blacklist",
     "BlacklistEntry",
+    "FixUp",
     "Fprobe",
     "FprobeHandler",
     "Fprobes",

@@ -28,9 +28,10 @@ def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> Answer:
 
 def handlers_answers(site: Kprobe, regs: PtRegs) -> Iterator[Answer]:
     """Run the children's pre_handlers one after the other, the latest first, as the answers are asked for."""
-    for child in site.children or ():
-        if child.pre_handler is not None and not child.is_disabled:
-            yield child.pre_handler(child, regs)
+    for child in tuple(site.children or ()):
+        if child.pre_handler is None or child.is_disabled or child not in (site.children or ()):
+            continue  # also one that was removed while another's handler had the guest do something
+        yield child.pre_handler(child, regs)
 
 
 def _aggr_by_way_of_the_guest(first: Answer, others: Iterator[Answer]) -> Generator[GuestCall, int, int]:

@@ -168,6 +168,7 @@ class Kprobes:
         if probe.flags & KprobeFlag.FTRACE:
             probe.addr, probe.ainsn, probe.opcode = address, None, NOP5[0]
             return
+        self.text.finish()  # Linux holds text_mutex: nobody sees the int3 of a patch that is under way
         can_probe(self.kernel, address, self.hidden)
         slot = self.slots.get()
         try:
@@ -298,25 +299,17 @@ class Kprobes:
                 continue
             place = self.place(probe)
             freed += self._unlink(site, probe)
-            self._detach(probe)
+            for block in self.ctlblk:
+                block.let_go(probe)
             probe.forget()
             self.kernel.machine.emit("kprobe.unregister", **place)
         self._lingering |= frozenset(freed)
         self.synchronize()
 
-    def _detach(self, probe: Kprobe) -> None:
-        """Let CPUs that are handling the probe finish without it."""
-        for block in self.ctlblk:
-            if block.current is probe:
-                block.current = probe.remains()
-            if block.previous[0] is probe:
-                block.previous = (probe.remains(), *block.previous[1:])
-
     def synchronize(self) -> None:
         """Free the slots of removed probes that no CPU is in any more; called whenever one may have left."""
         if self._lingering:
-            handled = [probe for block in self.ctlblk for probe in (block.current, block.previous[0])]
-            busy = self._lingering & {probe.ainsn.insn for probe in handled if probe is not None and probe.ainsn}
+            busy = self._lingering & {probe.ainsn.insn for probe in self._handled() if probe.ainsn}
             for slot in self._lingering - busy:
                 self.slots.free(slot)
             self._lingering = busy
@@ -360,7 +353,12 @@ class Kprobes:
         return [site.ainsn.insn]
 
     def _anybody_in_slot(self, slot: int) -> bool:
-        return anybody_inside(self.kernel, [(slot, slot + MAX_INSN_SIZE)])
+        on_the_way = any(probe.ainsn is not None and probe.ainsn.insn == slot for probe in self._handled())
+        return on_the_way or anybody_inside(self.kernel, [(slot, slot + MAX_INSN_SIZE)])
+
+    def _handled(self) -> list[Kprobe]:
+        """The probes that CPUs are handling."""
+        return [probe for block in self.ctlblk for probe in block.handled]
 
     def _is_disarmed(self, site: Kprobe) -> bool:
         return site.is_disabled if self.optimizer is None else self.optimizer.is_disarmed(site)

@@ -169,6 +169,7 @@ class Ftrace:
     def _replace_code(self, sites: Iterable[int]) -> None:
         """Make the entries of functions what their users want: a nop without any, a call to the trampoline of the only
         one, or to ``ftrace_regs_caller`` for several."""
+        self._text.finish()  # a patch of one of these sites that is still to come would be overlooked
         for site in sorted(sites):
             users = self.users(site)
             if not users:

@@ -12,7 +12,7 @@ from typing import Final
 
 from kprobesim.errors import GuestError
 from kprobesim.image import MAX_INSN_SIZE
-from kprobesim.kprobes.config import Stepping
+from kprobesim.kprobes.config import FixUp, Stepping
 from kprobesim.kprobes.core import Kprobes
 from kprobesim.kprobes.kprobe import INT3, NOTHING_BEFORE, Kprobe, KprobeCtlblk, KprobeStatus
 from kprobesim.kprobes.pt_regs import PtRegs
@@ -39,6 +39,7 @@ class Int3Path:
         self._kernel = kprobes.kernel
         self._machine = kprobes.kernel.machine
         self._guest_is_told = kprobes.kernel.has_symbol("current_kprobe")
+        self._without = kprobes.config.without
         self._trap_flag = TrapFlagStep(kprobes) if kprobes.config.stepping is Stepping.TRAP_FLAG else None
 
     # Entries from the guest
@@ -60,7 +61,7 @@ class Int3Path:
         probe = self._kprobes.get_kprobe(ip - _INT3_SIZE)
         block = self._kprobes.ctlblk[cpu.number]
         if probe is not None:
-            if block.current is not None:
+            if block.current is not None and FixUp.REENTRY not in self._without:
                 self._reenter_kprobe(probe, regs, block)
                 return 1
             return self._hit(probe, regs, block, flags)
@@ -127,7 +128,8 @@ class Int3Path:
         if probe.pre_handler is not None:
             answer = probe.pre_handler(probe, regs)
             if not isinstance(answer, int):
-                return then(answer, lambda told: self._after_pre_handler(probe, regs, block, told))
+                # Meanwhile the probe may have been removed: then its remains are current.
+                return then(answer, lambda told: self._after_pre_handler(block.current or probe, regs, block, told))
             return self._after_pre_handler(probe, regs, block, answer)
         self._setup_singlestep(probe, regs, block, reenter=False)
         return 1
@@ -191,9 +193,11 @@ class Int3Path:
 
     def _resume_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
         assert probe.ainsn is not None and probe.addr is not None
-        ip = regs.ip + probe.addr - probe.ainsn.insn - _INT3_SIZE
+        moved = 0 if FixUp.RESUME_IP in self._without else probe.addr - probe.ainsn.insn - _INT3_SIZE
+        ip = regs.ip + moved
         regs.ip = ip
-        regs.flags |= block.saved_flags
+        if FixUp.RESTORE_IF not in self._without:
+            regs.flags |= block.saved_flags
         self._machine.record("kprobe.resume", {**self._kprobes.place(probe), "ip": ip})
 
     def _post_process(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
@@ -253,4 +257,5 @@ class _Running:
         path = self._path
         block = path._kprobes.ctlblk[self._regs.cpu]
         block.current, block.status, block.old_flags, block.saved_flags = self._outer
+        path._kprobes.synchronize()
         path.note(self._regs.cpu, (block.current and block.current.addr) or 0)

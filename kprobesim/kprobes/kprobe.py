@@ -168,7 +168,8 @@ class Kprobe:
         self.addr, self.flags, self.opcode, self.ainsn = None, KprobeFlag(0), 0, None
 
 
-NOTHING_BEFORE: Final[tuple[Kprobe | None, KprobeStatus, int, int]] = (None, KprobeStatus.NONE, 0, 0)
+Outer = tuple[Kprobe | None, KprobeStatus, int, int]
+NOTHING_BEFORE: Final[Outer] = (None, KprobeStatus.NONE, 0, 0)
 
 
 @dataclass(slots=True)
@@ -186,4 +187,16 @@ class KprobeCtlblk:
     status: KprobeStatus = KprobeStatus.NONE
     old_flags: int = 0
     saved_flags: int = 0
-    previous: tuple[Kprobe | None, KprobeStatus, int, int] = NOTHING_BEFORE
+    previous: Outer = NOTHING_BEFORE
+
+    @property
+    def handled(self) -> tuple[Kprobe, ...]:
+        """The probe that the CPU is at, and the one that it will come back to."""
+        return tuple(probe for probe in (self.current, self.previous[0]) if probe is not None)
+
+    def let_go(self, probe: Kprobe) -> None:
+        """Let the CPU finish without a probe that is being removed."""
+        if self.current is probe:
+            self.current = probe.remains()
+        if self.previous[0] is probe:
+            self.previous = (probe.remains(), *self.previous[1:])

@@ -117,7 +117,8 @@ class KprobeFtrace:
     def _by_way_of_the_guest(
         self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, orig_ip: int, answer: Generator[GuestCall, int, int]
     ) -> Generator[GuestCall, int, int]:
-        return self._leave(probe, regs, block, orig_ip, (yield from answer))
+        told = yield from answer
+        return self._leave(block.current or probe, regs, block, orig_ip, told)  # its remains, if it is gone by now
 
     def _leave(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, orig_ip: int, answer: int | None) -> int:
         assert probe.addr is not None

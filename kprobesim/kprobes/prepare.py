@@ -13,7 +13,7 @@ from typing import Final
 from kprobesim.errors import LinuxError
 from kprobesim.image import MAX_INSN_SIZE, DecodeError, Instruction, OpcodeMap, decode_one, instruction_boundaries
 from kprobesim.kprobes.boost import jump_behind
-from kprobesim.kprobes.config import KprobeConfig, Stepping
+from kprobesim.kprobes.config import FixUp, KprobeConfig, Stepping
 from kprobesim.kprobes.emulate import prepare_emulation
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.kprobe import INT3, NOP5, ArchSpecificInsn
@@ -89,6 +89,8 @@ def copy_instruction(
             room for the int3.
     """
     insn, copy = relocate_instruction(kernel, address, slot, hidden)
+    if FixUp.RIP_RELATIVE in config.without:
+        copy = insn.raw
     jump = None
     if not config.preemption:
         jump = jump_behind(insn, address, slot, {entry.insn for entry in kernel.tables.exception_entries()})

@@ -139,12 +139,11 @@ class Rethooks(ShadowStacks):
     def _run_handler(
         self, probe: Kretprobe, handler: ReturnHandler, node: RethookNode, regs: PtRegs
     ) -> Generator[GuestCall, int, int]:
-        ret_addr = regs.ip
+        ret_addr, place = regs.ip, self._kprobes.place(probe.kp)  # by the end it may have been removed
         with self._path.running_as(probe.kp, regs):
             answer = handler(node, regs)
             if not isinstance(answer, int | None):
                 yield from answer
-        place = self._kprobes.place(probe.kp)
         self._machine.record("rethook.handler", {**place, "ret_addr": ret_addr, "retval": regs.ax})
         return 0
 

@@ -18,13 +18,16 @@ from kprobesim.lab.motion import Grain
 from kprobesim.lab.narration import Narration
 from kprobesim.lab.phases import Phase
 from kprobesim.lab.profiles import Profile
+from kprobesim.lab.task_views import CpuView, TaskView
 from kprobesim.lab.views import CodeLine, KprobeView, MapView, ProbeView, StackWord
+from kprobesim.lab.who_wrote import Writer, last_register_write, last_write
 from kprobesim.machine import Event, Moment, Stop
 
 __all__ = [
     "EVENT_KINDS",
     "BpfView",
     "CodeLine",
+    "CpuView",
     "Event",
     "Grain",
     "KprobeView",
@@ -37,4 +40,8 @@ __all__ = [
     "Profile",
     "StackWord",
     "Stop",
+    "TaskView",
+    "Writer",
+    "last_register_write",
+    "last_write",
 ]

@@ -16,6 +16,7 @@ from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.narration import Narration, Narrator
 from kprobesim.lab.phases import Phase, current_phase
+from kprobesim.lab.task_views import CpuView, TaskView, cpu_views, task_views
 from kprobesim.lab.views import CodeLine, KprobeView, MapView, StackWord, code_lines, kprobe_view, stack_words
 from kprobesim.machine import PAGE_SIZE, Event, Machine, Moment, event_json
 from kprobesim.tracing import BpfPrograms, Tracing
@@ -161,6 +162,9 @@ class Look:
         start, length = symbol.address, size
         if symbol.name == "ftrace_trampoline":
             return code_lines(self.kernel, self.manager.kprobes, start, self.manager.kprobes.ftrace.trampoline_size, {})
+        if symbol.module == "bpf":
+            # A compiled program: no source line belongs to its code, the BPF instructions do.
+            return code_lines(self.kernel, self.manager.kprobes, start, length, {})
         if symbol.module:
             return self._slot_code(where)
         rows: dict[int, SourceLine] = {}
@@ -242,6 +246,14 @@ class Look:
             BadInput: there is no such vCPU.
         """
         return self.kernel.current(self._number(cpu))
+
+    def tasks(self) -> tuple[TaskView, ...]:
+        """All processes, in the order of the kernel's own list."""
+        return task_views(self)
+
+    def cpus(self) -> tuple[CpuView, ...]:
+        """All vCPUs, in order."""
+        return cpu_views(self)
 
     @property
     def console(self) -> str:

@@ -17,10 +17,11 @@ __all__ = ["Narration", "Narrator"]
 _TEXTS = Texts("kprobesim.lab.texts")
 _SYSCALLS = {
     0: "read", 1: "write", 2: "open", 3: "close", 5: "fstat", 8: "lseek", 12: "brk", 22: "pipe", 24: "sched_yield",
-    32: "dup", 33: "dup2", 35: "nanosleep", 39: "getpid", 56: "clone", 57: "fork", 58: "vfork", 59: "execve",
-    60: "exit", 61: "wait4", 62: "kill", 74: "fsync", 79: "getcwd", 80: "chdir", 83: "mkdir", 84: "rmdir", 87: "unlink",
-    102: "getuid", 110: "getppid", 162: "sync", 169: "reboot", 186: "gettid", 217: "getdents64", 231: "exit_group",
-    257: "openat", 258: "mkdirat", 263: "unlinkat", 292: "dup3", 293: "pipe2",
+    32: "dup", 33: "dup2", 35: "nanosleep", 39: "getpid", 41: "socket", 44: "sendto", 45: "recvfrom", 49: "bind",
+    54: "setsockopt", 56: "clone", 57: "fork", 58: "vfork", 59: "execve", 60: "exit", 61: "wait4",
+    62: "kill", 74: "fsync", 79: "getcwd", 80: "chdir", 83: "mkdir", 84: "rmdir", 87: "unlink",
+    102: "getuid", 110: "getppid", 157: "prctl", 162: "sync", 169: "reboot", 186: "gettid", 217: "getdents64",
+    231: "exit_group", 257: "openat", 258: "mkdirat", 263: "unlinkat", 292: "dup3", 293: "pipe2", 317: "seccomp",
 }  # fmt: skip
 _FUNCTIONS: Final = ("handler", "func", "entry", "prev", "next", "task")
 _RESULTS: Final = ("ret", "retval", "r0")
@@ -94,8 +95,12 @@ class Narrator:
 
     def _extras(self, event: Event) -> dict[str, str]:
         fields, kind = event.fields, event.kind
-        if kind == "syscall":
-            return {"syscall": _SYSCALLS.get(fields["nr"], str(fields["nr"]))}
+        if kind in ("syscall", "seccomp.verdict"):
+            return {"syscall": _SYSCALLS.get(fields["nr"], str(fields["nr"])), "ret_hex": f"{fields.get('ret', 0):#x}"}
+        if kind == "filter.load" and "code" in fields:
+            return {"start": fields["code"][:9].hex(" ")}
+        if kind == "bpf.exit":
+            return {"r0_hex": f"{fields['r0']:#x}"}
         if kind == "trap":
             return {"before": self._place(fields["rip"] - 1)}
         if kind == "idle":
@@ -170,6 +175,11 @@ def _helper(fields: dict[str, Any]) -> tuple[str, ...]:
     return (f"{name}.failed", "failed", name) if failed else (name,)
 
 
+def _filter(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Filters of system calls and packets run elsewhere than at probes."""
+    return ("filter",) if fields["prog"] in ("seccomp filter", "socket filter") else ()
+
+
 # For the kinds whose events are of several sorts: which sort, the most particular first.
 _VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "trap": _trap,
@@ -187,6 +197,11 @@ _VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "kprobe.singlestep": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "kprobe.step_tf": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "bpf.helper": _helper,
+    "bpf.enter": _filter,
+    "bpf.exit": _filter,
+    "filter.load": lambda fields: ("jited",) if "jited" in fields else (),
+    "seccomp.verdict": lambda fields: ("strict",) if fields["mode"] == "strict" else (fields["action"],),
+    "socket.verdict": lambda fields: (fields["verdict"],),
     "map.update": lambda fields: () if fields["old"] else ("new",),
 }
 

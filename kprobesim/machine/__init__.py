@@ -8,11 +8,13 @@ from kprobesim.machine.events import Event, EventKind, EventLog, Field, Moment, 
 from kprobesim.machine.kinds import MACHINE_KINDS
 from kprobesim.machine.machine import Machine, Stop
 from kprobesim.machine.memory import PAGE_SIZE, MemoryFault, PageEntry, PhysicalMemory
+from kprobesim.machine.registers import GENERAL
 from kprobesim.machine.timeline import Input, Life, Timeline
-from kprobesim.machine.upcalls import Answer, GuestCall, is_abandoned, then
+from kprobesim.machine.upcalls import Answer, GuestCall, each, is_abandoned, then
 from kprobesim.machine.vcpu import VCpu
 
 __all__ = [
+    "GENERAL",
     "MACHINE_KINDS",
     "PAGE_SIZE",
     "Answer",
@@ -33,6 +35,7 @@ __all__ = [
     "Stop",
     "Timeline",
     "VCpu",
+    "each",
     "event_json",
     "is_abandoned",
     "then",

@@ -7,6 +7,8 @@ one is kept, the engine is stopped, and `Engine.run` raises it again.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from unicorn import (
@@ -16,6 +18,7 @@ from unicorn import (
     UC_HOOK_INSN,
     UC_HOOK_INSN_INVALID,
     UC_HOOK_INTR,
+    UC_HOOK_MEM_WRITE,
     UC_MODE_64,
     UC_PROT_ALL,
     Uc,
@@ -41,6 +44,9 @@ _IN = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32, ctypes
 _PLAIN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 _INVALID = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
 _CODE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+_MEMORY = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_int64, ctypes.c_void_p
+)
 
 Context = Any  # the binding's UcContext: an opaque copy of all CPU state
 
@@ -210,6 +216,26 @@ class Engine:
         if address is not None:
             self._watch = self._add_hook(UC_HOOK_CODE, self._at_watch, address, address)
         self.flush_code()
+
+    @contextmanager
+    def noting_writes(self, first: int, last: int, written: Callable[[int, int], None]) -> Iterator[None]:
+        """While code runs: be told of each write of an instruction that begins between two physical addresses.
+
+        All memory accesses get slower meanwhile.
+
+        Args:
+            first, last: the addresses; the latter is included.
+            written: called in the middle of the run with the write's first address and its size; must not raise.
+        """
+        callback = _MEMORY(lambda _, __, address, size, ___, ____: written(address, size))
+        # The engine compares physical addresses, and tells them too, as its bounds are checked behind the TLB.
+        hook = self._add_hook(UC_HOOK_MEM_WRITE, callback, first, last)
+        self.flush_code()
+        try:
+            yield
+        finally:
+            uclib.uc_hook_del(self.handle, hook)
+            self.flush_code()
 
     def read_register(self, register: int) -> Any:
         """One register, slowly; ``register`` is a constant of ``unicorn.x86_const``."""

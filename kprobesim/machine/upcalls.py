@@ -7,12 +7,12 @@ and what that returned is sent back into the generator, until it returns the hyp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
 from kprobesim.machine.events import StopAtMoment
 
-__all__ = ["Answer", "GuestCall", "is_abandoned", "then"]
+__all__ = ["Answer", "GuestCall", "each", "is_abandoned", "then"]
 
 
 class GuestCall(NamedTuple):
@@ -48,3 +48,25 @@ def then(answer: Answer, go_on: Callable[[int], Answer]) -> Answer:
 def _later(answer: Generator[GuestCall, int, int], go_on: Callable[[int], Answer]) -> Generator[GuestCall, int, int]:
     rest = go_on((yield from answer))
     return rest if isinstance(rest, int) else (yield from rest)
+
+
+def each(answers: Iterator[Answer | None]) -> Answer:
+    """Have several functions called one after the other, each when the one before has come to its answer; 0.
+
+    Args:
+        answers: gives the next function's answer when asked for it; None says as much as a number.
+    """
+    for answer in answers:
+        if not isinstance(answer, int | None):
+            return _each_later(answer, answers)
+    return 0
+
+
+def _each_later(
+    answer: Generator[GuestCall, int, int], rest: Iterator[Answer | None]
+) -> Generator[GuestCall, int, int]:
+    yield from answer
+    for following in rest:
+        if not isinstance(following, int | None):
+            yield from following
+    return 0

@@ -38,6 +38,7 @@ _RF: Final = 1 << 16
 _BREAKPOINT_AND_OVERFLOW: Final = (3, 4)
 _DOUBLE_FAULT, _GENERAL_PROTECTION, _PAGE_FAULT = 8, 13, 14
 _FETCH: Final = 16  # in the error code of a page fault
+_SETTABLE_FLAGS: Final = 0xED5  # CF, PF, AF, ZF, SF, IF, DF, OF, and bit 1 besides
 _HLT: Final = b"\xf4"
 _RFLAGS_OF_GENERAL: Final = GENERAL.index("rflags")
 _RIP_OF_GENERAL: Final = GENERAL.index("rip")
@@ -384,6 +385,19 @@ class VCpu:
         for name in ("efer", "star", "lstar", "fmask", "kernel_gs_base"):
             values[name] = self._all.msr(name)
         return values
+
+    def set_register(self, name: str, value: int) -> None:
+        """Change a register, only between runs.
+
+        Args:
+            name: one of `GENERAL`.
+            value: 64 bits; of RFLAGS only what a program itself can change counts, and IF.
+        """
+        if name == "rflags":
+            value = value & _SETTABLE_FLAGS | 2
+        self._general.read()
+        self._general.update({name: value})
+        self._general.write()
 
     def run(self, count: int) -> int:
         """Run at most ``count`` instructions; notes ``hlt``.

@@ -19,7 +19,6 @@ _LIMIT: Final = 3_000_000_000
 _MAX_LINE: Final = 4095
 _LOG_SHARE: Final = 0.75
 _INPUT_WAIT: Final = "input_wait"
-_INTERRUPT: Final = "\x03"
 
 
 class ShellSession:
@@ -80,7 +79,7 @@ class ShellSession:
         yield from self._run()
 
     def _press_ctrl_c(self) -> None:
-        self._lab.timeline.input("^C", lambda: self._lab.machine.devices.type(_INTERRUPT.encode()))
+        self._lab.interrupt()
 
     def _fresh(self) -> str:
         """What the console has printed since this was last asked; a character cut in two waits for its other half."""

@@ -1,87 +1,63 @@
-"""From a section's name to a probe: how each kind of target is attached. One row a kind in `ATTACHERS`.
+"""From a section's name to a link: how each kind of target is attached. One row a kind in `ATTACHERS`.
 
-A row makes links and registers nothing: the lab lets them attach one after the other, each as one input of the
-machine's life, which is done again when the machine goes back and forth.
+A row makes a link and registers nothing: the lab lets it attach as one input of the machine's life, which is done again
+when the machine goes back and forth.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 from kprobesim.bpf.object import AttachKind, Target
 from kprobesim.errors import BadInput, LinuxError
-from kprobesim.kprobes import Kprobe, KprobeManager, Kretprobe
+from kprobesim.image import Symbol
+from kprobesim.kprobes import Kprobe, Kretprobe
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.bpf import Attachment, BpfPrograms
+from kprobesim.tracing.bpf import Attachment
+from kprobesim.tracing.links import (
+    KprobeMultiLink,
+    Link,
+    LinkGroup,
+    Places,
+    ProbeLink,
+    RawTracepointLink,
+    TracepointLink,
+    UprobeLink,
+)
 
-__all__ = ["ATTACHERS", "Attacher", "Link", "links_for"]
+__all__ = ["ATTACHERS", "Attacher", "link_for"]
 
-
-class Link(Protocol):
-    """A program's attachment, before and after it is made.
-
-    ``attach`` may be called more than once: each time the machine's life passes this point again. Whoever writes one
-    tells `BpfIds.add_link` of it, so that bpftool shows it.
-    """
-
-    def attach(self) -> None:
-        """Let the program run from now on.
-
-        Raises:
-            LinuxError: what Linux would refuse it with.
-        """
-        ...
-
-    def detach(self) -> None:
-        """Undo it; the program stays loaded."""
-        ...
-
-    def __str__(self) -> str:
-        """What is attached to what, in a few words."""
-        ...
-
-
-@dataclass(frozen=True)
-class _ProbeLink:
-    """A program on a kprobe or return probe."""
-
-    programs: BpfPrograms
-    attachment: Attachment
-
-    def attach(self) -> None:
-        """See Link."""
-        self.programs.attach(self.attachment)
-
-    def detach(self) -> None:
-        """See Link."""
-        self.programs.detach(self.attachment)
-
-    def __str__(self) -> str:
-        kind = "kprobe" if self.attachment.kretprobe is None else "kretprobe"
-        return f"{self.attachment.program} to {kind} {self.attachment.kprobe.symbol_name}"
-
-
-Attacher = Callable[[KprobeManager, BpfPrograms, str, Target, int], Sequence[Link]]
-"""Gets the kprobe manager, the programs, the program's name, its target and the cookie."""
+Attacher = Callable[[Places, str, Target, int], Link]
+"""Gets the places of the kernel, the program's name, its target and the cookie."""
 
 _PLACE: Final = re.compile(r"([A-Za-z0-9_.]+)(?:\+(0x[0-9a-fA-F]+|\d+))?")
+_NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+")
 _SYSCALL: Final = "__x64_sys_"
 _MAX_MATCHES: Final = 4096
+_PATH: Final = "/bin/"
+
+_NO_TRAMPOLINES: Final = "There are no BPF trampolines here; kprobe and kretprobe see the same places."
+_WHY_NOT: Final[Mapping[AttachKind, str]] = MappingProxyType(
+    {
+        AttachKind.FENTRY: _NO_TRAMPOLINES,
+        AttachKind.FEXIT: _NO_TRAMPOLINES,
+        AttachKind.FMOD_RET: _NO_TRAMPOLINES,
+        AttachKind.TP_BTF: "There are no BPF trampolines here; raw_tp sees the same arguments.",
+        AttachKind.USDT: "The programs of the guest have no USDT probes; uprobe takes any function.",
+        AttachKind.PERF_EVENT: "There are no sampling perf events here.",
+    }
+)
 
 
-def links_for(
-    manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int = 0
-) -> Sequence[Link]:
-    """The links that a section's name asks for; none if it leaves the target open.
+def link_for(places: Places, program: str, target: Target, cookie: int = 0) -> Link | None:
+    """The link that a section's name asks for; None if it leaves the target open.
 
     Args:
-        manager: the kprobe manager.
-        programs: the kernel's programs.
+        places: where programs can be attached.
         program: the program's name.
         target: what the section's name says.
         cookie: what ``bpf_get_attach_cookie`` answers.
@@ -95,9 +71,9 @@ def links_for(
         known = ", ".join(kind.value for kind in ATTACHERS)
         raise BadInput(
             f'The program {program} in SEC("{target.section}") cannot be attached by itself here.',
-            hint=f"These can: {known}.",
+            hint=f"{_WHY_NOT.get(target.kind, '')} These can: {known}.".strip(),
         )
-    return attacher(manager, programs, program, target, cookie) if target.extra else []
+    return attacher(places, program, target, cookie) if target.extra else None
 
 
 def _place(target: Target) -> tuple[str, int]:
@@ -107,60 +83,101 @@ def _place(target: Target) -> tuple[str, int]:
     return found.group(1), int(found.group(2) or "0", 0)
 
 
-def _entry(programs: BpfPrograms, program: str, symbol: str, offset: int, cookie: int) -> Link:
-    return _ProbeLink(programs, Attachment(program, Kprobe(symbol_name=symbol, offset=offset), cookie=cookie))
+def _entry(places: Places, program: str, symbol: str, offset: int, cookie: int) -> Link:
+    return ProbeLink(places.programs, Attachment(program, Kprobe(symbol_name=symbol, offset=offset), cookie=cookie))
 
 
-def _return(programs: BpfPrograms, program: str, symbol: str, cookie: int) -> Link:
+def _return(places: Places, program: str, symbol: str, cookie: int) -> Link:
     probe = Kprobe(symbol_name=symbol)
-    return _ProbeLink(programs, Attachment(program, probe, Kretprobe(probe), cookie))
+    return ProbeLink(places.programs, Attachment(program, probe, Kretprobe(probe), cookie))
 
 
-def _kprobe(manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int) -> list[Link]:
-    return [_entry(programs, program, *_place(target), cookie)]
+def _kprobe(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return _entry(places, program, *_place(target), cookie)
 
 
-def _kretprobe(manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int) -> list[Link]:
+def _kretprobe(places: Places, program: str, target: Target, cookie: int) -> Link:
     symbol, offset = _place(target)
     if offset:
         raise BadInput(f'SEC("{target.section}"): kretprobes do not support offset specification.')
-    return [_return(programs, program, symbol, cookie)]
+    return _return(places, program, symbol, cookie)
 
 
-def _ksyscall(manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int) -> list[Link]:
-    return [_entry(programs, program, _SYSCALL + _place(target)[0], 0, cookie)]
+def _ksyscall(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return _entry(places, program, _SYSCALL + _place(target)[0], 0, cookie)
 
 
-def _kretsyscall(
-    manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int
-) -> list[Link]:
-    return [_return(programs, program, _SYSCALL + _place(target)[0], cookie)]
+def _kretsyscall(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return _return(places, program, _SYSCALL + _place(target)[0], cookie)
 
 
-def _matching(manager: KprobeManager, target: Target) -> list[str]:
-    """Functions that a pattern such as ``vfs_*`` means and that can be probed, each name once."""
-    names = dict.fromkeys(
-        symbol.name
-        for symbol in manager.kernel.kallsyms
-        if symbol.is_text
-        and fnmatchcase(symbol.name, target.extra)
-        and not manager.kprobes.blacklist.reason(symbol.address)
-    )
-    if not names:
+def _multi(places: Places, program: str, target: Target, cookie: int, returns: bool) -> Link:
+    """One fprobe where the kernel has ftrace, else as many kprobes."""
+    kernel, kprobes = places.manager.kernel, places.manager.kprobes
+    ftrace = kprobes.config.ftrace
+
+    def fits(symbol: Symbol) -> bool:
+        if not symbol.is_text or not fnmatchcase(symbol.name, target.extra):
+            return False
+        if ftrace:
+            return kprobes.ftrace.ftrace_location(symbol.address) == symbol.address
+        return not kprobes.blacklist.reason(symbol.address)
+
+    found = {symbol.name: symbol.address for symbol in kernel.kallsyms if fits(symbol)}
+    if not found:
         raise LinuxError(Errno.ESRCH, f"No function that can be probed matches {target.extra!r}.")
-    return list(names)[:_MAX_MATCHES]
+    names = list(found)[:_MAX_MATCHES]
+    if ftrace:
+        sites = tuple(found[name] for name in names)
+        return KprobeMultiLink(places, program, target.extra, sites, returns, cookie)
+    links = [
+        _return(places, program, name, cookie) if returns else _entry(places, program, name, 0, cookie)
+        for name in names
+    ]
+    return links[0] if len(links) == 1 else LinkGroup(links, f"{program} to {len(links)} functions {target.extra}")
 
 
-def _kprobe_multi(
-    manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int
-) -> list[Link]:
-    return [_entry(programs, program, name, 0, cookie) for name in _matching(manager, target)]
+def _kprobe_multi(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return _multi(places, program, target, cookie, returns=False)
 
 
-def _kretprobe_multi(
-    manager: KprobeManager, programs: BpfPrograms, program: str, target: Target, cookie: int
-) -> list[Link]:
-    return [_return(programs, program, name, cookie) for name in _matching(manager, target)]
+def _kretprobe_multi(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return _multi(places, program, target, cookie, returns=True)
+
+
+def _uprobe_at(places: Places, program: str, target: Target, cookie: int, returns: bool) -> Link:
+    path, colon, where = target.extra.rpartition(":")
+    found = _PLACE.fullmatch(where)
+    if not colon or not path or found is None:
+        raise BadInput(
+            f'SEC("{target.section}") names no place in a program.', hint="Write uprobe//bin/cat:main or main+0x4."
+        )
+    function, offset = found.group(1), int(found.group(2) or "0", 0)
+    if _NUMBER.fullmatch(function):
+        function, offset = "", int(function, 0) + offset
+    if returns and function and offset:
+        raise BadInput(f'SEC("{target.section}"): uretprobes do not support offset specification.')
+    # As libbpf does, a name without a slash is looked for where programs are.
+    return UprobeLink(places, program, path if "/" in path else _PATH + path, function, offset, returns, cookie)
+
+
+def _uprobe(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return _uprobe_at(places, program, target, cookie, returns=False)
+
+
+def _uretprobe(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return _uprobe_at(places, program, target, cookie, returns=True)
+
+
+def _tracepoint(places: Places, program: str, target: Target, cookie: int) -> Link:
+    group, slash, name = target.extra.partition("/")
+    if not (slash and group and name):
+        raise BadInput(f'SEC("{target.section}") names no event.', hint="Write tp/syscalls/sys_enter_openat.")
+    return TracepointLink(places, program, group, name, cookie)
+
+
+def _raw_tracepoint(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return RawTracepointLink(places, program, target.extra)
 
 
 ATTACHERS: Final[Mapping[AttachKind, Attacher]] = MappingProxyType(
@@ -171,5 +188,9 @@ ATTACHERS: Final[Mapping[AttachKind, Attacher]] = MappingProxyType(
         AttachKind.KRETSYSCALL: _kretsyscall,
         AttachKind.KPROBE_MULTI: _kprobe_multi,
         AttachKind.KRETPROBE_MULTI: _kretprobe_multi,
+        AttachKind.UPROBE: _uprobe,
+        AttachKind.URETPROBE: _uretprobe,
+        AttachKind.TRACEPOINT: _tracepoint,
+        AttachKind.RAW_TRACEPOINT: _raw_tracepoint,
     }
 )

@@ -6,7 +6,7 @@ and by guest memory. What the program's result is does not change what the probe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,12 +29,14 @@ from kprobesim.image import Btf
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
 from kprobesim.kprobes.kernel import DIRECT_MAP
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import Answer, then
+from kprobesim.machine import Answer, VCpu, then
+from kprobesim.tracing.bpf_context import ContextArea
 from kprobesim.tracing.bpf_ids import BpfIds, ProgramTypes
 from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
-from kprobesim.tracing.bpf_runs import BpfRuns, Call, RunningProgram
+from kprobesim.tracing.bpf_runs import BpfRuns, Call, Guard, RunningProgram
 from kprobesim.tracing.bpf_user import BpfUser
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
+from kprobesim.tracing.filters import Filters
 
 __all__ = ["Attachment", "BpfPrograms"]
 
@@ -72,7 +74,8 @@ class BpfPrograms:
         seed: of ``bpf_get_prandom_u32``.
 
     Attributes:
-        programs, maps, attachments: what there is now.
+        programs, maps: what there is now.
+        attachments: the programs on kprobes; all links are in ``ids``.
         user: what user space does with maps: reads rings, fills arrays of programs, pins.
         ids: the numbers by which bpftool knows them.
         running: the program that a frozen machine is inside of.
@@ -87,9 +90,11 @@ class BpfPrograms:
         self._runs = BpfRuns(manager, self._env, self._memory)
         self._arena: Arena | None = None
         self._stacks: dict[int, int] = {}
+        self._contexts = ContextArea(manager.kernel)
         self._bound: dict[str, BoundProgram] = {}
         self._jited: dict[str, JitedCode] = {}
         self.jit = BpfJit(manager.kernel)
+        self._filters = Filters(manager.kernel, self._env, self._memory, self.jit, self._runs)
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
@@ -182,7 +187,11 @@ class BpfPrograms:
         self.ids.add_program(name, self._machine.ns, types)
         program.id = self.ids.programs[name].id
         self._machine.emit("bpf.load", prog=name, tag=program.tag, insns=len(program.insns), processed=processed or 0)
-        if processed is not None and self.jit.enabled and (jited := self.jit.compile(program)) is not None:
+        if (
+            processed is not None
+            and self.jit.enabled
+            and (jited := self.jit.compile(program, self._env.prandom_u32)) is not None
+        ):
             self._jited[name] = jited
             self._machine.emit("bpf.jit", prog=name, addr=jited.code.entry, size=jited.code.jited_len)
             program.address = self._bpf_prog(jited)
@@ -223,9 +232,7 @@ class BpfPrograms:
             LinuxError: the probe was refused; EINVAL for a program that overrides return values, unless the probe is
                 at the entry of a function that may be made to fail.
         """
-        program = self.programs.get(attachment.program)
-        if program is None:
-            raise BadInput(f"There is no program named {attachment.program}.")
+        program = self.attachable(attachment.program, "kprobe")
         if program.kprobe_override:
             self._check_override(attachment.kprobe)
 
@@ -253,15 +260,62 @@ class BpfPrograms:
         on_entry = attachment.kprobe.flags & KprobeFlag.ON_FUNC_ENTRY
         attachment.func_ip = (attachment.kprobe.addr or 0) if on_entry else 0
         self.attachments.append(attachment)
-        self.ids.add_link(attachment, attachment.program, _event(attachment))
         place = self._manager.kprobes.place(attachment.kprobe)
-        self._machine.emit("bpf.attach", prog=attachment.program, probe=place["probe"])
+        self.add_link(attachment, attachment.program, place["probe"], _event(attachment))
+
+    def attachable(self, name: str, prog_type: str) -> Program:
+        """The program of a name, if programs of its type belong where it is about to be attached.
+
+        Raises:
+            BadInput: no such program.
+            LinuxError: EINVAL, it is of another type.
+        """
+        program = self.programs.get(name)
+        if program is None:
+            raise BadInput(f"There is no program named {name}.")
+        if program.type != prog_type:
+            raise LinuxError(
+                Errno.EINVAL,
+                f"{name} is a program of type {program.type}; here belongs one of type {prog_type}.",
+                hint=f"In assembly: .type {prog_type}",
+            )
+        return program
+
+    def add_link(
+        self, owner: object, program: str, where: str, event: Mapping[str, str | int], link_type: str = "perf_event"
+    ) -> None:
+        """A program has been attached: give its link a number and tell of it; see BpfIds.add_link.
+
+        Args:
+            owner: what stands for the attachment.
+            program: the program's name.
+            where: what it is attached to, in a few words.
+            event, link_type: what bpftool shows.
+        """
+        self.ids.add_link(owner, program, event, link_type)
+        self._machine.emit("bpf.attach", prog=program, probe=where)
+
+    def remove_link(self, owner: object, program: str, where: str) -> None:
+        """A program has been detached."""
+        self.ids.remove_link(owner)
+        self._machine.emit("bpf.detach", prog=program, probe=where)
+
+    def reserve_contexts(self) -> None:
+        """Make room for contexts that are in no memory of the guest; before `context` is first asked."""
+        self._contexts.reserve(self._get_arena())
 
     def _check_override(self, probe: Kprobe) -> None:
         """The rules of perf_event_attach_bpf_prog for bpf_override_return."""
+        named = self._kernel.kallsyms.lookup_name(probe.symbol_name) if probe.symbol_name else []
+        self.check_error_injection((named[0].address if named else probe.address or 0) + probe.offset)
+
+    def check_error_injection(self, address: int) -> None:
+        """Whether a function may be made to fail there.
+
+        Raises:
+            LinuxError: EINVAL, it may not.
+        """
         kallsyms, tables = self._kernel.kallsyms, self._kernel.tables
-        named = kallsyms.lookup_name(probe.symbol_name) if probe.symbol_name else []
-        address = (named[0].address if named else probe.address or 0) + probe.offset
         place = kallsyms.lookup_size_offset(address)
         if place is None or place[1]:
             raise LinuxError(Errno.EINVAL, "Only at a function's entry can its return value be overridden.")
@@ -280,8 +334,7 @@ class BpfPrograms:
         else:
             self._manager.rethooks.unregister_kretprobe(attachment.kretprobe)
         self.attachments.remove(attachment)
-        self.ids.remove_link(attachment)
-        self._machine.emit("bpf.detach", prog=attachment.program, probe=place["probe"])
+        self.remove_link(attachment, attachment.program, place["probe"])
 
     def _get_arena(self) -> Arena:
         if self._arena is None:
@@ -306,9 +359,43 @@ class BpfPrograms:
     # On a hit
 
     def _run(self, attachment: Attachment, regs: PtRegs) -> Answer:
-        name, cpu = attachment.program, regs.cpu
-        call = Call(self._bound[name], self._jited.get(name), cpu, regs.address, attachment.func_ip, attachment.cookie)
+        return self.run(attachment.program, regs.cpu, regs.address, ip=attachment.func_ip, cookie=attachment.cookie)
+
+    def run(
+        self, name: str, cpu: int, ctx: int, *, ip: int = 0, cookie: int = 0, regs: int = 0, guard: Guard = Guard.CPU
+    ) -> Answer:
+        """Run a program at a hit.
+
+        Args:
+            name: of the program.
+            cpu: number of the vCPU.
+            ctx: guest address of its context.
+            ip, cookie, regs, guard: see Call.
+
+        Returns:
+            R0, or by way of the guest; 0 if its guard kept it from running.
+        """
+        call = Call(self._bound[name], self._jited.get(name), cpu, ctx, ip, cookie, regs, guard)
         return self._runs.run(call, self._stacks[cpu])
+
+    def run_on(
+        self, name: str, cpu: VCpu, context: bytes, *, regs: int = 0, cookie: int = 0, guard: Guard = Guard.CPU
+    ) -> Answer:
+        """Run a program at a hit whose context is in no memory of the guest yet.
+
+        Args:
+            name: of the program.
+            cpu: the vCPU, in the hypercall of a tracepoint.
+            context: its bytes.
+            regs: address of the registers; 0 for those of the code around the tracepoint.
+            cookie, guard: see Call.
+        """
+        place = self._contexts.put(cpu, self._runs.depth(cpu.number), context, regs, with_regs=guard is Guard.CPU)
+        if place is None:
+            self._machine.emit("bpf.skip", prog=name)
+            return 0
+        ctx, regs = place
+        return self.run(name, cpu.number, ctx, cookie=cookie, regs=regs, guard=guard)
 
     @property
     def running(self) -> RunningProgram | None:
@@ -322,6 +409,7 @@ class BpfPrograms:
         return (
             None if self._arena is None else (self._arena, self._arena.save()),
             dict(self._stacks),
+            self._contexts.save(),
             dict(self._bound),
             dict(self._jited),
             dict(self.programs),
@@ -335,13 +423,14 @@ class BpfPrograms:
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, bound, jited, programs, maps, attachments, env, jit, user, ids = state
+        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids = state
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
             arena[0].restore(arena[1])
         self._stacks, self._bound, self.programs = dict(stacks), dict(bound), dict(programs)
         self._jited = dict(jited)
+        self._contexts.restore(contexts)
         self.maps = {}
         for name, which, saved in maps:
             which.restore(saved)
@@ -380,5 +469,6 @@ def _verify(program: Program) -> int:
     )
     if verdict.rejected is not None:
         raise verdict.rejected
+    program.max_ctx_offset = verdict.max_ctx_offset
     program.array_lookups = array_lookups(program.insns, verdict.helper_maps)
     return verdict.stats.insn_processed

@@ -7,19 +7,23 @@ Follows Linux kernel/bpf/core.c (bpf_prog_pack_alloc, bpf_prog_ksym_set_name) an
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from kprobesim.bpf import Program
+from kprobesim.bpf import Insn, Program
 from kprobesim.bpf.helper_names import HELPER_NAMES
-from kprobesim.bpf.jit import CHUNK_SIZE, JitError, JitProgram, do_misc_fixups, jit_insns
+from kprobesim.bpf.helpers.skb_calls import SKB_CALLS
+from kprobesim.bpf.jit import CHUNK_SIZE, JitError, JitProgram, blind_constants, do_misc_fixups, jit_insns
 from kprobesim.errors import LinuxError
 from kprobesim.image import Symbol
 from kprobesim.kprobes import RunningKernel
+from kprobesim.linux_errno import Errno
 from kprobesim.machine import PAGE_SIZE
 
 __all__ = ["BpfJit", "JitedCode"]
 
 _HEADER: Final = 8
+_HARDEN_ALL: Final = 2
 
 
 class JitedCode(NamedTuple):
@@ -50,47 +54,112 @@ class BpfJit:
     Attributes:
         enabled: ``net.core.bpf_jit_enable``; counts when a program is loaded. It begins with 0, so that a program's own
             instructions can be stepped.
+        harden: ``net.core.bpf_jit_harden``; 2 blinds constants. With 1 only those of users without CAP_SYS_ADMIN are,
+            and nobody here is one.
     """
 
     def __init__(self, kernel: RunningKernel) -> None:
         self._kernel = kernel
         self.enabled = 0
+        self.harden = 0
         self._pages: list[int] = []
         self._taken: dict[int, int] = {}
 
     def set_enabled(self, value: int) -> None:
-        """Choose what happens to programs from now on (Linux net/core/sysctl_net_core.c)."""
+        """Choose what happens to programs from now on (Linux net/core/sysctl_net_core.c).
+
+        Args:
+            value: 0 interprets them, 1 compiles them, 2 does too: what Linux then prints to its log is left out.
+
+        Raises:
+            LinuxError: EINVAL, another number.
+        """
+        if not 0 <= value <= 2:
+            raise LinuxError(Errno.EINVAL, "net.core.bpf_jit_enable takes 0 to 2.")
         self.enabled = value
 
-    def compile(self, program: Program) -> JitedCode | None:
+    def compile(self, program: Program, random32: Callable[[], int]) -> JitedCode | None:
         """Compile a program and put it into executable memory; None if it has to be interpreted.
 
         As in Linux that is no error: an instruction that the JIT does not know, a helper that the kernel does not
         have as a function, or no room.
+
+        Args:
+            program: what to compile.
+            random32: gives random numbers that hide its constants.
         """
         fixed = do_misc_fixups(program.resolved, program.array_lookups)
+        insns, origin = fixed.insns, fixed.origin
         try:
-            size = jit_insns(fixed.insns, address=self._home(), call_address=self._helper).size
+            if self.harden == _HARDEN_ALL:
+                blinded = blind_constants(insns, random32)
+                insns, origin = blinded.insns, tuple(origin[slot] for slot in blinded.origin)
+        except JitError:
+            return None
+        stem = f"bpf_prog_{program.tag}_"
+        made = self.install(insns, [stem + program.name[:15], stem + "F"])
+        return None if made is None else JitedCode(made[0], origin, made[1])
+
+    def install(
+        self,
+        insns: Sequence[Insn],
+        names: Sequence[str],
+        *,
+        stack_depth: int | None = None,
+        from_cbpf: bool = False,
+    ) -> tuple[JitProgram, tuple[Symbol, ...]] | None:
+        """Put the machine code of instructions into executable memory; None if that cannot be, see `compile`.
+
+        Args:
+            insns: as the JIT takes them.
+            names: of the symbols: the first function's, and the one for all others.
+            stack_depth: bytes of stack; None: what the instructions show.
+            from_cbpf: whether they were converted from classic BPF.
+        """
+
+        def compiled(address: int) -> JitProgram:
+            return jit_insns(
+                insns, address=address, call_address=self._helper, stack_depth=stack_depth, from_cbpf=from_cbpf
+            )
+
+        try:
+            size = compiled(self._home()).size
             place = self._alloc(size + _HEADER)
         except (JitError, LinuxError):
             return None
-        code = jit_insns(fixed.insns, address=place + _HEADER, call_address=self._helper)
+        code = compiled(place + _HEADER)
         self._kernel.write(place, (size + _HEADER).to_bytes(_HEADER, "little") + code.memory())
         self._kernel.machine.flush_code()
         symbols = []
         for number, image in enumerate(code.images):
-            name = f"bpf_prog_{program.tag}_{program.name[:15] if number == 0 else 'F'}"
+            name = names[min(number, len(names) - 1)]
             symbols.append(self._kernel.kallsyms.add(name, image.address, len(image.code), module="bpf"))
-        return JitedCode(code, fixed.origin, tuple(symbols))
+        return code, tuple(symbols)
 
     def free(self, jited: JitedCode) -> None:
         """Give a program's memory back."""
-        for symbol in jited.symbols:
-            self._kernel.kallsyms.remove(symbol)
-        del self._taken[jited.code.entry - _HEADER]
+        self.uninstall(jited.code.entry)
+
+    def uninstall(self, entry: int) -> bool:
+        """Give the memory back that `install` put a program into; False if there is none.
+
+        Args:
+            entry: address of its first function.
+        """
+        start = entry - _HEADER
+        if start not in self._taken:
+            return False
+        end = start + self._taken.pop(start)
+        for symbol in [*self._kernel.kallsyms.added]:
+            if symbol.module == "bpf" and start <= symbol.address < end:
+                self._kernel.kallsyms.remove(symbol)
+        return True
 
     def _helper(self, number: int) -> int:
-        name = HELPER_NAMES[number] if 0 < number < len(HELPER_NAMES) else ""
+        if number in SKB_CALLS:
+            name = SKB_CALLS[number].name
+        else:
+            name = HELPER_NAMES[number] if 0 < number < len(HELPER_NAMES) else ""
         found = self._kernel.kallsyms.lookup_name(f"bpf_{name}")
         if not found:
             raise JitError(f"the kernel has no function bpf_{name}.")
@@ -125,9 +194,9 @@ class BpfJit:
 
     def save(self) -> object:
         """All state that is not in guest memory, symbols apart."""
-        return self.enabled, tuple(self._pages), tuple(self._taken.items())
+        return self.enabled, self.harden, tuple(self._pages), tuple(self._taken.items())
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        self.enabled, pages, taken = state
+        self.enabled, self.harden, pages, taken = state
         self._pages, self._taken = list(pages), dict(taken)

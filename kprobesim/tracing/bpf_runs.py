@@ -1,12 +1,14 @@
 """The run of a BPF program on a hit: interpreted by the host, or as machine code that the guest calls.
 
-Follows Linux kernel/trace/bpf_trace.c:trace_call_bpf: one program at a time on a CPU, and none while one runs there.
+Follows Linux kernel/trace/bpf_trace.c: which programs do not run while others run on the same CPU depends on how they
+are attached (`Guard`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 from kprobesim.bpf import BoundProgram, BpfMap, Execution, Helper, HelperContext, MemoryFault, Program, RunError
@@ -19,12 +21,23 @@ from kprobesim.machine import Answer, GuestCall, Hypercall, VCpu
 from kprobesim.tracing.bpf_jit import JitedCode
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 
-__all__ = ["BpfRuns", "Call", "RunningProgram"]
+__all__ = ["BpfRuns", "Call", "Guard", "RunningProgram"]
 
 _MASK64: Final = (1 << 64) - 1
 _REGISTER_ARGUMENTS: Final = 3
 _WATCHED_SIZE: Final = 4096
 _PROLOGUE_PUSHES: Final = 16  # the return address and rbp, above what R10 points to
+
+
+class Guard(Enum):
+    """What keeps a program from running inside of another one on the same CPU, or inside of itself."""
+
+    CPU = "bpf_prog_active"
+    """At kprobes and events: it is not run while another program with this guard is (``trace_call_bpf``)."""
+    PROGRAM = "prog->active"
+    """At raw tracepoints: it is not run inside of itself (``__bpf_trace_run``)."""
+    NONE = ""
+    """At uprobes: nothing does (``bpf_prog_run_array_sleepable``)."""
 
 
 @dataclass(slots=True)
@@ -38,6 +51,8 @@ class Call:
         ctx: guest address of its context.
         ip: what ``bpf_get_func_ip`` answers.
         cookie: what ``bpf_get_attach_cookie`` answers.
+        regs: guest address of the registers that helpers follow the stack from; 0: the context is these registers.
+        guard: when it is not run.
     """
 
     bound: BoundProgram
@@ -46,6 +61,8 @@ class Call:
     ctx: int
     ip: int = 0
     cookie: int = 0
+    regs: int = 0
+    guard: Guard = Guard.CPU
 
 
 @dataclass(slots=True)
@@ -90,17 +107,25 @@ class BpfRuns:
         self._machine = manager.kernel.machine
         self._env = env
         self._memory = memory
-        self._running: dict[int, RunningProgram] = {}
+        self._running: dict[int, list[RunningProgram]] = {cpu.number: [] for cpu in self._machine.cpus}
         self._bind_helpers()
 
     @property
     def running(self) -> RunningProgram | None:
-        """What runs on the CPU whose turn it is."""
-        return self._running.get(self._machine.current_cpu.number)
+        """What runs on the CPU whose turn it is; of several inside of each other the innermost."""
+        return self._innermost(self._machine.current_cpu.number)
+
+    def depth(self, cpu: int) -> int:
+        """How many programs run inside of each other on a CPU."""
+        return len(self._running[cpu])
+
+    def _innermost(self, cpu: int) -> RunningProgram | None:
+        return self._running[cpu][-1] if self._running[cpu] else None
 
     def forget(self) -> None:
         """Nothing runs any more: the machine has been taken to another time."""
-        self._running.clear()
+        for running in self._running.values():
+            running.clear()
 
     def run(self, call: Call, stack: int) -> Answer:
         """Run a program to its end.
@@ -110,15 +135,16 @@ class BpfRuns:
             stack: guest address above the stack that the interpreter gives it.
 
         Returns:
-            R0, or by way of the guest; 0 if another program was running on this CPU, and if it faulted.
+            R0, or by way of the guest; 0 if its guard kept it from running, and if it faulted.
         """
         name = call.bound.program.name
-        if call.cpu in self._running:
+        if self._is_kept_out(call):
             self._machine.emit("bpf.skip", prog=name)
             return 0
         if call.jited is not None:
             return self._run_jited(call, call.jited)
-        running = self._running[call.cpu] = RunningProgram(call, stack)
+        running = RunningProgram(call, stack)
+        self._running[call.cpu].append(running)
         self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": stack})
         self._is_asked_by(call)
         try:
@@ -129,8 +155,14 @@ class BpfRuns:
             self._machine.emit("bpf.fault", prog=name, message=str(error))
         else:
             self._end(running, r0)
-        self._running.pop(call.cpu, None)
+        self._running[call.cpu].pop()
         return r0
+
+    def _is_kept_out(self, call: Call) -> bool:
+        others = [running.call for running in self._running[call.cpu] if running.call.guard is call.guard]
+        if call.guard is Guard.PROGRAM:
+            return any(other.bound.program is call.bound.program for other in others)
+        return call.guard is Guard.CPU and bool(others)
 
     def _step_through(self, running: RunningProgram) -> int:
         """The same run, with a moment after every instruction."""
@@ -146,7 +178,8 @@ class BpfRuns:
     def _run_jited(self, call: Call, jited: JitedCode) -> Generator[GuestCall, int, int]:
         name = call.bound.program.name
         fp = self._machine.cpus[call.cpu].stack_pointer - _PROLOGUE_PUSHES
-        running = self._running[call.cpu] = RunningProgram(call, fp)
+        running = RunningProgram(call, fp)
+        self._running[call.cpu].append(running)
         self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": fp, "jited": jited.code.entry})
         # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
         arrays = self._arrays_without_calls(call.bound.program)
@@ -156,7 +189,7 @@ class BpfRuns:
         for which, before in arrays:
             self._tell_changes(which, before)
         self._end(running, r0)
-        del self._running[call.cpu]
+        self._running[call.cpu].pop()
         return r0
 
     def _arrays_without_calls(self, program: Program) -> list[tuple[ArrayMap, bytes]]:
@@ -195,10 +228,11 @@ class BpfRuns:
     def _is_asked_by(self, call: Call) -> None:
         env = self._env
         env.cpu, env.ctx, env.ip, env.cookie = call.cpu, call.ctx, call.ip, call.cookie
+        env.regs = call.regs or call.ctx
 
     def around(self, helper: Helper, ctx: HelperContext, args: tuple[int, ...]) -> int:
         """Call a helper for the program that runs on this CPU, and tell of it."""
-        machine, running = self._machine, self._running[self._env.cpu]
+        machine, running = self._machine, self._running[self._env.cpu][-1]
         target: tuple[BpfMap, bytes] | None = None
         old = b""
         if helper.name in ("map_lookup_elem", "map_update_elem", "map_delete_elem"):
@@ -258,7 +292,7 @@ class BpfRuns:
         count = len(helper.args)
 
         def call(cpu: VCpu, rdi: int, rsi: int, rdx: int) -> Answer:
-            running = self._running.get(cpu.number)
+            running = self._innermost(cpu.number)
             if running is None:
                 raise GuestError(
                     f"bpf_{helper.name} was called, but no BPF program runs on vCPU {cpu.number}.",

@@ -80,6 +80,7 @@ class KernelEnvironment:
     Attributes:
         cpu: number of the vCPU that the program runs on; set before each run.
         ctx: guest address of its context; set before each run.
+        regs: guest address of the registers at its hit, which may be its context; set before each run.
         ip: address of the probed function, or 0; set before each run.
         cookie: set before each run.
         on_printk: takes the CPU and the text of a line for the trace.
@@ -91,6 +92,7 @@ class KernelEnvironment:
         self._random = seed & _MASK32 or 1
         self.cpu = 0
         self.ctx = 0
+        self.regs = 0
         self.ip = 0
         self.cookie = 0
         self.on_printk: Callable[[int, str], None] = lambda cpu, text: None
@@ -233,7 +235,8 @@ class KernelEnvironment:
         task = self.current_task()
         if user and not self._mm(task):
             return None
-        regs = self._regs(self.task_pt_regs(task) if user else ctx)
+        kernel = self.regs if ctx == self.ctx else ctx
+        regs = self._regs(self.task_pt_regs(task) if user else kernel)
         if regs is None:
             return None
         return self._chain.user(regs, depth) if user else self._chain.kernel(regs, depth)
@@ -241,7 +244,7 @@ class KernelEnvironment:
     def task_callchain(self, task: int, depth: int) -> Sequence[int] | None:
         """The frames of a task that sleeps; of the current one none but those below where a program runs are known."""
         if task == self.current_task():
-            regs = self._regs(self.ctx)
+            regs = self._regs(self.regs)
             return None if regs is None else self._chain.kernel(regs, depth)
         return self._chain.sleeping(task, depth)
 
@@ -309,8 +312,8 @@ class KernelEnvironment:
 
     def save(self) -> object:
         """The state of the random numbers, and who ran last."""
-        return self._random, self.cpu, self.ctx
+        return self._random, self.cpu, self.ctx, self.regs
 
     def restore(self, state: Any) -> None:
         """Put back what `save` gave."""
-        self._random, self.cpu, self.ctx = state
+        self._random, self.cpu, self.ctx, self.regs = state

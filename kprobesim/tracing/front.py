@@ -52,7 +52,7 @@ class Tracing:
         roots = {
             _TRACEFS: self.directory.root,
             _DEBUGFS: debugfs_directory(manager, self.directory.root, {"bpftool": self.bpftool.file}),
-            _PROC: proc_directory(manager),
+            _PROC: proc_directory(manager, programs.jit),
         }
         self.hostfs: Final = HostFs(manager.kernel, roots)
         self.events.trace.on_write = self.hostfs.wake_up

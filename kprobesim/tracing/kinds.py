@@ -4,7 +4,7 @@ from typing import Final
 
 from kprobesim.machine import EventKind, Field
 
-__all__ = ["BPF_KINDS", "TRACING_KINDS"]
+__all__ = ["BPF_KINDS", "FILTER_KINDS", "TRACING_KINDS"]
 
 _PROG = Field("prog", "text", "the program's name")
 _MAP = (
@@ -41,14 +41,19 @@ BPF_KINDS: Final = (
             Field("addr", "address", "where its head is"),
         ),
     ),
-    EventKind("bpf.attach", "A program is attached to a probe.", (_PROG, Field("probe", "text", "the probe"))),
-    EventKind("bpf.detach", "A program is detached from its probe.", (_PROG, Field("probe", "text", "the probe"))),
+    EventKind("bpf.attach", "A program is attached.", (_PROG, Field("probe", "text", "to what: a probe or an event"))),
+    EventKind("bpf.detach", "A program is detached.", (_PROG, Field("probe", "text", "from what"))),
     EventKind(
         "bpf.enter",
         "A program starts: R1 is the context, R10 the top of its stack.",
         (
             _PROG,
-            Field("ctx", "address", "`struct pt_regs` of the interrupted code"),
+            Field(
+                "ctx",
+                "address",
+                "`struct pt_regs` of the interrupted code; at a tracepoint the record or, if raw, the arguments; a "
+                "filter's `seccomp_data` or `sk_buff`",
+            ),
             Field("fp", "address", "R10"),
             Field("jited", "address", "its machine code, which the CPU calls; not there if it is interpreted"),
         ),
@@ -150,8 +155,69 @@ BPF_KINDS: Final = (
     ),
     EventKind(
         "bpf.skip",
-        "The program was not run because another one is running on this CPU; no counter counts this.",
+        "The program was not run because another one is running on this CPU, or it is itself; no counter counts this.",
         (_PROG,),
+    ),
+)
+
+_FILTER = Field("prog", "address", "its `struct bpf_prog`")
+
+FILTER_KINDS: Final = (
+    EventKind(
+        "filter.refuse",
+        "A classic program was refused: the call that brought it fails.",
+        (
+            Field("errno", "number", "what the call returns, without the minus"),
+            Field("insn", "number", "the first instruction at fault; -1 if it is no single one"),
+            Field("reason", "text", "what is wrong; the kernel says no more than the errno"),
+        ),
+    ),
+    EventKind(
+        "filter.check",
+        "A classic program has passed the checks that all must pass; seccomp has more.",
+        (
+            Field("insns", "number", "its instructions"),
+            Field("text", "text", "the first 32 of them, as `tcpdump -d` prints them"),
+        ),
+    ),
+    EventKind(
+        "filter.load",
+        "A classic program was checked and converted; it is now an eBPF program of the kernel.",
+        (
+            _FILTER,
+            Field("mode", "text", "`seccomp` or `socket`"),
+            Field("insns", "number", "instructions of eBPF"),
+            Field("jited", "address", "its machine code; not there if it will be interpreted"),
+            Field("code", "bytes", "the first 64 bytes of that"),
+        ),
+    ),
+    EventKind(
+        "seccomp.verdict",
+        "Secure computing has decided on a system call, before it is made.",
+        (
+            Field("pid", "number", "of the task"),
+            Field("comm", "text", "its name"),
+            Field("nr", "number", "number of the system call"),
+            Field("arch", "number", "its calling convention, `AUDIT_ARCH_*`"),
+            Field("ip", "address", "behind the `syscall` instruction: SIGSYS's si_call_addr"),
+            Field("args", "list", "its six arguments"),
+            Field("mode", "text", "`strict` or `filter`"),
+            Field("action", "text", "what is done, the name behind `SECCOMP_RET_`"),
+            Field("data", "number", "the lower half: the errno, or SIGSYS's si_errno"),
+            Field("ret", "number", "what the filters returned, 32 bits"),
+        ),
+    ),
+    EventKind(
+        "socket.verdict",
+        "The filter of a socket has decided on a packet, before the socket gets it.",
+        (
+            Field("skb", "address", "its `struct sk_buff`"),
+            Field("len", "number", "bytes of the packet, from the transport header on"),
+            Field("ret", "number", "what the filter returned: how many of them to keep"),
+            Field("kept", "number", "how many are kept; 0: it is dropped"),
+            Field("verdict", "text", "`drop`, `trim` or `keep`"),
+            Field("packet", "bytes", "its first 64 bytes"),
+        ),
     ),
 )
 

@@ -138,11 +138,12 @@ def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, liv
         object_map_meta(made, number, there.address)
         for number, (made, there) in enumerate(zip(found.maps, live, strict=True))
     ]
-    verdict = verify_object_program(found, program, metas)
+    verdict = verify_object_program(found, program, metas, kprobe_override=True, btf=programs.kernel_btf)
     if verdict.rejected is not None:
         raise verdict.rejected
     insns = replace_dead_code(program.insns, verdict.seen)
     loaded = Program(plan.programs[program.name], program.type, insns, live, found.license)
+    loaded.max_ctx_offset = verdict.max_ctx_offset
     loaded.tag = prog_tag([_by_descriptor(insn) for insn in program.insns])
     loaded.array_lookups = array_lookups(loaded.insns, verdict.helper_maps)
     types = ProgramTypes(btf_id, program.functions, program.lines) if btf_id else None

@@ -14,7 +14,7 @@ from kprobesim.errors import LinuxError
 from kprobesim.image import BtfKind
 from kprobesim.kprobes import KprobeManager
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import Hypercall, VCpu
+from kprobesim.machine import Answer, Hypercall, VCpu, each
 
 __all__ = ["Tracepoint", "TracepointProbe", "Tracepoints"]
 
@@ -24,7 +24,7 @@ _KEY: Final = 8
 _MASK64: Final = (1 << 64) - 1
 _IN_REGISTERS: Final = 3
 
-TracepointProbe = Callable[[VCpu, tuple[int, ...]], None]
+TracepointProbe = Callable[[VCpu, tuple[int, ...]], "Answer | None"]
 
 
 class _Func(NamedTuple):
@@ -115,7 +115,7 @@ class Tracepoints:
         Args:
             name: of the tracepoint.
             probe: called with the CPU and the arguments, each an unsigned number as in a raw tracepoint's context. It
-                must not change code: the engine is running.
+                must not change code: the engine is running. What it answers comes by way of the guest, or is None.
             prio: those with a higher one are called first, of equals those that came first.
 
         Raises:
@@ -148,16 +148,14 @@ class Tracepoints:
     def _iterator(self, tracepoint: Tracepoint) -> Hypercall:
         """The body of ``__traceiter_NAME``. A CPU may still come here when the last listener has gone."""
 
-        def hit(cpu: VCpu, first: int, second: int, third: int) -> int:
+        def hit(cpu: VCpu, first: int, second: int, third: int) -> Answer:
             words: tuple[int, ...] = (first, second, third)
             masks = tracepoint.masks
             if len(masks) > _IN_REGISTERS:
                 words += cpu.more_arguments()
             args = tuple(word & mask for word, mask in zip(words, masks, strict=False))
             self._machine.record("tracepoint.hit", {"name": tracepoint.name, "args": list(args)})
-            for func in tracepoint.funcs:
-                func.probe(cpu, args)
-            return 0
+            return each(func.probe(cpu, args) for func in tracepoint.funcs)
 
         return hit
 

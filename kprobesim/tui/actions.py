@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
@@ -10,6 +10,7 @@ from textual.binding import Binding
 
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
+from kprobesim.tui.lesson import LessonDesk
 from kprobesim.tui.motions import Motion, step, to_end, to_start
 from kprobesim.tui.wording import say
 
@@ -26,8 +27,11 @@ __all__ = [
     "key_text",
 ]
 
-PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events")
-"""The panels in the order of Tab and of the number keys."""
+PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events", "verifier", "tasks", "console")
+"""The panels in the order of Tab and of the number keys; the tenth has the key 0."""
+
+GROUPS: Final = ("move", "find", "look", "lesson", "app")
+"""The headings under which help lists actions, in order."""
 
 
 class Stage(Protocol):
@@ -78,12 +82,56 @@ class Bench(Protocol):
         """Ask where to go."""
         ...
 
+    def ask_command(self) -> None:
+        """Ask for something to do to the lab."""
+        ...
+
+    def study(self, what: Callable[[LessonDesk], Motion]) -> None:
+        """Do something to the lesson."""
+        ...
+
+    def reply(self) -> None:
+        """Answer the lesson's question."""
+        ...
+
+    def turn_page(self, by: int) -> None:
+        """The lesson's next page (1) or the one before (-1)."""
+        ...
+
     def cycle_panel(self, by: int) -> None:
         """The next panel (1) or the one before (-1)."""
         ...
 
-    def select_panel(self, name: str) -> None:
-        """A panel by name."""
+    def number_key(self, number: int) -> None:
+        """A panel by its place in `PANELS`, or a digit of the count that is being typed."""
+        ...
+
+    def begin_count(self) -> None:
+        """The digits that follow say how often the next motion is made."""
+        ...
+
+    def move_cursor(self, by: int) -> None:
+        """The next place in the selected panel (1) or the one before (-1)."""
+        ...
+
+    def run_to_cursor(self, *, back: bool) -> None:
+        """To the instruction or event under the cursor."""
+        ...
+
+    def who_set_this(self) -> None:
+        """Back to where what is under the cursor got its value."""
+        ...
+
+    def toggle_bookmark(self) -> None:
+        """Mark this moment, or take the mark away."""
+        ...
+
+    def go_to_bookmark(self, by: int) -> None:
+        """The next bookmark (1) or the one before (-1)."""
+        ...
+
+    def type_line(self) -> None:
+        """Ask for a line to type at the machine's console."""
         ...
 
     def scroll_panel(self, by: int) -> None:
@@ -147,7 +195,11 @@ class Action(Generic[T]):
     @property
     def entry(self) -> Entry:
         """What lists show of it."""
-        return Entry(self.id, self.group, "  ".join(key_text(key) for key in self.keys))
+        return self.entry_for(self.keys)
+
+    def entry_for(self, keys: Iterable[str]) -> Entry:
+        """The same where a user has chosen other keys."""
+        return Entry(self.id, self.group, "  ".join(key_text(key) for key in keys))
 
 
 LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
@@ -163,19 +215,39 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
         lambda bench: bench.move(step(Grain.HIT, back=True)),
     ),
     Action("start", ("home",), "move", lambda bench: bench.move(to_start)),
-    Action("end", ("end",), "move", lambda bench: bench.move(to_end)),
+    Action("end", ("end", "G"), "move", lambda bench: bench.move(to_end)),
     Action("go_to", ("enter", "g"), "move", lambda bench: bench.ask_place()),
+    Action("count", ("asterisk", "x"), "move", lambda bench: bench.begin_count()),
     Action("stop", ("escape",), "move", lambda bench: bench.stop()),
+    Action("cursor_down", ("shift+down", "J"), "find", lambda bench: bench.move_cursor(1)),
+    Action("cursor_up", ("shift+up", "K"), "find", lambda bench: bench.move_cursor(-1)),
+    Action("run_to_cursor", ("f6", "r"), "find", lambda bench: bench.run_to_cursor(back=False)),
+    Action("back_to_cursor", ("shift+f6", "f18", "R"), "find", lambda bench: bench.run_to_cursor(back=True)),
+    Action("who_set_this", ("f7", "w"), "find", lambda bench: bench.who_set_this()),
+    Action("bookmark", ("f8", "m"), "find", lambda bench: bench.toggle_bookmark()),
+    Action("next_bookmark", ("right_square_bracket",), "find", lambda bench: bench.go_to_bookmark(1)),
+    Action("previous_bookmark", ("left_square_bracket",), "find", lambda bench: bench.go_to_bookmark(-1)),
+    Action("command", ("colon", "ctrl+d"), "find", lambda bench: bench.ask_command()),
+    Action("type_line", ("f9", "dollar_sign", "s"), "find", lambda bench: bench.type_line()),
     Action("next_panel", ("tab",), "look", lambda bench: bench.cycle_panel(1)),
     Action("previous_panel", ("shift+tab",), "look", lambda bench: bench.cycle_panel(-1)),
     *(
-        Action(f"panel_{name}", (str(number),), "look", lambda bench, name=name: bench.select_panel(name))  # type: ignore[misc]
+        Action(f"panel_{name}", (str(number % 10),), "look", lambda bench, number=number: bench.number_key(number))  # type: ignore[misc]
         for number, name in enumerate(PANELS, 1)
     ),
     Action("maximise", ("f5", "z"), "look", lambda bench: bench.toggle_maximised()),
     Action("scroll_up", ("pageup",), "look", lambda bench: bench.scroll_panel(-1)),
     Action("scroll_down", ("pagedown",), "look", lambda bench: bench.scroll_panel(1)),
     Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
+    Action("check", ("ctrl+e", "c"), "lesson", lambda bench: bench.study(lambda desk: desk.check)),
+    Action("hint", ("ctrl+t", "i"), "lesson", lambda bench: bench.study(lambda desk: desk.hint)),
+    Action("reply", ("ctrl+a", "a"), "lesson", lambda bench: bench.reply()),
+    Action("explore", ("ctrl+x", "e"), "lesson", lambda bench: bench.study(lambda desk: desk.explore)),
+    Action("skip", ("ctrl+n",), "lesson", lambda bench: bench.study(lambda desk: desk.skip)),
+    Action("solution", ("ctrl+o",), "lesson", lambda bench: bench.study(lambda desk: desk.solution)),
+    Action("reset", ("ctrl+r",), "lesson", lambda bench: bench.study(lambda desk: desk.reset)),
+    Action("page_back", ("less_than_sign", "ctrl+left"), "lesson", lambda bench: bench.turn_page(-1)),
+    Action("page_on", ("greater_than_sign", "ctrl+right"), "lesson", lambda bench: bench.turn_page(1)),
     Action("leave", ("f10",), "app", lambda bench: bench.leave()),
 )
 
@@ -192,16 +264,20 @@ APP_ACTIONS: Final[tuple[Action[Stage], ...]] = (
 def bindings(actions: tuple[Action[T], ...]) -> list[Binding]:
     """Key bindings that call ``action_perform`` with the action's id."""
     return [
-        Binding(key, f"perform('{action.id}')", action.id, show=False, priority=action.priority)
+        Binding(
+            ",".join(action.keys), f"perform('{action.id}')", action.id, show=False, priority=action.priority,
+            id=action.id,
+        )
         for action in actions
-        for key in action.keys
-    ]
+    ]  # fmt: skip
 
 
 _KEY_NAMES: Final = {
     "right": "→", "left": "←", "up": "↑", "down": "↓", "space": "Space", "backspace": "Backspace", "home": "Home",
     "end": "End", "enter": "Enter", "escape": "Esc", "tab": "Tab", "pageup": "PgUp", "pagedown": "PgDn",
-    "question_mark": "?", "shift": "Shift", "ctrl": "Ctrl",
+    "question_mark": "?", "asterisk": "*", "dollar_sign": "$", "left_square_bracket": "[",
+    "right_square_bracket": "]", "less_than_sign": "<", "greater_than_sign": ">", "colon": ":",
+    "shift": "Shift", "ctrl": "Ctrl",
 }  # fmt: skip
 
 
@@ -217,11 +293,13 @@ def _is_function_key(key: str) -> bool:
     return key[:1] == "f" and key[1:].isdigit()
 
 
-def entries(*, in_lab: bool) -> list[Entry]:
+def entries(*, in_lab: bool, keymap: Mapping[str, tuple[str, ...]] | None = None) -> list[Entry]:
     """All actions that there are on a screen.
 
     Args:
         in_lab: on the lab screen.
+        keymap: the user's own keys, by action.
     """
-    lab = [action.entry for action in LAB_ACTIONS] if in_lab else []
-    return [*lab, *(action.entry for action in APP_ACTIONS)]
+    chosen = keymap or {}
+    lab = [action.entry_for(chosen.get(action.id, action.keys)) for action in LAB_ACTIONS] if in_lab else []
+    return [*lab, *(action.entry_for(chosen.get(action.id, action.keys)) for action in APP_ACTIONS)]

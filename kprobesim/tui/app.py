@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import CommandPalette, Provider
+from textual.filter import LineFilter
 
 from kprobesim.i18n import LANGUAGES, Language, default_language
 from kprobesim.tui.actions import APP_ACTIONS, bindings
+from kprobesim.tui.ascii_only import AsciiOnly
+from kprobesim.tui.keymap import Keymap, default_keymap_file, read_keymap
 from kprobesim.tui.line_breaks import install
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
@@ -18,12 +23,13 @@ from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.palette import ActionProvider
 from kprobesim.tui.screens.start import StartScreen
+from kprobesim.tui.themes import THEME_NAMES, THEMES
 from kprobesim.tui.wording import say
 
 __all__ = ["KprobesimApp", "run_app"]
 
-_THEMES = ("textual-dark", "textual-light")
 _INTERRUPTED = 130
+_COMPLAINT_SECONDS = 20
 
 
 class KprobesimApp(App[None]):
@@ -33,6 +39,11 @@ class KprobesimApp(App[None]):
         scenario: opened at once; None: the start screen asks.
         language: None takes that of the environment.
         scenarios: what the start screen offers.
+        ascii_only: draw frames and marks with letters of ASCII.
+        keymap: file of the user's own keys; None reads none.
+
+    Attributes:
+        keys: the user's own keys, and what was wrong with them.
     """
 
     TITLE = "kprobesim"
@@ -49,20 +60,33 @@ class KprobesimApp(App[None]):
         language: Language | None = None,
         *,
         scenarios: Sequence[Scenario] = (),
+        ascii_only: bool = False,
+        keymap: Path | None = None,
     ) -> None:
         super().__init__()
         install()
+        for theme in THEMES:
+            self.register_theme(theme)
+        self._ascii = AsciiOnly(enabled=ascii_only)
+        self.keys = read_keymap(keymap) if keymap is not None else Keymap()
         self.language: Language = language or default_language()
         self._scenario = scenario
         self._scenarios = scenarios
         self.animation_level = "none"
 
     def on_mount(self) -> None:
-        """Show the first screen."""
+        """Show the first screen, and what is wrong with the user's keys."""
+        self.set_keymap({name: ",".join(keys) for name, keys in self.keys.keys.items()})
+        for complaint in self.keys.complaints:
+            self.notify(complaint, severity="warning", timeout=_COMPLAINT_SECONDS)
         if self._scenario is None or self._scenarios:
             self.push_screen(StartScreen(self._scenarios))
         if self._scenario is not None:
             self.push_screen(LabScreen(self._scenario))
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's own, and that for plain marks."""
+        return [*super().get_line_filters(), *([self._ascii] if self._ascii.enabled else [])]
 
     def action_perform(self, name: str) -> None:
         """Carry out an action of the registry on the screen in front.
@@ -80,7 +104,7 @@ class KprobesimApp(App[None]):
         """Explain the selected panel, and list the keys."""
         if isinstance(self.screen, SizedScreen):
             panel = self.screen.selected if isinstance(self.screen, LabScreen) else ""
-            self.push_screen(HelpScreen(panel, self.language))
+            self.push_screen(HelpScreen(panel, self.language, self.keys))
 
     def switch_language(self) -> None:
         """The next language, at once and everywhere."""
@@ -90,8 +114,9 @@ class KprobesimApp(App[None]):
                 screen.retell()
 
     def switch_theme(self) -> None:
-        """Dark or light."""
-        self.theme = _THEMES[1 - _THEMES.index(self.theme)] if self.theme in _THEMES else _THEMES[0]
+        """The next look."""
+        place = THEME_NAMES.index(self.theme) if self.theme in THEME_NAMES else -1
+        self.theme = THEME_NAMES[(place + 1) % len(THEME_NAMES)]
 
     def open_palette(self) -> None:
         """Search all actions by name."""
@@ -119,6 +144,9 @@ def run_app(
 ) -> int:
     """Run the app on this terminal until it is left.
 
+    ``KPROBESIM_ASCII=1`` draws with letters of ASCII, ``KPROBESIM_KEYS`` names the file of the user's keys,
+    ``KPROBESIM_THEME`` the first look; ``NO_COLOR`` and Textual's variables work as everywhere.
+
     Args:
         scenario: opened at once; None: the start screen asks.
         language: None takes that of the environment.
@@ -127,7 +155,15 @@ def run_app(
     Returns:
         the exit code: 0, or 130 after an interrupt.
     """
-    app = KprobesimApp(scenario, language, scenarios=scenarios)
+    app = KprobesimApp(
+        scenario,
+        language,
+        scenarios=scenarios,
+        ascii_only=bool(os.environ.get("KPROBESIM_ASCII")),
+        keymap=default_keymap_file(),
+    )
+    if (theme := os.environ.get("KPROBESIM_THEME", "")) in THEME_NAMES:
+        app.theme = theme
     try:
         app.run()
     except KeyboardInterrupt:

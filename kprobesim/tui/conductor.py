@@ -15,8 +15,9 @@ from textual.message import Message
 
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Lab
+from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import Motion, Outcome
-from kprobesim.tui.snapshot import Snapshot, observe
+from kprobesim.tui.snapshot import Memory, Snapshot, observe
 
 __all__ = ["Arrived", "Conductor", "Failed", "Patience", "Progress"]
 
@@ -29,10 +30,11 @@ _LAST_WAIT = 3.0
 class Arrived(Message):
     """A motion ended."""
 
-    def __init__(self, snapshot: Snapshot, outcome: Outcome) -> None:
+    def __init__(self, snapshot: Snapshot, outcome: Outcome, lesson: LessonView | None) -> None:
         super().__init__()
         self.snapshot = snapshot
         self.outcome = outcome
+        self.lesson = lesson
 
 
 class Failed(Message):
@@ -102,11 +104,19 @@ class Conductor:
 
     Args:
         open_lab: makes the lab; called on that thread.
+        desk: the lesson that the lab belongs to, if it does.
         post: takes the messages; must be safe to call from any thread, as `Widget.post_message` is.
+
+    Attributes:
+        memory: what the thread keeps from one look to the next.
     """
 
-    def __init__(self, open_lab: Callable[[], Lab], post: Callable[[Message], object]) -> None:
+    def __init__(
+        self, open_lab: Callable[[], Lab], post: Callable[[Message], object], desk: LessonDesk | None = None
+    ) -> None:
+        self.memory = Memory()
         self._open = open_lab
+        self._desk = desk
         self._post = post
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._waiting: list[Patience] = []
@@ -153,12 +163,18 @@ class Conductor:
         lab: Lab | None = None
         try:
             lab = self._open()
-            self._post(Arrived(observe(lab), Outcome()))
+            self._post(self._arrived(lab, Outcome()))
         except Exception as error:
             self._post(Failed(error, None))
         while (job := self._jobs.get()) is not None:
             if lab is not None:
                 self._post(self._carry_out(lab, job))
+        if self._desk is not None:
+            self._desk.close()
+
+    def _arrived(self, lab: Lab, outcome: Outcome) -> Arrived:
+        lesson = None if self._desk is None else self._desk.view()
+        return Arrived(observe(lab, self.memory), outcome, lesson)
 
     def _carry_out(self, lab: Lab, job: _Job) -> Message:
         patience = job.patience
@@ -169,9 +185,9 @@ class Conductor:
                 outcome = Outcome("stopped")
             elif patience.limit_reached:
                 outcome = Outcome("limit", {"instructions": f"{_LIMIT:,}"})
-            return Arrived(observe(lab), outcome)
+            return self._arrived(lab, outcome)
         except KprobesimError as error:
-            return Failed(error, observe(lab))
+            return Failed(error, observe(lab, self.memory))
         except Exception as error:
             # A mistake in the program must not end a session either.
             return Failed(error, None)

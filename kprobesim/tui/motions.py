@@ -5,18 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from kprobesim.course.actions import Budget, parse_action, perform
 from kprobesim.errors import BadInput
-from kprobesim.lab import Grain, Lab
+from kprobesim.lab import Grain, Lab, Moment, Stop, last_register_write, last_write
+from kprobesim.tui.targets import Target
+from kprobesim.tui.values import number_text
 
 __all__ = ["GRAINS", "Interrupt", "Motion", "Outcome", "go_to_event", "go_to_place", "read_place", "step", "to_end"]
-__all__ += ["to_start"]
+__all__ += ["back_to", "do_line", "go_to_moment", "repeated", "run_to", "stay", "to_start", "type_line", "who_set"]
 
 Interrupt = Callable[[], bool]
 
 GRAINS = (Grain.HIT, Grain.PHASE, Grain.LINE, Grain.INSTRUCTION, Grain.BPF)
 """From the coarsest to the finest."""
 
+_FAR = 1_000_000_000
+_WINDOWS = (2_000, 60_000, 1_000_000, 16_000_000, 1 << 60)
 _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
 
 
@@ -79,6 +85,23 @@ def go_to_event(seq: int) -> Motion:
     return move
 
 
+def go_to_moment(moment: Moment) -> Motion:
+    """To a moment where the lab has been."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        if moment.insn > lab.timeline.head:
+            raise BadInput("That moment belongs to a future that was left behind.")
+        lab.seek(moment)
+        return Outcome()
+
+    return move
+
+
+def stay(lab: Lab, interrupt: Interrupt) -> Outcome:
+    """Nowhere: only look again."""
+    return Outcome()
+
+
 def go_to_place(text: str) -> Motion:
     """To an event number, an instruction ``i123`` or a time ``24.6ms``.
 
@@ -107,6 +130,116 @@ def _known_ns(lab: Lab) -> int:
     """Up to when the machine is known to have lived; a time behind it might be an endless run away."""
     events = lab.events(max(lab.event_count - 1, 0))
     return max(lab.ns, *(event.ns for event in events), 0)
+
+
+def repeated(motion: Motion, count: int) -> Motion:
+    """A motion made so often, or until it leads nowhere any more."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        outcome = Outcome()
+        for _ in range(count):
+            before = lab.moment
+            outcome = motion(lab, interrupt)
+            if interrupt() or lab.moment == before:
+                break
+        return outcome
+
+    return move
+
+
+def run_to(address: int) -> Motion:
+    """Forward to the next time that the instruction at an address is about to run."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        stop = lab.run(to=address, instructions=_FAR, interrupt=interrupt)
+        if stop is Stop.ADDRESS or interrupt():
+            return Outcome()
+        return Outcome("not_reached", {"place": lab.symbolize(address)})
+
+    return move
+
+
+def back_to(address: int) -> Motion:
+    """Back to the last time that the instruction at an address was about to run."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        origin, frozen = lab.moment, lab.machine.frozen is not None
+        for window in _WINDOWS:
+            first = max(origin.insn - window, lab.start)
+            lab.seek(Moment(first))
+            found = lab.moment if lab.registers()["rip"] == address and first < origin.insn else None
+            while not interrupt() and lab.moment.insn < origin.insn:
+                if lab.run(to=address, instructions=origin.insn - lab.moment.insn, interrupt=interrupt) is Stop.LIMIT:
+                    break
+                if lab.moment >= Moment(origin.insn) or lab.registers()["rip"] != address:
+                    break
+                found = lab.moment
+            if found is not None:
+                lab.seek(found)
+                return Outcome()
+            if first == lab.start or interrupt():
+                break
+        lab.seek(origin) if frozen or not origin.event else lab.seek_end()
+        return Outcome("not_before", {"place": lab.symbolize(address)})
+
+    return move
+
+
+def who_set(target: Target) -> Motion:
+    """Back to where something got the value that it has now.
+
+    Args:
+        target: a register, a place in memory or in the code, or an element of a map.
+    """
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        if target.kind == "element":
+            return _last_update(lab, target)
+        if target.kind == "register":
+            name, writer = target.name, last_register_write(lab, target.name, interrupt)
+        else:
+            name, writer = f"{target.number:#x}", last_write(lab, target.number, target.size, interrupt)
+        if writer is None:
+            return Outcome("never_set", {"name": name})
+        how = "set_by_host" if writer.event is not None else "set_by_next"
+        return Outcome(how, {"name": name, "old": f"{writer.old:#x}", "new": f"{writer.new:#x}"})
+
+    return move
+
+
+def _last_update(lab: Lab, target: Target) -> Outcome:
+    """Elements are set by programs and by system calls, and each time an event says so."""
+    for seq in range(lab.seq - 1, -1, -1):
+        event = lab.events(seq, seq + 1)[0]
+        if event.moment.insn < lab.start:
+            break
+        same = event.kind == "map.update" and event.fields["map"] == target.name and event.fields["key"] == target.key
+        if same and event.moment < lab.moment:
+            lab.seek(event)
+            return Outcome("element_set")
+    return Outcome("never_set", {"name": f"{target.name}[{number_text(target.key)}]"})
+
+
+def type_line(text: str) -> Motion:
+    """Type a line at the console and run until the machine waits again; in the past this begins another future."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        in_past = lab.timeline.in_past
+        lab.type(text)
+        lab.run(interrupt=interrupt)
+        return Outcome("typed_in_past" if in_past else "typed", {"line": text})
+
+    return move
+
+
+def do_line(text: str) -> Motion:
+    """Do something to the lab in the words of the lessons, as in ``attach by_pid vfs_read``."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        perform(lab, parse_action(text), Path(), Budget(interrupt=interrupt))
+        return Outcome("did", {"line": text})
+
+    return move
 
 
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000}

@@ -5,16 +5,35 @@ Widgets read a `Snapshot` and never the machine, so that drawing needs no lock a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kprobesim.bpf import Program
+from kprobesim.bpf.jit import listing
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.lab import BpfView, CodeLine, Event, KprobeView, Lab, MapView, Moment, Narration, Phase, StackWord
+from kprobesim.lab import (
+    BpfView,
+    CodeLine,
+    CpuView,
+    Event,
+    KprobeView,
+    Lab,
+    MapView,
+    Moment,
+    Narration,
+    Phase,
+    StackWord,
+    TaskView,
+)
 from kprobesim.tui.brief import brief
 from kprobesim.tui.labels import register_labels
+from kprobesim.tui.track import Track, TrackMaker
+from kprobesim.tui.walk import WalkView, walk_view
 
-__all__ = ["CodeView", "EventRow", "ProgramView", "Snapshot", "observe"]
+__all__ = ["CodeView", "EventRow", "Memory", "ProgramView", "Snapshot", "observe"]
 
+_CONSOLE = 8192
 _STACK_WORDS = 96
 _EVENTS_AROUND = 60
 _PROBE_WINDOW = 64
@@ -53,11 +72,20 @@ class CodeView:
 
 @dataclass(frozen=True, slots=True)
 class ProgramView:
-    """A BPF program: its text by slot, and its state while it runs."""
+    """A BPF program.
+
+    Attributes:
+        name: of the program.
+        lines: its text by slot.
+        running: its state while it runs.
+        code: its machine code by slot, -1 for the prologue: address, bytes and text of each instruction; empty where
+            it is interpreted.
+    """
 
     name: str
     lines: tuple[tuple[int, str], ...]
     running: BpfView | None
+    code: Mapping[int, tuple[tuple[int, bytes, str], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +113,11 @@ class Snapshot:
         place: RIP as symbol and offset.
         registers, labels: values by name, and what they point at where that is known.
         probed: address of the probe that the newest hit is about, or None.
+        shown: the program to be shown.
+        tasks, vcpus: processes and CPUs.
+        console: what the console printed last.
+        track: where hits, runs, map writes and switches are in the known life.
+        walk: what the verifier did with the program, once somebody asked.
     """
 
     kernel: str
@@ -113,13 +146,55 @@ class Snapshot:
     program: ProgramView | None
     maps: tuple[MapView, ...]
     events: tuple[EventRow, ...] = field(repr=False)
+    tasks: tuple[TaskView, ...]
+    vcpus: tuple[CpuView, ...]
+    console: str
+    track: Track
+    walk: WalkView | None
 
 
-def observe(lab: Lab) -> Snapshot:
+class Memory:
+    """What is kept from one look to the next, as it seldom changes: owned by the thread that owns the lab.
+
+    Attributes:
+        walk_wanted: somebody looks at what the verifier did. Set by the screen's thread.
+    """
+
+    def __init__(self) -> None:
+        self.track = TrackMaker()
+        self.walk_wanted = False
+        self._walk: tuple[object, WalkView] | None = None
+        self._code: tuple[object, Mapping[int, tuple[tuple[int, bytes, str], ...]]] | None = None
+
+    def walk(self, program: Program | None) -> WalkView | None:
+        """What the verifier did with a program."""
+        if program is None or not self.walk_wanted:
+            return None
+        if self._walk is None or self._walk[0] is not program:
+            self._walk = program, walk_view(program)
+        return self._walk[1]
+
+    def code(self, lab: Lab, name: str) -> Mapping[int, tuple[tuple[int, bytes, str], ...]]:
+        """A program's machine code by slot."""
+        jited = lab.bpf.jited(name)
+        if jited is None:
+            return {}
+        if self._code is None or self._code[0] is not jited:
+            by_slot: dict[int, list[tuple[int, bytes, str]]] = {}
+            for group in listing(jited.code, symbolize=lab.symbolize):
+                slot = -1 if group.slot is None else jited.origin[group.slot]
+                texts = [(x86.address, x86.raw, getattr(x86, "text", "(bad)")) for x86 in group.x86]
+                by_slot.setdefault(slot, []).extend(texts)
+            self._code = jited, {slot: tuple(texts) for slot, texts in by_slot.items()}
+        return self._code[1]
+
+
+def observe(lab: Lab, memory: Memory) -> Snapshot:
     """Look at a lab; nothing in it changes.
 
     Args:
         lab: in any state, also after a failure of its guest.
+        memory: of the looks before, the same one each time.
     """
     registers = lab.registers()
     rip = registers["rip"]
@@ -129,6 +204,7 @@ def observe(lab: Lab) -> Snapshot:
     maps = lab.maps()
     code = _code(lab, rip, probed)
     comm, pid = _task(lab)
+    shown = _program(lab)
     upcoming = code.here if not code.host else None
     return Snapshot(
         kernel=lab.image.name,
@@ -154,9 +230,14 @@ def observe(lab: Lab) -> Snapshot:
         stack=stack,
         kprobe=lab.kprobes(),
         probed=probed,
-        program=_program(lab),
+        program=None if shown is None else _program_view(lab, shown, memory),
         maps=maps,
         events=_events(lab),
+        tasks=lab.tasks(),
+        vcpus=lab.cpus(),
+        console=bytes(lab.machine.devices.output[-_CONSOLE:]).decode(errors="replace"),
+        track=memory.track.track(lab),
+        walk=memory.walk(shown),
     )
 
 
@@ -212,25 +293,26 @@ def _source_before(code: CodeView, index: int | None) -> str:
     return ""
 
 
-def _program(lab: Lab) -> ProgramView | None:
+def _program(lab: Lab) -> Program | None:
     """The program that runs, otherwise the one that ran last, otherwise any that is loaded."""
-    running = lab.bpf_view()
+    running = lab.bpf.running
     if running is not None:
-        program = running.program
-    elif lab.bpf.programs:
-        program = next(reversed(lab.bpf.programs.values()))
-        for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
-            event = lab.events(seq, seq + 1)[0]
-            if event.kind == "bpf.enter" and event.fields["prog"] in lab.bpf.programs:
-                program = lab.bpf.programs[event.fields["prog"]]
-                break
-    else:
+        return running.program
+    if not lab.bpf.programs:
         return None
+    for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
+        event = lab.events(seq, seq + 1)[0]
+        if event.kind == "bpf.enter" and event.fields["prog"] in lab.bpf.programs:
+            return lab.bpf.programs[event.fields["prog"]]
+    return next(reversed(lab.bpf.programs.values()))
+
+
+def _program_view(lab: Lab, program: Program, memory: Memory) -> ProgramView:
     lines = []
     for line in program.text().splitlines():
         slot, _, text = line.partition(": ")
         lines.append((int(slot), text))
-    return ProgramView(program.name, tuple(lines), running)
+    return ProgramView(program.name, tuple(lines), lab.bpf_view(), memory.code(lab, program.name))
 
 
 def _events(lab: Lab) -> tuple[EventRow, ...]:

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-__all__ = ["ARMED", "CHANGED", "CURRENT", "DIM", "FAILED", "HEAD", "SOURCE", "STRONG", "USED"]
+__all__ = ["ARMED", "CHANGED", "CURRENT", "CURSOR", "DIM", "FAILED", "HEAD", "SOURCE", "STRONG", "USED"]
 
 DIM: Final = "dim"
 STRONG: Final = "bold"
 CHANGED: Final = "bold $text-warning"
 CURRENT: Final = "bold reverse"
+CURSOR: Final = "underline"
 ARMED: Final = "bold $text-error"
 FAILED: Final = "bold $text-error"
 HEAD: Final = "bold $text-primary"

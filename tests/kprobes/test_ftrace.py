@@ -54,6 +54,18 @@ def refusal(running: Running, probe: Kprobe) -> Errno:
 # The patched entry
 
 
+def test_a_probe_that_goes_before_its_call_was_written_leaves_the_nop(boot_toyix: Callable[..., Running]) -> None:
+    """TXT-05: on two CPUs an earlier patch takes its time, and this one waits behind it."""
+    distro = boot_toyix(variant="distro", config=DISTRO, cpus=2)
+    distro.register(Kprobe(symbol_name="vfs_write"))
+    probe = distro.register(Kprobe(symbol_name="vfs_read"))
+    assert distro.manager.text.busy
+    distro.unregister(probe)
+    distro.run()
+    assert entry(distro, "vfs_write")[0] == CALL
+    assert entry(distro) == NOP5
+
+
 def test_arming_makes_the_nop_a_call_of_a_trampoline_and_disarming_a_nop_again(distro: Running) -> None:
     """FTR-01, REG-05: no int3, no slot, nothing else in the text changes."""
     before = distro.text()

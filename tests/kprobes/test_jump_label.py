@@ -1,5 +1,6 @@
 """Static branches: nops and jumps in the kernel's code, and the keys that turn one into the other."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from kprobesim.errors import GuestError, LinuxError
 from kprobesim.image import JumpEntry
-from kprobesim.kprobes import JumpLabels, Kprobe
+from kprobesim.kprobes import INT3, JumpLabels, Kprobe
 from kprobesim.linux_errno import Errno
 from tests.kprobes.running import Running
 
@@ -81,6 +82,15 @@ def test_the_instruction_behind_a_static_branch_can_be_probed(toyix: Running) ->
     """REG-07"""
     entry = next(e for e in toyix.kernel.tables.jump_table if e.key == key_of(toyix, "sched_waking"))
     assert toyix.kprobes.is_armed(toyix.register(Kprobe(address=entry.code + 5)))
+
+
+def test_a_function_whose_static_branch_is_being_patched_can_be_probed(boot_toyix: Callable[..., Running]) -> None:
+    """REG-13: whoever decodes the function never sees the int3 of the patch, as Linux holds text_mutex."""
+    running = boot_toyix(cpus=2)
+    entry = next(e for e in running.kernel.tables.jump_table if e.key == key_of(running, "sched_waking"))
+    running.timeline.input("on", lambda: running.kprobes.jump_labels.static_key_slow_inc(entry.key))
+    assert running.manager.text.busy and running.byte(entry.code) == INT3
+    assert running.kprobes.is_armed(running.register(Kprobe(address=entry.code + 5)))
 
 
 def test_a_site_whose_code_was_changed_by_somebody_else_is_not_patched(toyix: Running) -> None:

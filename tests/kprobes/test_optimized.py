@@ -434,6 +434,24 @@ def test_a_probe_that_comes_before_the_jump_is_taken_away_keeps_it() -> None:
     assert spy.calls
 
 
+def test_a_disabled_probe_that_revives_a_jump_leaves_it_behind() -> None:
+    """AGG-07, as Linux: reviving enables the place, and it stays a jump that calls nobody until somebody comes."""
+    running, probe = jumped()
+    running.unregister(probe)
+    late = running.register(vfs_read(disabled=True))
+    site = site_of(running, late)
+    running.unregister(late)
+    let_the_optimizer_come(running)
+    assert running.byte(running.symbol("vfs_read")) == JMP
+    assert site.children == [] and not running.events("kprobe.miss")
+    again = running.register(vfs_read())
+    assert site_of(running, again) is site
+    running.unregister(again)
+    let_the_optimizer_come(running)
+    assert running.byte(running.symbol("vfs_read")) != JMP
+    assert not running.kprobes.sites()
+
+
 def test_a_buffer_that_a_cpu_is_inside_of_is_not_freed() -> None:
     """OPT-07 (4): the optimizer waits for tasks."""
     running, probe = jumped()

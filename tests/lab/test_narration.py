@@ -16,6 +16,7 @@ from kprobesim.kprobes.kernel import MODULES_VADDR
 from kprobesim.lab import Lab
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.machine import Event, Moment
+from kprobesim.tracing.seccomp_names import SECCOMP_ACTIONS
 
 TEXTS = Texts("kprobesim.lab.texts")
 WIDEST_WHAT, WIDEST_WHY = 130, 205
@@ -112,6 +113,10 @@ def made(kind: str, **changes: object) -> Event:
     fields = {field.name: values[field.type] for field in EVENT_KINDS[kind].fields}
     if kind == "text.poke":
         del fields["stage"]
+    if kind == "seccomp.verdict":
+        fields["action"] = "ALLOW"
+    if kind == "socket.verdict":
+        fields["verdict"] = "keep"
     if kind == "gate":
         fields["frame"] = bytes(40)
     return Event(0, 1, 0, kind, Moment(1), fields | changes)
@@ -155,7 +160,14 @@ def every_sort() -> list[Event]:
         made("kprobe.pre_handler", ret=0),
         made("kprobe.singlestep", saved_if=0),
         made("map.update", old=b""),
+        *(made("seccomp.verdict", mode="filter", action=action) for action in SECCOMP_ACTIONS.values()),
+        made("seccomp.verdict", mode="strict", action="KILL_THREAD"),
+        *(made("socket.verdict", verdict=verdict) for verdict in ("drop", "trim", "keep")),
     ]
+    events += [made(kind, prog="socket filter") for kind in ("bpf.enter", "bpf.exit")]
+    interpreted = made("filter.load")
+    del interpreted.fields["jited"]
+    events.append(interpreted)
     helpers = {key.split(".")[2] for key in TEXTS.keys("en") if key.startswith("bpf.helper.bpf_")}
     for name in helpers | {"bpf_jiffies64"}:
         events += [made("bpf.helper", name=name, ret=ret) for ret in (0, 5, kernel, (1 << 64) - 14)]

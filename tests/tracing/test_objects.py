@@ -9,7 +9,7 @@ from kprobesim.bpf.object import AttachKind, Target
 from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.lab import Lab
-from kprobesim.tracing.attach import ATTACHERS, links_for
+from kprobesim.tracing.attach import ATTACHERS, link_for
 from kprobesim.tracing.objects import fitted
 from tests.bpf.object.objects import PROGRAMS, loaded
 from tests.lab.experiment import only, rested, state_of
@@ -123,6 +123,10 @@ def test_the_same_object_twice_has_names_and_numbers_of_its_own() -> None:
     ("target", "said"),
     [
         (Target("tp/sched/x", "tracepoint", AttachKind.LSM, "x"), "cannot be attached by itself here"),
+        (Target("fentry/vfs_read", "tracing", AttachKind.FENTRY, "vfs_read"), "cannot be attached by itself here"),
+        (Target("tp/sched", "tracepoint", AttachKind.TRACEPOINT, "sched"), "names no event"),
+        (Target("uprobe/main", "kprobe", AttachKind.UPROBE, "main"), "names no place in a program"),
+        (Target("uretprobe/cat:main+4", "kprobe", AttachKind.URETPROBE, "cat:main+4"), "offset specification"),
         (Target("kprobe/a b", "kprobe", AttachKind.KPROBE, "a b"), "names no place in the kernel"),
         (Target("kretprobe/vfs_read+4", "kprobe", AttachKind.KRETPROBE, "vfs_read+4"), "offset specification"),
         (Target("kprobe.multi/zzz*", "kprobe", AttachKind.KPROBE_MULTI, "zzz*"), "No function that can be probed"),
@@ -131,12 +135,12 @@ def test_the_same_object_twice_has_names_and_numbers_of_its_own() -> None:
 def test_a_target_that_cannot_be_attached_is_explained_in_a_sentence(target: Target, said: str) -> None:
     lab = rested()
     with pytest.raises((BadInput, LinuxError), match=said):
-        links_for(lab.manager, lab.bpf, "p", target)
+        link_for(lab.places, "p", target)
 
 
 def test_a_section_without_a_place_is_left_to_the_user() -> None:
     lab = rested()
-    assert links_for(lab.manager, lab.bpf, "p", Target("kprobe", "kprobe", AttachKind.KPROBE)) == []
+    assert link_for(lab.places, "p", Target("kprobe", "kprobe", AttachKind.KPROBE)) is None
     assert AttachKind.KPROBE in ATTACHERS
 
 

@@ -49,7 +49,7 @@ def test_a_program_gets_the_record_of_an_event_that_is_off(lab: Lab) -> None:
     event = lab.tracing.events.find("sched", "sched_process_exec")
     assert isinstance(event, TracepointEvent)
 
-    def handler(cpu: VCpu, record: bytes) -> None:
+    def handler(cpu: VCpu, record: bytes, regs: int) -> None:
         records.append(record)
 
     lab.timeline.input("attach", lambda: event.attach(handler))

@@ -62,11 +62,15 @@ async def test_the_small_screen_keeps_banner_narration_and_keys_and_shows_one_pa
         assert "1 code ─ vfs_read" in lines[2] and "3 kprobe" in lines[2]
         assert "What happened" in screen_text(pilot)
         assert "← → step" in lines[-1] and "q quit" in lines[-1]
-        for heading in ("2 registers", "3 kprobe", "4 stack", "5 BPF", "6 maps", "7 events", "1 code"):
+        for heading in ("2 registers", "3 kprobe", "4 stack", "5 BPF", "6 maps", "7 events", "8 verifier", "9 tasks"):
             await press(pilot, "tab")
             assert heading in screen_lines(pilot)[2]
         await press(pilot, "shift+tab")
-        assert "7 events" in screen_lines(pilot)[2]
+        assert "8 verifier" in screen_lines(pilot)[2]
+        await press(pilot, "0")
+        assert "10 console" in screen_lines(pilot)[2]
+        await press(pilot, "tab")
+        assert "1 code" in screen_lines(pilot)[2]
         await press(pilot, "4")
         assert "4 stack" in screen_lines(pilot)[2]
 
@@ -245,15 +249,6 @@ async def test_the_start_screen_lists_scenarios_and_opens_one() -> None:
         assert "No probe is registered." in screen_text(pilot)
         await pilot.press("f10")
         await wait_until(pilot, lambda: isinstance(app.screen, StartScreen))
-
-
-async def test_the_theme_changes() -> None:
-    async with lab_app() as pilot:
-        dark = pilot.app.theme
-        await press(pilot, "f4")
-        assert pilot.app.theme != dark
-        await press(pilot, "f4")
-        assert pilot.app.theme == dark
 
 
 async def test_the_key_line_can_be_clicked() -> None:

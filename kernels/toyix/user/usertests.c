@@ -2,22 +2,9 @@
  * usertests: asks the kernel for what it must and must not do with files, and prints each question that it gets wrong.
  * Prints "usertests: ok" when there is none.
  */
-#include "libc.h"
+#include "check.h"
 
 #define BAD_POINTER ((void *)0x1000)
-
-static int wrong;
-
-static void check(int line, const char *text, long got, long want)
-{
-	if (got == want)
-		return;
-	dprintf(2, "usertests: line %d: %s: %ld and not %ld\n", line, text, got, want);
-	wrong++;
-}
-
-#define IS(call, want)		check(__LINE__, #call, (long)(call), (long)(want))
-#define FAILS(call, error)	(errno = 0, check(__LINE__, #call, (call) == -1 ? errno : -1, error))
 
 static char buffer[8192];
 

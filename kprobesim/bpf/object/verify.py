@@ -5,6 +5,7 @@ from typing import Any
 
 from kprobesim.bpf.isa import Insn, Pseudo
 from kprobesim.bpf.object.records import BpfObject, ObjectMap, ObjectProgram
+from kprobesim.bpf.object.sections import AttachKind
 from kprobesim.bpf.program import GPL_COMPATIBLE
 from kprobesim.bpf.verifier import MapMeta, Rejected, Verdict, verify
 
@@ -13,6 +14,15 @@ __all__ = ["object_map_meta", "replace_dead_code", "verify_object_program"]
 _MAP_BASE = 0xFF11000000000000
 _BY_INDEX = (Pseudo.MAP_IDX, Pseudo.MAP_IDX_VALUE)
 _NEXT = Insn(0x05, off=-1)
+_ATTACH_TYPES = {
+    AttachKind.KPROBE_MULTI: "trace_kprobe_multi",
+    AttachKind.KRETPROBE_MULTI: "trace_kprobe_multi",
+    AttachKind.TP_BTF: "trace_raw_tp",
+    AttachKind.FENTRY: "trace_fentry",
+    AttachKind.FEXIT: "trace_fexit",
+    AttachKind.FMOD_RET: "modify_return",
+    AttachKind.LSM: "lsm_mac",
+}
 
 
 def object_map_meta(made: ObjectMap, number: int, address: int | None = None) -> MapMeta:
@@ -60,13 +70,16 @@ def verify_object_program(
     def map_at(slot: int, insn: Insn) -> MapMeta | None:
         return known[insn.imm] if insn.src in _BY_INDEX and 0 <= insn.imm < len(known) else None
 
+    target = program.target
     verdict = verify(
         program.insns,
         program.type,
         map_at,
+        attach_type=_ATTACH_TYPES.get(target.kind, ""),
+        attach_func=target.extra if program.type in ("tracing", "lsm") else "",
         gpl_compatible=found.license in GPL_COMPATIBLE,
         static_functions=all(function.type_id for function in program.functions),
-        sleepable=program.target.sleepable,
+        sleepable=target.sleepable,
         source_lines=program.source_lines,
         **options,
     )

@@ -166,6 +166,7 @@ class Env:
         self.bpf_capable = self.allow_ptr_leaks = self.allow_uninit_stack = privileged
         self.bypass_spec_v1 = self.bypass_spec_v4 = privileged
         self.strict_alignment = setup.strict_alignment
+        self.max_ctx_offset = 0
         self.traced: TracedFunction | None = None
         self.unreliable: set[int] = set()
         self.aux: dict[int, InsnAux] = {}

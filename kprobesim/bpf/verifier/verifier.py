@@ -62,6 +62,7 @@ class Verdict:
         visits_dropped: visits beyond the limit of the record.
         insns: the program.
         helper_maps: slot of a call -> the map that it is given on every path, for helpers that take one.
+        max_ctx_offset: how many bytes of the context it reads, from its beginning.
     """
 
     log: str
@@ -72,6 +73,7 @@ class Verdict:
     visits_dropped: int = 0
     insns: tuple[Insn, ...] = ()
     helper_maps: Mapping[int, MapMeta] = field(default_factory=dict)
+    max_ctx_offset: int = 0
     _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
 
     def walk(self, limit: int = 20_000) -> Walk:
@@ -224,7 +226,8 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
         recorder.finish()
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
     maps = {slot: aux.helper_map for slot, aux in env.aux.items() if aux.helper_map and not aux.map_poisoned}
-    return Verdict(env.log.text, rejected, stats, bytes(env.seen), visits, dropped, tuple(env.insns), maps)
+    seen, insns = bytes(env.seen), tuple(env.insns)
+    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, env.max_ctx_offset)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:

@@ -18,7 +18,7 @@ from kprobesim.kprobes.pt_regs import PtRegs
 from kprobesim.kprobes.uprobes.arch import ArchUprobe, analyze_insn
 from kprobesim.kprobes.uprobes.files import GuestFile, GuestFiles
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import PAGE_SIZE, Hypercall, VCpu
+from kprobesim.machine import PAGE_SIZE, Answer, Hypercall, VCpu, each, then
 
 __all__ = ["Uprobe", "UprobeConsumer", "Uprobes"]
 
@@ -38,10 +38,12 @@ class UprobeConsumer:
         handler: called with the registers before the instruction runs; ``ip`` is its address.
         ret_handler: called when the function that begins there returns, with the function and the registers; ``ip`` is
             where it returns to.
+
+    What they answer may come by way of the guest; its value says nothing.
     """
 
-    handler: Callable[[PtRegs], None] | None = None
-    ret_handler: Callable[[int, PtRegs], None] | None = None
+    handler: Callable[[PtRegs], Answer | None] | None = None
+    ret_handler: Callable[[int, PtRegs], Answer | None] | None = None
 
 
 @dataclass(eq=False)
@@ -279,7 +281,7 @@ class Uprobes:
     def _by_number(self, number: int) -> Uprobe | None:
         return self._numbers.get(number)
 
-    def _handler_chain(self, cpu: VCpu, number: int, regs_at: int, _: int) -> int:
+    def _handler_chain(self, cpu: VCpu, number: int, regs_at: int, _: int) -> Answer:
         """``handler_chain``.
 
         Returns:
@@ -290,12 +292,11 @@ class Uprobes:
             return 0
         regs = PtRegs(self._machine.ram, cpu.root, regs_at, cpu.number)
         self._machine.emit("uprobe.hit", **self._fields(uprobe), ip=regs.ip)
-        for consumer in uprobe.consumers:
-            if consumer.handler is not None:
-                consumer.handler(regs)
-        return int(any(consumer.ret_handler is not None for consumer in uprobe.consumers))
+        handlers = [consumer.handler for consumer in uprobe.consumers if consumer.handler is not None]
+        wants_return = int(any(consumer.ret_handler is not None for consumer in uprobe.consumers))
+        return then(each(handler(regs) for handler in handlers), lambda _: wants_return)
 
-    def _handle_uretprobe_chain(self, cpu: VCpu, ri: int, regs_at: int, _: int) -> int:
+    def _handle_uretprobe_chain(self, cpu: VCpu, ri: int, regs_at: int, _: int) -> Answer:
         """``handle_uretprobe_chain``."""
         uprobe = self._by_number(self.files.member("return_instance", ri, "uprobe"))
         if uprobe is None:
@@ -303,10 +304,8 @@ class Uprobes:
         func = self.files.member("return_instance", ri, "func")
         regs = PtRegs(self._machine.ram, cpu.root, regs_at, cpu.number)
         self._machine.emit("uprobe.return", **self._fields(uprobe), func=func, ip=regs.ip)
-        for consumer in uprobe.consumers:
-            if consumer.ret_handler is not None:
-                consumer.ret_handler(func, regs)
-        return 0
+        handlers = [consumer.ret_handler for consumer in uprobe.consumers if consumer.ret_handler is not None]
+        return each(handler(func, regs) for handler in handlers)
 
     def _emulate_insn(self, cpu: VCpu, number: int, regs_at: int, push_at: int) -> int:
         """``arch_uprobe_skip_sstep``, but for the word that is pushed: that the guest does."""

@@ -32,11 +32,19 @@ def show_links(programs: BpfPrograms, words: Words) -> Output:
         links = [link for link in links if str(link.id) == word]
         if not links:
             raise os_error(f"failed to get link with ID {word}", Errno.ENOENT)
-    data: list[dict[str, Any]] = [
-        {"id": link.id, "type": link.type, "prog_id": programs.ids.programs[link.program].id} for link in links
-    ]
-    text = "".join(f"{row['id']}: {row['type']}  prog {row['prog_id']}  \n" for row in data)
-    return Output(text, data[0] if single else data)
+    rows = [_link(programs, link) for link in links]
+    data = [row for _, row in rows]
+    return Output("".join(text for text, _ in rows), data[0] if single else data)
+
+
+def _link(programs: BpfPrograms, link: LinkInfo) -> tuple[str, dict[str, Any]]:
+    number = programs.ids.programs[link.program].id
+    data: dict[str, Any] = {"id": link.id, "type": link.type, "prog_id": number}
+    text = f"{link.id}: {link.type}  prog {number}  "
+    if link.type == "raw_tracepoint":
+        data["tp_name"] = link.event["tracepoint"]
+        text += f"\n\ttp '{link.event['tracepoint']}'  "
+    return text + "\n", data
 
 
 def _event(programs: BpfPrograms, link: LinkInfo) -> tuple[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, VCpu, each, then
 from kprobesim.tracing.event_filter import FilterField
 from kprobesim.tracing.kernel_events.guest import Guest
 from kprobesim.tracing.kernel_events.layout import Layout, Value
@@ -24,7 +24,7 @@ _IRQS_OFF, _NEED_RESCHED, _HARDIRQ, _PREEMPT_RESCHED, _NMI = 1, 4, 8, 0x20, 0x40
 _HARDIRQ_MASK, _NMI_MASK = 0xF0000, 0xF00000
 _TIF_NEED_RESCHED: Final = 1 << 3
 
-PerfHandler = Callable[[VCpu, bytes], None]
+PerfHandler = Callable[[VCpu, bytes, int], "Answer | None"]
 
 
 class EventSpec(NamedTuple):
@@ -84,9 +84,11 @@ class KernelEvent(TraceEvent):
         self._guest = guest
 
     def attach(self, handler: PerfHandler) -> None:
-        """Have a function called at each hit, with the CPU and the record: 8 bytes of common fields, then its own.
+        """Have a function called at each hit: with the CPU, the record and the address of the registers.
 
-        A program of type TRACEPOINT has these bytes as its context; the first 8 are not for it.
+        The record is 8 bytes of common fields, then the event's own. The registers are those of the program that made
+        the system call; 0 where they are the kernel's own at the tracepoint. A program of type TRACEPOINT has the
+        record as its context; the first 8 bytes are not for it.
 
         Raises:
             LinuxError: the event's source cannot be switched on.
@@ -96,24 +98,28 @@ class KernelEvent(TraceEvent):
 
     def detach(self, handler: PerfHandler) -> None:
         """The reverse of `attach`."""
-        self.handlers = tuple(other for other in self.handlers if other is not handler)
+        self.handlers = tuple(other for other in self.handlers if other != handler)
         self._events.drop(self)
 
-    def hit(self, cpu: VCpu, make: Callable[[], bytes]) -> None:
+    def hit(self, cpu: VCpu, make: Callable[[], bytes], regs: int = 0) -> Answer:
         """Write a record, if anybody wants one.
 
         Args:
             cpu: where.
             make: the bytes behind the common fields.
+            regs: address of the registers for handlers, see `attach`.
         """
         wanted = self._events.wants(self, cpu.number)
         if not wanted and not self.handlers:
-            return
+            return 0
         record = event_head(self._events.trace, self._guest, cpu, self.id) + make()
-        for handler in self.handlers:
-            handler(cpu, record)
-        if wanted:
-            self._events.commit(self, cpu.number, record)
+
+        def write(_: int) -> int:
+            if wanted:
+                self._events.commit(self, cpu.number, record)
+            return 0
+
+        return then(each(handler(cpu, record, regs) for handler in self.handlers), write)
 
     def save(self) -> Any:
         """Its changeable state."""
@@ -161,6 +167,6 @@ class TracepointEvent(KernelEvent):
         """The reverse."""
         self._tracepoints.unregister(self._spec.tracepoint or self.name, self._on_hit)
 
-    def _on_hit(self, cpu: VCpu, args: tuple[int, ...]) -> None:
+    def _on_hit(self, cpu: VCpu, args: tuple[int, ...]) -> Answer:
         spec = self._spec
-        self.hit(cpu, lambda: spec.layout.pack(spec.assign(self._guest, cpu, args)))
+        return self.hit(cpu, lambda: spec.layout.pack(spec.assign(self._guest, cpu, args)))

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from kprobesim.errors import ImageError
 from kprobesim.image import KernelImage
 from kprobesim.kprobes import RunningKernel
-from kprobesim.machine import VCpu
+from kprobesim.machine import Answer, VCpu
 from kprobesim.tracing.event_filter import FilterField
 from kprobesim.tracing.kernel_events.event import KernelEvent
 from kprobesim.tracing.kernel_events.guest import Guest
@@ -137,14 +137,14 @@ class SyscallEnterEvent(_SyscallEvent):
         shown = ", ".join(f"{arg}: {word:x}" for arg, word in zip(args, words, strict=True))
         return f"{self.metadata.name}({shown})"
 
-    def enter(self, cpu: VCpu, regs: int) -> None:
+    def enter(self, cpu: VCpu, regs: int) -> Answer:
         """``ftrace_syscall_enter``."""
 
         def make() -> bytes:
             words = self._guest.syscall_arguments(cpu, regs)[: len(self.metadata.args)]
             return _ENTER_HEAD.pack(self.metadata.number) + struct.pack(f"<{len(words)}Q", *words)
 
-        self.hit(cpu, make)
+        return self.hit(cpu, make, regs)
 
 
 class SyscallExitEvent(_SyscallEvent):
@@ -164,10 +164,10 @@ class SyscallExitEvent(_SyscallEvent):
         (ret,) = _POINTER.unpack_from(record, 16)
         return f"{self.metadata.name} -> 0x{ret:x}"
 
-    def exit(self, cpu: VCpu, ret: int) -> None:
+    def exit(self, cpu: VCpu, regs: int, ret: int) -> Answer:
         """``ftrace_syscall_exit``."""
         signed = ret - (1 << 64) if ret >> 63 else ret
-        self.hit(cpu, lambda: _EXIT.pack(self.metadata.number, signed))
+        return self.hit(cpu, lambda: _EXIT.pack(self.metadata.number, signed), regs)
 
 
 class SyscallTracing:
@@ -210,15 +210,13 @@ class SyscallTracing:
             if not self._exit:
                 self._tracepoints.unregister("sys_exit", self._on_exit)
 
-    def _on_enter(self, cpu: VCpu, args: tuple[int, ...]) -> None:
+    def _on_enter(self, cpu: VCpu, args: tuple[int, ...]) -> Answer:
         event = self._enter.get(self._guest.regs(cpu, args[0]).orig_ax)
-        if event is not None:
-            event.enter(cpu, args[0])
+        return 0 if event is None else event.enter(cpu, args[0])
 
-    def _on_exit(self, cpu: VCpu, args: tuple[int, ...]) -> None:
+    def _on_exit(self, cpu: VCpu, args: tuple[int, ...]) -> Answer:
         event = self._exit.get(self._guest.regs(cpu, args[0]).orig_ax)
-        if event is not None:
-            event.exit(cpu, args[1])
+        return 0 if event is None else event.exit(cpu, args[0], args[1])
 
     # Going back and forth in time
 

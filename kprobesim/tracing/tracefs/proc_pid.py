@@ -129,10 +129,22 @@ def _status(task: _Struct) -> str:
         ("Threads", 1),
         ("SigPnd", f"{task['pending.signal']:016x}"),
         ("SigIgn", f"{task['sig_ignored']:016x}"),
+        *_confinement(task),
         ("voluntary_ctxt_switches", task["nvcsw"]),
         ("nonvoluntary_ctxt_switches", task["nivcsw"]),
     ]
     return "".join(f"{name}:\t{value}\n" for name, value in rows)
+
+
+def _confinement(task: _Struct) -> list[tuple[str, int]]:
+    """``task_seccomp``; nothing where the kernel does not know of it."""
+    if task.kernel.btf.struct_member("task_struct", "seccomp.mode") is None:
+        return []
+    return [
+        ("NoNewPrivs", task["atomic_flags"] & 1),
+        ("Seccomp", task["seccomp.mode"]),
+        ("Seccomp_filters", task["seccomp.filter_count"]),
+    ]
 
 
 def _stat(task: _Struct) -> str:

@@ -1,10 +1,13 @@
-"""The little of ``/proc`` that there is: kallsyms, uptime, version, one sysctl, and the tasks."""
+"""The little of ``/proc`` that there is: kallsyms, uptime, version, three sysctls, and the tasks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kprobesim.errors import LinuxError
-from kprobesim.kprobes import KprobeManager, Optimizer, RunningKernel
+from kprobesim.kprobes import KprobeManager, RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.bpf_jit import BpfJit
 from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node
 from kprobesim.tracing.tracefs.proc_pid import pid_directories
@@ -12,11 +15,12 @@ from kprobesim.tracing.tracefs.proc_pid import pid_directories
 __all__ = ["proc_directory"]
 
 
-def proc_directory(manager: KprobeManager) -> Directory:
+def proc_directory(manager: KprobeManager, jit: BpfJit) -> Directory:
     """The tree of proc.
 
     Args:
         manager: of the kernel that it tells of.
+        jit: the JIT compiler that two of the sysctls are of.
     """
     kernel, optimizer = manager.kernel, manager.kprobes.optimizer
     files: dict[str, Node] = {
@@ -24,26 +28,43 @@ def proc_directory(manager: KprobeManager) -> Directory:
         "uptime": File(0o444, lambda: _uptime(kernel)),
         "version": File(0o444, lambda: "Linux version 6.1.0-toyix (kprobesim) #1 SMP PREEMPT\n"),
     }
+    groups: dict[str, Node] = {"net": _directory({"core": _directory(_jit_sysctls(jit))})}
     if optimizer is not None:
-        files["sys"] = _sysctls(optimizer)
+        allowed = _sysctl(lambda: int(optimizer.allowed), lambda number: optimizer.allow(bool(number)), 1)
+        groups["debug"] = _directory({"kprobes-optimization": allowed})
+    files["sys"] = _directory(groups)
     return Directory(lambda: {**files, **pid_directories(kernel)}, 0o555)
 
 
-def _sysctls(optimizer: Optimizer) -> Directory:
-    """``sys/debug/kprobes-optimization`` (Linux kernel/kprobes.c:proc_kprobes_optimization_handler, OPT-15)."""
+def _directory(entries: dict[str, Node]) -> Directory:
+    return Directory(lambda: entries, 0o555)
+
+
+def _jit_sysctls(jit: BpfJit) -> dict[str, Node]:
+    """``net.core.bpf_jit_enable`` and ``bpf_jit_harden`` (Linux net/core/sysctl_net_core.c)."""
+
+    def harden(number: int) -> None:
+        jit.harden = number
+
+    return {
+        "bpf_jit_enable": _sysctl(lambda: jit.enabled, jit.set_enabled, 2),
+        "bpf_jit_harden": _sysctl(lambda: jit.harden, harden, 2, mode=0o600),
+    }
+
+
+def _sysctl(read: Callable[[], int], store: Callable[[int], None], largest: int, mode: int = 0o644) -> File:
+    """A number from 0 on (Linux kernel/sysctl.c:proc_dointvec_minmax, OPT-15)."""
 
     def write(data: bytes) -> None:
         words = data.split(b"\0")[0].decode("latin-1").split()
         if not words:
             return
         number = kstrtol(words[0], 0)
-        if number not in (0, 1):
-            raise LinuxError(Errno.EINVAL, "This sysctl takes 0 and 1.")
-        optimizer.allow(bool(number))
+        if not 0 <= number <= largest:
+            raise LinuxError(Errno.EINVAL, f"This sysctl takes 0 to {largest}.")
+        store(number)
 
-    file = File(0o644, lambda: f"{int(optimizer.allowed)}\n", write)
-    debug = Directory(lambda: {"kprobes-optimization": file}, 0o555)
-    return Directory(lambda: {"debug": debug}, 0o555)
+    return File(mode, lambda: f"{read()}\n", write)
 
 
 def _kallsyms(kernel: RunningKernel) -> str:

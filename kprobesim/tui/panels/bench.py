@@ -7,18 +7,23 @@ from textual.containers import Horizontal, Vertical
 
 from kprobesim.tui.panels.bpf import BpfPanel
 from kprobesim.tui.panels.code import CodePanel
+from kprobesim.tui.panels.console import ConsolePanel
 from kprobesim.tui.panels.events import EventsPanel
 from kprobesim.tui.panels.kprobe import KprobePanel
 from kprobesim.tui.panels.maps import MapsPanel
 from kprobesim.tui.panels.panel import Panel, View
 from kprobesim.tui.panels.registers import RegistersPanel
 from kprobesim.tui.panels.stack import StackPanel
+from kprobesim.tui.panels.tasks import TasksPanel
+from kprobesim.tui.panels.verifier import VerifierPanel
 
 __all__ = ["PanelBench"]
 
 _ROOMY = 160
 _HIGH = 46
 _LOW = 30
+_SHARED = (("bpf", "verifier", "console"), ("maps", "tasks"))
+"""Panels that share one place: the one selected last is seen."""
 
 
 class PanelBench(Horizontal):
@@ -35,14 +40,15 @@ class PanelBench(Horizontal):
     PanelBench #right { width: 36; }
     PanelBench #alone, PanelBench #neighbour { display: none; }
     #code { height: 1fr; }
-    #bpf { height: 13; }
+    #bpf, #verifier, #console { height: 13; }
     #registers { height: 21; }
-    #maps { height: 1fr; }
+    #maps, #tasks { height: 1fr; }
     #kprobe { height: 11; }
     #stack { height: 1fr; }
     PanelBench.-roomy #middle { width: 46; }
     PanelBench.-roomy #right { width: 54; }
-    PanelBench.-high #bpf { height: 1fr; max-height: 26; }
+    PanelBench.-high #bpf, PanelBench.-high #verifier, PanelBench.-high #console { height: 1fr; max-height: 26; }
+    PanelBench .-covered { display: none; }
     PanelBench.-high #kprobe { height: 13; }
 
     PanelBench.-single Vertical { display: none; }
@@ -58,14 +64,21 @@ class PanelBench(Horizontal):
     PanelBench.-low #neighbour RegistersPanel { display: none; }
     """
 
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._on_top = {group: group[0] for group in _SHARED}
+
     def compose(self) -> ComposeResult:
         """Columns left, middle and right; then what only the single layout shows."""
         with Vertical(id="left"):
             yield CodePanel(id="code")
             yield BpfPanel(id="bpf")
+            yield VerifierPanel(id="verifier")
+            yield ConsolePanel(id="console")
         with Vertical(id="middle"):
             yield RegistersPanel(id="registers")
             yield MapsPanel(id="maps")
+            yield TasksPanel(id="tasks")
         with Vertical(id="right"):
             yield KprobePanel(id="kprobe")
             yield StackPanel(id="stack")
@@ -78,7 +91,10 @@ class PanelBench(Horizontal):
     def show(self, view: View) -> None:
         """Draw another moment in all panels."""
         for panel in self.query(Panel):
-            panel.show(view)
+            if panel.display:
+                panel.show(view)
+            else:
+                panel.keep(view)
 
     def lay_out(self, width: int, height: int, selected: str, *, single: bool, paired: bool) -> None:
         """Show all panels, or one.
@@ -89,6 +105,11 @@ class PanelBench(Horizontal):
             single: whether only one is.
             paired: whether the kprobe state and the registers stand beside it.
         """
+        for group in _SHARED:
+            if selected in group:
+                self._on_top[group] = selected
+            for name in group:
+                self.query_one(f"#{name}").set_class(name != self._on_top[group] and not single, "-covered")
         self.set_class(width >= _ROOMY, "-roomy")
         self.set_class(height >= _HIGH, "-high")
         self.set_class(height < _LOW, "-low")

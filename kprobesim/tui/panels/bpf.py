@@ -10,8 +10,10 @@ from textual.content import Content
 from kprobesim.lab import BpfView
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
+from kprobesim.tui.panels.code import plain_text
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
 from kprobesim.tui.snapshot import ProgramView
+from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
 
 __all__ = ["BpfPanel"]
@@ -21,6 +23,8 @@ _VALUE = 12
 _VALUE_WIDE = 24
 _STACK = 512
 _LISTING_WIDE = 44
+_BESIDE = 64
+_X86_WIDE = 42
 _CLOBBERED = 0xDEADBEEFDEADBEEF
 """What the interpreter puts into R1 to R5 after a call: they hold nothing that a program may rely on."""
 
@@ -36,38 +40,66 @@ class BpfPanel(Panel):
         if program is None:
             return ""
         state = "running" if program.running else "resting"
-        return f"{program.name} ─ {say(view.language, f'panel.bpf.{state}')}"
+        how = " ─ JIT" if program.code else ""
+        return f"{program.name}{how} ─ {say(view.language, f'panel.bpf.{state}')}"
 
     def draw(self, view: View, width: int) -> Rows:
-        """The listing keeps its current line in sight; the registers stay where they are."""
+        """The listing keeps its current line in sight."""
         program = view.now.program
         if program is None:
             return Rows(note(width, view, "panel.bpf.empty"))
-        right = (_VALUE_WIDE if width >= 70 else _VALUE) + 5
-        listing, anchor = _listing(program, width - right - 1)
-        registers = [_register(number, program, view, right) for number in range(_REGISTERS)]
-        height = max(self.content_size.height, 1)
-        # The listing scrolls by itself, as the registers beside it must not move.
-        top = min(max((anchor or 0) - height // 2, 0), max(len(listing) - height, 0))
-        if len(listing) > height:
-            listing = listing[top : top + height]
-        blank_left, blank_right = Content(" " * (width - right - 1)), Content(" " * right)
-        pairs = zip_longest(listing, registers)
-        return Rows([Content.assemble(left or blank_left, " ", right_ or blank_right) for left, right_ in pairs])
+        return _listing(program, view.now.registers["rip"], width)
+
+    def aside_width(self, view: View, width: int) -> int:
+        """The registers stay where they are while the listing scrolls."""
+        return 0 if view.now.program is None else (_VALUE_WIDE if width >= 70 else _VALUE) + 5
+
+    def aside(self, view: View, width: int) -> list[Content]:
+        """R0 to R10."""
+        program = view.now.program
+        assert program is not None
+        return [_register(number, program, view, width) for number in range(_REGISTERS)]
 
 
-def _listing(program: ProgramView, width: int) -> tuple[list[Content], int | None]:
+def _listing(program: ProgramView, rip: int, width: int) -> Rows:
+    """BPF instructions, and where there is machine code that of each beside it, or below where there is no room."""
     running = program.running
+    beside = width >= _BESIDE
+    column = width // 2 if program.code and beside else width
     rows: list[Content] = []
+    targets: list[Target | None] = []
     anchor = None
-    for index, (slot, text) in enumerate(program.lines):
-        here = running is not None and slot == running.pc
+    lines = [(-1, "prologue"), *program.lines] if program.code else program.lines
+    for slot, text in lines:
+        code = program.code.get(slot, ())
+        here = running is not None and slot == running.pc and not program.code
+        at = next((index for index, (address, raw, _) in enumerate(code) if address <= rip < address + len(raw)), None)
+        here = here or at is not None
         if here:
-            anchor = index
-        short = text if width >= _LISTING_WIDE else _short(text)
+            anchor = len(rows) + (at or 0) * beside
+        short = text if column >= _LISTING_WIDE else _short(text)
         style = styles.CURRENT if here else styles.DIM if running is None else ""
-        rows.append(row(width, "▶" if here else " ", f"{slot:>3} ", short, style=style))
-    return rows, anchor
+        number = f"{slot:>3} " if slot >= 0 else "    "
+        first = row(column, "▶" if here else " ", number, short, style=style)
+        x86 = [_x86(insn, index == at, width - column if beside else width) for index, insn in enumerate(code)]
+        if beside and x86:
+            pairs = zip_longest([first], x86)
+            rows += [Content.assemble(one or Content(" " * column), other) for one, other in pairs]
+            targets += [Target("code", number=address, size=min(len(raw), 8)) for address, raw, _ in code]
+        else:
+            rows += [first, *x86]
+            targets.append(None)
+            targets += [Target("code", number=address, size=min(len(raw), 8)) for address, raw, _ in code]
+    return Rows(rows, anchor, targets)
+
+
+def _x86(insn: tuple[int, bytes, str], here: bool, width: int) -> Content:
+    _, raw, text = insn
+    shown = fit(raw.hex(" "), 22) if width >= _X86_WIDE else ""
+    return row(
+        width, ("▶" if here else " ", styles.STRONG), "   " if width < _X86_WIDE else " ", (shown, styles.DIM),
+        plain_text(text, ""), style=styles.CURRENT if here else "",
+    )  # fmt: skip
 
 
 def _short(text: str) -> str:

@@ -11,6 +11,7 @@ from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
 from kprobesim.tui.snapshot import CodeView
+from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
 
 __all__ = ["CodePanel", "byte_text", "plain_text"]
@@ -35,6 +36,7 @@ class CodePanel(Panel):
         """Source lines and instructions in the order of addresses."""
         code, now = view.now.code, view.now
         rows: list[Content] = []
+        targets: list[Target | None] = []
         anchor = None
         if code.host:
             told = say(view.language, "panel.code.host", function=code.host)
@@ -47,9 +49,11 @@ class CodePanel(Panel):
             if index == here:
                 anchor = len(rows)
             rows.append(_instruction(code, line, index == here, probes.get(line.address), width))
+            targets += [None] * (len(rows) - 1 - len(targets))
+            targets.append(Target("code", number=line.address, size=min(len(line.memory), 8)))
         if not code.rows:
             rows += note(width, view, "panel.code.empty")
-        return Rows(rows, anchor)
+        return Rows(rows, anchor, targets)
 
 
 def _instruction(code: CodeView, line: CodeLine, here: bool, armed: bool | None, width: int) -> Content:

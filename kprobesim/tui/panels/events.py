@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from textual import events
 from textual.content import Content
-from textual.message import Message
 
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
 from kprobesim.tui.snapshot import EventRow
+from kprobesim.tui.targets import Target
 from kprobesim.tui.values import milliseconds
 
 __all__ = ["EventsPanel"]
@@ -22,13 +22,6 @@ class EventsPanel(Panel):
 
     NAME = "events"
 
-    class Chosen(Message):
-        """An event was clicked."""
-
-        def __init__(self, seq: int) -> None:
-            super().__init__()
-            self.seq = seq
-
     def draw(self, view: View, width: int) -> Rows:
         """One event a row."""
         now = view.now
@@ -36,16 +29,16 @@ class EventsPanel(Panel):
             return Rows(note(width, view, "panel.events.empty"))
         rows = [_event(item, now.seq - 1, now.at_event, width) for item in now.events]
         anchor = next((i for i, item in enumerate(now.events) if item.event.seq == now.seq - 1), 0)
-        return Rows(rows, anchor)
+        return Rows(rows, anchor, [Target("event", number=item.event.seq) for item in now.events])
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the event under the mouse."""
-        place = event.get_content_offset(self)
-        if place is None or self.view is None:
+        """Go to the event under the mouse, at the first click."""
+        offset = event.get_content_offset(self)
+        if offset is None or self.view is None:
             return
-        index = self.first_row() + place.y
+        index = self.first_row() + offset.y
         if 0 <= index < len(self.view.now.events):
-            self.post_message(self.Chosen(self.view.now.events[index].event.seq))
+            self.post_message(self.Chosen(Target("event", number=self.view.now.events[index].event.seq)))
 
 
 def _event(item: EventRow, newest: int, at_event: bool, width: int) -> Content:

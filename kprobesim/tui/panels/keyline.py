@@ -24,7 +24,10 @@ _ENTRIES = (
     ("F3", "language", "language"),
     ("Tab", "next_panel", "panel"),
     ("Enter", "go_to", "go_to"),
+    ("F6", "run_to_cursor", "run_to_cursor"),
+    ("F7", "who_set_this", "who_set_this"),
     ("F5", "maximise", "maximise"),
+    ("F9", "type_line", "type_line"),
     ("Ctrl+P", "palette", "palette"),
 )
 """Key, action, key of the short text; the most important first, as narrow screens drop the last ones."""
@@ -49,16 +52,18 @@ class KeyLine(Widget):
         self._language: Language = "en"
         self._so_far: int | None = None
         self._has_text = False
+        self._count: str | None = None
 
-    def show(self, grain: Grain, language: Language, *, has_text: bool) -> None:
+    def show(self, grain: Grain, language: Language, *, has_text: bool, count: str | None = None) -> None:
         """Show the keys.
 
         Args:
             grain: of one step.
             language: of the words.
             has_text: there is a text that can be shown and hidden.
+            count: digits typed so far of how often the next motion is made; None where none is being typed.
         """
-        self._grain, self._language, self._has_text = grain, language, has_text
+        self._grain, self._language, self._has_text, self._count = grain, language, has_text, count
         self.refresh()
 
     def running(self, instructions: int | None) -> None:
@@ -78,6 +83,9 @@ class KeyLine(Widget):
         if self._so_far is not None:
             text = say(self._language, "keys.running", instructions=f"{self._so_far:,}")
             return Content.styled(f" ▶▶ {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
+        if self._count is not None:
+            text = say(self._language, "keys.count", count=self._count or "_")
+            return Content.styled(f" × {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
         last = self._entry(*_LAST)
         line = Content("")
         for key, action, word in _ENTRIES:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import ClassVar
 
 from textual import events
 from textual.content import Content
+from textual.geometry import Size
+from textual.message import Message
 from textual.widget import Widget
 
 from kprobesim.i18n import Language
@@ -14,6 +17,7 @@ from kprobesim.tui import styles
 from kprobesim.tui.actions import PANELS
 from kprobesim.tui.cells import row, wrap
 from kprobesim.tui.snapshot import Snapshot
+from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
 
 __all__ = ["Panel", "Rows", "View", "note"]
@@ -35,16 +39,25 @@ class Rows:
     Attributes:
         rows: each exactly as wide as the panel.
         anchor: the row that must stay in sight, in the middle third; None: begin at the top.
+        targets: what each row stands for, if anything; empty where the cursor has nothing to point at.
     """
 
     rows: list[Content]
     anchor: int | None = None
+    targets: list[Target | None] = field(default_factory=list)
 
 
 class Panel(Widget, can_focus=True):
     """A framed window on the rows that `draw` gives. It never changes its size."""
 
     NAME: ClassVar[str]
+
+    class Chosen(Message):
+        """What the cursor is on was clicked once more."""
+
+        def __init__(self, target: Target) -> None:
+            super().__init__()
+            self.target = target
 
     DEFAULT_CSS = """
     Panel {
@@ -64,6 +77,11 @@ class Panel(Widget, can_focus=True):
         self._shift = 0
         self._title = ""
         self._painted = Content("")
+        self._ready: tuple[Content, Size] | None = None
+        self._targets: list[Target | None] = []
+        self._anchor: int | None = None
+        self.cursor: Target | None = None
+        self._kept: View | None = None
 
     # For subclasses
 
@@ -75,6 +93,14 @@ class Panel(Widget, can_focus=True):
         """What stands in the frame behind the panel's name."""
         return ""
 
+    def aside_width(self, view: View, width: int) -> int:
+        """Cells on the right that do not scroll with the rows; 0 for none."""
+        return 0
+
+    def aside(self, view: View, width: int) -> list[Content]:
+        """What stands there, each ``width`` cells wide."""
+        return []
+
     # Textual's side
 
     @property
@@ -85,7 +111,7 @@ class Panel(Widget, can_focus=True):
     def show(self, view: View) -> None:
         """Draw another moment."""
         moved = self._view is None or self._view.now is not view.now
-        self._view = view
+        self._view, self._kept = view, None
         if moved:
             self._shift = 0
         name, heading = say(view.language, f"panel.{self.NAME}.title"), self.heading(view)
@@ -93,9 +119,20 @@ class Panel(Widget, can_focus=True):
         if title != self._title:
             self._title = title
             self.border_title = Content(title)
+        painted = self._paint()
         # Most steps leave most panels as they are: nothing is sent to the terminal for those.
-        if not self._paint().is_same(self._painted):
+        if not painted.is_same(self._painted):
             self.refresh()
+            self._ready = painted, self.content_size
+
+    def keep(self, view: View) -> None:
+        """What to draw once the panel is seen; until then nothing is."""
+        self._kept = view
+
+    def on_show(self) -> None:
+        """Seen again: catch up."""
+        if self._kept is not None:
+            self.show(self._kept)
 
     def scroll_rows(self, by: int) -> None:
         """Look at other rows until the next motion.
@@ -104,19 +141,72 @@ class Panel(Widget, can_focus=True):
             by: in rows, downwards.
         """
         self._shift += by
+        self._ready = None
+        self.refresh()
+
+    def move_cursor(self, by: int) -> None:
+        """To the next row that stands for something, and into sight.
+
+        Args:
+            by: 1 downwards, -1 upwards.
+        """
+        if self.cursor in self._targets:
+            place = self._targets.index(self.cursor) + by
+        else:
+            place = self._anchor if self._anchor is not None else self._top
+        while 0 <= place < len(self._targets):
+            if self._targets[place] is not None:
+                self.cursor = self._targets[place]
+                self._into_sight(place)
+                self._ready = None
+                self.refresh()
+                return
+            place += by
+
+    def _into_sight(self, place: int) -> None:
+        height = max(self.content_size.height, 1)
+        top = self._top + self._shift
+        self._shift += min(place - top, 0) + max(place - top - height + 1, 0)
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor there; on what it is on already, choose that."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        place = self.first_row() + offset.y
+        target = self._targets[place] if 0 <= place < len(self._targets) else None
+        if target is None:
+            return
+        if target == self.cursor:
+            self.post_message(self.Chosen(target))
+        self.cursor = target
+        self._ready = None
         self.refresh()
 
     def render(self) -> Content:
         """The rows in sight."""
-        self._painted = self._paint()
+        ready, self._ready = self._ready, None
+        self._painted = ready[0] if ready is not None and ready[1] == self.content_size else self._paint()
         return self._painted
 
     def _paint(self) -> Content:
         width, height = self.content_size
         if self._view is None or width < 4 or height < 1:
             return Content("")
-        drawn = self.draw(self._view, width)
-        return Content("\n").join(self._in_sight(drawn, height))
+        right = self.aside_width(self._view, width)
+        left = width - right - 1 if right else width
+        drawn = self.draw(self._view, left)
+        self._targets, self._anchor = drawn.targets, drawn.anchor
+        if self.cursor in drawn.targets:
+            place = drawn.targets.index(self.cursor)
+            drawn.rows[place] = drawn.rows[place].stylize(styles.CURSOR)
+        shown = self._in_sight(drawn, height)
+        if right:
+            blank = Content(" " * left), Content(" " * right)
+            beside = self.aside(self._view, right)[:height]
+            pairs = zip_longest(shown, beside)
+            shown = [Content.assemble(one or blank[0], " ", other or blank[1]) for one, other in pairs]
+        return Content("\n").join(shown)
 
     def _in_sight(self, drawn: Rows, height: int) -> list[Content]:
         last_top = max(len(drawn.rows) - height, 0)

@@ -7,6 +7,7 @@ from textual.content import Content
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View
+from kprobesim.tui.targets import Target
 from kprobesim.tui.values import FLAGS
 
 __all__ = ["RegistersPanel", "old_value"]
@@ -32,7 +33,8 @@ class RegistersPanel(Panel):
                 _flags(view, width),
                 _segments(view, width),
                 *(_register(name, view, width) for name in _GENERAL),
-            ]
+            ],
+            targets=[Target("register", name) for name in ("rip", "rflags", "cs", *_GENERAL)],
         )
 
 

@@ -8,6 +8,7 @@ from kprobesim.lab import StackWord
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View
+from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
 
 __all__ = ["StackPanel"]
@@ -39,7 +40,7 @@ class StackPanel(Panel):
         anchor = next((i for i, word in enumerate(stack) if word.field == "regs->ip"), None)
         if anchor is None:
             anchor = next((i for i, word in enumerate(stack) if word.field == "ip"), None)
-        return Rows(rows, anchor)
+        return Rows(rows, anchor, [Target("memory", number=word.address, size=8) for word in stack])
 
 
 def _slot_name(value: int, view: View) -> str:

@@ -25,6 +25,8 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     TextPane Markdown { padding: 0; }
     """
 
+    _text = ""
+
     def compose(self) -> ComposeResult:
         """One Markdown widget."""
         yield Markdown()
@@ -32,4 +34,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     def show(self, title: str, text: str) -> None:
         """Show another text."""
         self.border_title = title
-        self.query_one(Markdown).update(text)
+        if text != self._text:
+            self._text = text
+            self.query_one(Markdown).update(text)
+            self.scroll_home(animate=False)

@@ -7,6 +7,7 @@ from textual.screen import Screen
 
 from kprobesim.i18n import Language
 from kprobesim.tui.actions import APP_ACTIONS, Stage
+from kprobesim.tui.keymap import Keymap
 from kprobesim.tui.panels.too_small import HEIGHT, WIDTH, TooSmall
 
 __all__ = ["SizedScreen"]
@@ -35,6 +36,14 @@ class SizedScreen(Screen[None]):
 
         assert isinstance(self.app, KprobesimApp)
         return self.app.language
+
+    @property
+    def keymap(self) -> Keymap:
+        """The user's own keys."""
+        from kprobesim.tui.app import KprobesimApp
+
+        assert isinstance(self.app, KprobesimApp)
+        return self.app.keys
 
     def retell(self) -> None:
         """Say everything again: the language or the size has changed."""

@@ -34,6 +34,7 @@ class GoToScreen(ModalScreen[str | None]):
         width: 58; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1;
     }
     GoToScreen Input { border: none; background: $boost; height: 1; margin: 1 0; padding: 0 1; }
+    GoToScreen Input:focus { border: none; }
     GoToScreen #complaint { color: $error; text-style: bold; width: 1fr; height: auto; min-height: 1; }
     """
 

@@ -14,13 +14,13 @@ from textual.widgets import Markdown, Static
 
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
-from kprobesim.tui.actions import entries
+from kprobesim.tui.actions import GROUPS, entries
 from kprobesim.tui.cells import fit, wrap
+from kprobesim.tui.keymap import Keymap
 from kprobesim.tui.wording import say
 
 __all__ = ["HelpScreen"]
 
-_GROUPS = ("move", "look", "app")
 _WIDTH = 96
 
 
@@ -30,6 +30,7 @@ class HelpScreen(ModalScreen[None]):
     Args:
         panel: name of the panel to explain, or empty for the start screen.
         language: of the help.
+        keymap: the user's own keys.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter,q", "dismiss", show=False)]
@@ -42,9 +43,10 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen Markdown { padding: 0; margin: 0 0 1 0; }
     """
 
-    def __init__(self, panel: str, language: Language) -> None:
+    def __init__(self, panel: str, language: Language, keymap: Keymap) -> None:
         super().__init__()
         self._panel = panel
+        self._keymap = keymap
         self._language: Language = language
 
     def compose(self) -> ComposeResult:
@@ -64,11 +66,11 @@ class HelpScreen(ModalScreen[None]):
         return f"## {title}\n\n{say(language, f'panel.{self._panel}.help')}\n\n{say(language, 'help.marks')}"
 
     def _keys(self) -> Content:
-        listed = entries(in_lab=bool(self._panel))
+        listed = entries(in_lab=bool(self._panel), keymap=self._keymap.keys)
         column = max(cell_len(entry.keys) for entry in listed) + 2
         width = min(_WIDTH, self.app.size.width * 24 // 25) - 8
         lines: list[Content] = []
-        for group in _GROUPS:
+        for group in GROUPS:
             here = [entry for entry in listed if entry.group == group]
             if here:
                 lines.append(Content.styled(say(self._language, f"help.group.{group}"), styles.HEAD))

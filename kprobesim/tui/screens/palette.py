@@ -21,7 +21,8 @@ class ActionProvider(Provider):
         screen = self.screen
         if not isinstance(screen, SizedScreen):
             return []
-        return [(entry, screen.language) for entry in entries(in_lab=isinstance(screen, LabScreen))]
+        listed = entries(in_lab=isinstance(screen, LabScreen), keymap=screen.keymap.keys)
+        return [(entry, screen.language) for entry in listed]
 
     async def discover(self) -> Hits:
         """Everything, before anything is typed."""

@@ -113,6 +113,15 @@ struct linux_dirent64 {
 };
 ssize_t getdents64(int fd, void *buffer, size_t size);
 
+/* Confinement. A filter is struct sock_fprog, see filter.h. */
+#define PR_GET_SECCOMP		21
+#define PR_SET_SECCOMP		22
+#define PR_SET_NO_NEW_PRIVS	38
+#define PR_GET_NO_NEW_PRIVS	39
+int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int seccomp(unsigned int operation, unsigned int flags, void *args);
+int setuid(unsigned int uid);
+
 /* Time */
 struct timespec {
 	int64_t tv_sec;

@@ -36,8 +36,18 @@ static const char *const texts[] = {
 	[39] = "Directory not empty",
 	[75] = "Value too large for defined data type",
 	[84] = "Invalid or incomplete multibyte or wide character",
+	[88] = "Socket operation on non-socket",
+	[89] = "Destination address required",
+	[90] = "Message too long",
+	[92] = "Protocol not available",
+	[93] = "Protocol not supported",
+	[94] = "Socket type not supported",
 	[95] = "Operation not supported",
+	[97] = "Address family not supported by protocol",
+	[98] = "Address already in use",
 	[99] = "Cannot assign requested address",
+	[101] = "Network is unreachable",
+	[105] = "No buffer space available",
 };
 
 /* Such as ENOTSUPP, 524, which the kernel lets through although no program knows it. */

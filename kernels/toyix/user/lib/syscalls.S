@@ -36,6 +36,13 @@
 	STUB dup2, 33
 	STUB nanosleep, 35
 	STUB getpid, 39
+	STUB socket, 41
+	STUB sendto, 44
+	STUB recvfrom, 45
+	STUB bind, 49
+	STUB getsockname, 51
+	STUB setsockopt, 54
+	STUB getsockopt, 55
 	STUB fork, 57
 	STUB execve, 59
 	STUB wait4, 61
@@ -47,6 +54,8 @@
 	STUB mkdir, 83
 	STUB rmdir, 84
 	STUB unlink, 87
+	STUB setuid, 105
+	STUB prctl, 157
 	STUB sync, 162
 	STUB sys_reboot, 169
 	STUB getdents64, 217
@@ -54,5 +63,6 @@
 	STUB _exit, 231
 	STUB openat, 257
 	STUB pipe2, 293
+	STUB seccomp, 317
 
 	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,40 @@
+"""The digest of a stream of events: two lives with the same one are the same life."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+
+from kprobesim.lab.lab import Lab
+from kprobesim.machine import EventLog
+
+__all__ = ["digest_of"]
+
+
+def digest_of(lab: Lab, head: int) -> tuple[int, str]:
+    """How many events lie before an instruction, and the SHA-256 over them.
+
+    Bytes and numbers are written so that every host and every version of Python gives the same.
+
+    Args:
+        lab: whose events.
+        head: an instruction's number; events of that instruction itself do not count, it may not be over.
+    """
+    log: EventLog = lab.machine.log
+    count = bisect_left(log.records, head, key=lambda record: record[0])
+    digest = hashlib.sha256()
+    for insn, number, cpu, kind, fields, idle_ns in log.records[:count]:
+        digest.update(f"{insn} {number} {cpu} {kind} {idle_ns} {_text(fields)}\n".encode(errors="replace"))
+    return count, digest.hexdigest()
+
+
+def _text(fields: dict[str, object]) -> str:
+    return " ".join(f"{name}={_value(value)}" for name, value in fields.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list):
+        return "[" + ",".join(_value(item) for item in value) + "]"
+    return str(int(value)) if isinstance(value, int) else ascii(value)

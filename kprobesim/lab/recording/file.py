@@ -1,0 +1,81 @@
+"""Recordings on disk: JSON, written whole or not at all, read with suspicion."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from kprobesim.errors import BadInput, KprobesimError
+from kprobesim.lab.recording.recording import Recording
+
+__all__ = ["load_recording", "save_recording", "write_whole"]
+
+_MAX_FILE: Final = 16 << 20
+
+
+def save_recording(recording: Recording, path: Path) -> None:
+    """Write a recording beside the old file and then put it in its place.
+
+    Raises:
+        KprobesimError: it cannot be written; what was there before is still there.
+    """
+    text = json.dumps(recording.as_json(), ensure_ascii=False, indent=1) + "\n"
+    write_whole(path, text.encode(errors="replace"))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in its place in one piece: a full disk or a killed process leaves the old one.
+
+    Raises:
+        KprobesimError: it cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise KprobesimError(f"{path} cannot be written: {error.strerror}.") from None
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise KprobesimError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def load_recording(path: Path) -> Recording:
+    """Read a recording.
+
+    Raises:
+        BadInput: the file cannot be read, is cut off, of another version, or makes no sense.
+    """
+    try:
+        with path.open("rb") as opened:
+            data = opened.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+    if len(data) > _MAX_FILE:
+        raise BadInput(f"{path} is larger than {_MAX_FILE:,} bytes: not a recording.")
+    try:
+        plain: Any = json.loads(data.decode())
+    except json.JSONDecodeError as error:
+        if error.pos >= len(error.doc.rstrip()) - 1 or error.msg.startswith("Unterminated"):
+            raise BadInput(
+                f"{path} ends before it is complete (line {error.lineno}).", hint="Was it copied whole?"
+            ) from None
+        raise BadInput(f"{path} is not a recording: line {error.lineno}: {error.msg}.") from None
+    except (ValueError, RecursionError):
+        raise BadInput(f"{path} is not a recording: it is not JSON text.") from None
+    try:
+        return Recording.from_json(plain)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error.message}", hint=error.hint) from None

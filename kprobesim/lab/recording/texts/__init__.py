@@ -1,0 +1,1 @@
+"""What the lab says: one table of texts for each language."""

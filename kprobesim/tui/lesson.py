@@ -1,0 +1,283 @@
+"""A lesson on the lab's own thread, and what the screen shows of it.
+
+The session and its machine belong to one thread. What a key asks for is a motion as any other; after each, `LessonDesk`
+says everything there is to show, in all languages, as one record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kprobesim.course import Lesson, LessonSession, Part, Reveal, TaskReport, default_store, parse_action
+from kprobesim.course.progress import ProgressStore
+from kprobesim.i18n import LANGUAGES, Language
+from kprobesim.lab import Lab
+from kprobesim.tui.motions import Interrupt, Motion, Outcome
+from kprobesim.tui.wording import say
+
+__all__ = ["Asked", "LessonDesk", "LessonText", "LessonView"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that waits for the learner: of the task at hand, or a prediction.
+
+    Attributes:
+        prediction: id of the prediction, or empty for the task's own question.
+        question: the question.
+        options: to choose from; empty where an answer is typed.
+    """
+
+    prediction: str
+    question: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LessonText:
+    """A lesson's words in one language.
+
+    Attributes:
+        pages: what may be read by now, Markdown.
+        task: what to do now, or what to say at the end.
+        goals: of the last check: met, what is asked for, why not yet.
+        told: the hint, praise or answer asked for last.
+        asked: the question that waits, or None.
+    """
+
+    pages: tuple[str, ...]
+    task: str
+    goals: tuple[tuple[bool, str, str], ...]
+    told: str
+    asked: Asked | None
+
+
+@dataclass(frozen=True, slots=True)
+class LessonView:
+    """Where a learner is.
+
+    Attributes:
+        texts: by language.
+        done, total: tasks.
+        number: of the task at hand, from 1.
+        over: no task is left.
+        exploring: nothing counts until the learner comes back.
+        notice: what went wrong with the progress file.
+    """
+
+    texts: dict[Language, LessonText]
+    done: int
+    total: int
+    number: int
+    over: bool
+    exploring: bool
+    notice: str
+
+
+class LessonDesk:
+    """A lesson's session and what was said last.
+
+    Args:
+        lesson: which.
+        store: where progress is kept; by default where the command line keeps it.
+    """
+
+    def __init__(self, lesson: Lesson, store: ProgressStore | None = None) -> None:
+        self.lesson = lesson
+        self._store = store or default_store()
+        self._session: LessonSession | None = None
+        self._told: dict[Language, str] = {}
+        self._reports: dict[Language, TaskReport] = {}
+        self._reveals: dict[tuple[str, Language], Reveal] = {}
+
+    @property
+    def session(self) -> LessonSession:
+        """The session, once the lesson is open."""
+        assert self._session is not None, "the lesson is open"
+        return self._session
+
+    # On the lab's thread
+
+    def open(self) -> Lab:
+        """Open the lesson where the learner left it.
+
+        Raises:
+            KprobesimError: it cannot be opened.
+        """
+        self._session = LessonSession.open(self.lesson, self._store)
+        return self._session.lab
+
+    def close(self) -> None:
+        """Note where the machine stands."""
+        if self._session is not None:
+            self._session.save()
+
+    def view(self) -> LessonView:
+        """Everything there is to show."""
+        session = self.session
+        tasks, task = self.lesson.tasks, session.task
+        return LessonView(
+            {language: self._text(language) for language in LANGUAGES},
+            len(session.progress.done),
+            len(tasks),
+            tasks.index(task) + 1 if task is not None else len(tasks),
+            task is None,
+            session.exploring,
+            session.notice,
+        )
+
+    def check(self, lab: Lab, interrupt: Interrupt) -> Outcome:
+        """Is the task done?"""
+        session = self.session
+        task = session.task
+        if task is None:
+            return Outcome("lesson_over")
+        reports = {language: session.report(task, language) for language in LANGUAGES}
+        met = session.check("en").met
+        self._told = {language: report.praise for language, report in reports.items()} if met else {}
+        self._reports = {} if met else reports
+        if met and session.exploring:
+            return Outcome("met_exploring")
+        return Outcome("task_met" if met else "task_open")
+
+    def hint(self, lab: Lab, interrupt: Interrupt) -> Outcome:
+        """The next hint."""
+        session = self.session
+        task = session.task
+        if task is None:
+            return Outcome("lesson_over")
+        if session.hint("en") is None:
+            return Outcome("no_hint")
+        shown = session.progress.hints[task.id]
+        label = {language: say(language, "lesson.hint", number=shown, total=len(task.hints)) for language in LANGUAGES}
+        self._told = {language: f"{label[language]} {task.hints[shown - 1][language]}" for language in LANGUAGES}
+        return Outcome()
+
+    def answer(self, text: str) -> Motion:
+        """Answer the task's question, and check it."""
+
+        def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+            self.session.answer(text)
+            return self.check(lab, interrupt)
+
+        return move
+
+    def predict(self, name: str, option: int) -> Motion:
+        """Settle on an option of a prediction, and have the machine say which is right."""
+
+        def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+            self.session.predict(name, option)
+            for language in LANGUAGES:
+                self._reveals[name, language] = self.session.reveal(name, language)
+            right = self._reveals[name, "en"].right == option
+            self._told = {language: self._revealed(name, language) for language in LANGUAGES}
+            return Outcome("predicted_right" if right else "predicted_wrong")
+
+        return move
+
+    def skip(self, lab: Lab, interrupt: Interrupt) -> Outcome:
+        """Pass over the task."""
+        if self.session.task is None:
+            return Outcome("lesson_over")
+        self.session.skip()
+        self._told, self._reports = {}, {}
+        return Outcome("skipped")
+
+    def solution(self, lab: Lab, interrupt: Interrupt) -> Outcome:
+        """Show how the task can be done."""
+        if self.session.task is None:
+            return Outcome("lesson_over")
+        lines = "; ".join(str(action) for action in self.session.show_solution())
+        self._told = {language: say(language, "lesson.solution", lines=lines) for language in LANGUAGES}
+        return Outcome()
+
+    def explore(self, lab: Lab, interrupt: Interrupt) -> Outcome:
+        """Leave the lesson for a while, or return to exactly where it was left."""
+        if self.session.exploring:
+            self.session.come_back()
+            return Outcome("came_back")
+        self.session.explore()
+        return Outcome("exploring")
+
+    def reset(self, lab: Lab, interrupt: Interrupt) -> Outcome:
+        """The machine as at the lesson's start; what was done stays done."""
+        self.session.reset()
+        self._reports = {}
+        return Outcome("was_reset")
+
+    def do(self, line: str) -> Motion:
+        """Carry out an action of the lesson's language, so that it is remembered."""
+
+        def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+            self.session.act(parse_action(line), interrupt=interrupt)
+            return Outcome("did", {"line": line})
+
+        return move
+
+    # Words
+
+    def _text(self, language: Language) -> LessonText:
+        session = self.session
+        visible = session.visible(language)
+        pages = tuple(
+            "\n\n".join([f"## {page.title}", *(self._part(part, language) for part in page.parts)]) for page in visible
+        )
+        task = session.task
+        report = self._reports.get(language)
+        goals: tuple[tuple[bool, str, str], ...] = ()
+        if report is not None and task is not None and report.task == task.id:
+            goals = tuple((goal.met, goal.text, goal.why) for goal in report.goals)
+        last = visible[-1].parts[-1] if visible and visible[-1].parts else None
+        return LessonText(
+            pages, self._ending(language) if task is None else task.title(language), goals,
+            self._told.get(language, ""), self._asked(last, language),
+        )  # fmt: skip
+
+    def _ending(self, language: Language) -> str:
+        lesson, skipped = self.lesson, self.session.progress.skipped
+        over = say(language, "lesson.over_skipped" if skipped else "lesson.over", tasks=", ".join(skipped))
+        extra = [texts[language] for texts in (lesson.differs, lesson.pitfall) if texts]
+        return " ".join([over, *extra])
+
+    def _asked(self, last: Part | None, language: Language) -> Asked | None:
+        session = self.session
+        if last is not None and last.kind == "predict" and last.text not in session.progress.revealed:
+            prediction = self.lesson.predictions[last.text]
+            options = tuple(option.text[language] for option in prediction.options)
+            return Asked(prediction.id, prediction.question[language], options)
+        task = session.task
+        if task is None or task.question is None:
+            return None
+        question = task.question
+        return Asked("", question.question[language], tuple(option[language] for option in question.options))
+
+    def _part(self, part: Part, language: Language) -> str:
+        if part.kind == "prose":
+            return part.text
+        if part.kind == "predict":
+            prediction = self.lesson.predictions[part.text]
+            options = [option.text[language] for option in prediction.options]
+            head = say(language, "lesson.predict", question=prediction.question[language])
+            listed = [f"> {number}. {option}" for number, option in enumerate(options, 1)]
+            told = self._revealed(part.text, language)
+            return "\n".join([f"> **{head}**", ">", *listed, *((">", f"> {told}") if told else ())])
+        task = self.lesson.task(part.text)
+        mark = "✓ " if task.id in self.session.progress.done else ""
+        number = self.lesson.tasks.index(task) + 1
+        head = say(language, "lesson.task", number=number, total=len(self.lesson.tasks))
+        lines = [f"> **{mark}{head}** {task.title(language)}"]
+        if task.question is not None:
+            lines += [">", f"> {task.question.question[language]}", ">"]
+            lines += [f"> {number}. {option[language]}" for number, option in enumerate(task.question.options, 1)]
+        return "\n".join(lines)
+
+    def _revealed(self, name: str, language: Language) -> str:
+        """What the machine said to a prediction; empty if it was not asked in this sitting."""
+        revealed = self._reveals.get((name, language))
+        if revealed is None:
+            return ""
+        options = [option.text[language] for option in self.lesson.predictions[name].options]
+        key = "lesson.right" if revealed.chosen == revealed.right else "lesson.wrong"
+        told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
+        value = say(language, "lesson.value", value=revealed.value) if revealed.value else ""
+        return " ".join(text for text in (told, value, revealed.explain) if text)

@@ -1,0 +1,73 @@
+"""The lesson's foot: the task, its check, the hint; with what can be clicked."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.widget import Widget
+
+from kprobesim.i18n import Language
+from kprobesim.tui import styles
+from kprobesim.tui.cells import fit, wrap
+from kprobesim.tui.lesson import LessonView
+from kprobesim.tui.wording import say
+
+__all__ = ["LessonBar"]
+
+_BUTTONS = ("check", "hint", "reply", "explore", "skip")
+_MOST_GOALS = 3
+
+
+class LessonBar(Widget):
+    """A frame with the progress in its title; never changes its size."""
+
+    DEFAULT_CSS = """
+    LessonBar {
+        height: 6; border: round $success; border-title-style: bold; border-title-color: $foreground; padding: 0 1;
+        border-subtitle-color: $foreground; display: none;
+        link-style: none; link-color: $foreground; link-style-hover: bold;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[tuple[str, str]] = []
+
+    def show(self, view: LessonView, language: Language) -> None:
+        """Show where the learner is."""
+        text = view.texts[language]
+        blocks = "■" * view.done + "□" * (view.total - view.done)
+        state = say(language, "lesson.state_exploring") if view.exploring else ""
+        title = say(language, "lesson.task", number=view.number, total=view.total)
+        self.border_title = Content(f"{blocks} {say(language, 'lesson.end') if view.over else title} {state}".rstrip())
+        self.border_subtitle = self._buttons(view, language)
+        self._lines = [(text.task, styles.STRONG)]
+        if view.notice:
+            self._lines.append((view.notice, styles.FAILED))
+        if text.told:
+            self._lines.append((text.told, ""))
+        elif text.goals:
+            for met, goal, why in text.goals[:_MOST_GOALS]:
+                self._lines.append((f"{'✓' if met else '○'} {goal} {why}".rstrip(), "" if met else styles.DIM))
+        elif text.asked is not None:
+            self._lines.append((say(language, "lesson.ask", question=text.asked.question), ""))
+        self.refresh()
+
+    def _buttons(self, view: LessonView, language: Language) -> Content:
+        parts = []
+        for name in _BUTTONS:
+            if name == "reply" and view.texts[language].asked is None:
+                continue
+            if view.over and name != "explore":
+                continue
+            word = say(language, f"lesson.button_{'return' if name == 'explore' and view.exploring else name}")
+            parts.append(Content.from_markup(f"[@click=screen.perform('{name}')]$word[/]", word=word))
+        return Content("   ").join(parts)
+
+    def render(self) -> Content:
+        """The task first; what has no room ends in an ellipsis."""
+        width, height = self.content_size
+        lines = [(line, style) for text, style in self._lines for line in wrap(text, max(width, 1))]
+        if len(lines) > height > 0:
+            last, style = lines[height - 1]
+            lines = [*lines[: height - 1], (fit(f"{last} ……", width), style)]
+        return Content("\n").join(Content.styled(line, style) for line, style in lines)

@@ -1,0 +1,117 @@
+"""The registry: the user's own keys, the page of keys, themes, plain marks."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from kprobesim.tui import KprobesimApp
+from kprobesim.tui.actions import LAB_ACTIONS
+from kprobesim.tui.ascii_only import in_ascii
+from kprobesim.tui.keymap import read_keymap
+from kprobesim.tui.screens.help import HelpScreen
+from kprobesim.tui.screens.lab import LabScreen
+from kprobesim.tui.themes import THEME_NAMES
+from tests.tui.rig import (
+    LARGE,
+    SMALL,
+    Demo,
+    front,
+    lab_app,
+    lab_screen,
+    now,
+    press,
+    screen_text,
+    settle,
+    wait_until,
+)
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is only in a checkout")
+def test_the_page_of_keys_is_what_the_registry_says() -> None:
+    spec = importlib.util.spec_from_file_location("generate_keys", DOCS / "generate_keys.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python docs/generate_keys.py"
+
+
+async def test_a_users_keys_take_the_place_of_the_usual_ones_in_bindings_and_help(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text('[keys]\nstep_forward = ["f", "ctrl+f"]\n', encoding="utf-8")
+    app = KprobesimApp(Demo(), "en", keymap=file)
+    async with app.run_test(size=LARGE) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, LabScreen) and lab_screen(pilot).snapshot is not None)
+        before = now(pilot).moment
+        await press(pilot, "right")
+        assert now(pilot).moment == before
+        await press(pilot, "f")
+        assert now(pilot).moment > before
+        await press(pilot, "f1")
+        assert front(pilot) is HelpScreen
+        assert "f  Ctrl+F" in screen_text(pilot)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[keys]\nfly = "f"', "there is no action 'fly'"),
+        ("[keys]\nstep_forward = 3", "must be a key or a list of keys"),
+        ('[keys]\nstep_forward = "escape"', "escape is the key of stop"),
+        ('[keys]\nstep_forward = "§§"', "must be a key"),
+        ("keys = 1", "keys must be a table"),
+        ("[keys", "cannot be read"),
+        ("#" * (1 << 17), "larger than"),
+    ],
+)
+def test_a_mistake_in_the_file_is_a_sentence_and_the_usual_keys_stay(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(text, encoding="utf-8")
+    keymap = read_keymap(file)
+    assert not keymap.keys
+    assert len(keymap.complaints) == 1 and complaint in keymap.complaints[0]
+
+
+def test_no_file_is_no_mistake(tmp_path: Path) -> None:
+    assert read_keymap(tmp_path / "none.toml").complaints == ()
+
+
+async def test_the_theme_key_goes_through_all_looks_and_nothing_moves() -> None:
+    app = KprobesimApp(Demo(), "en")
+    async with app.run_test(size=LARGE) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, LabScreen) and lab_screen(pilot).snapshot is not None)
+        text, seen = screen_text(pilot), [app.theme]
+        for _ in THEME_NAMES:
+            await press(pilot, "f4")
+            assert screen_text(pilot) == text
+            seen.append(app.theme)
+        assert set(seen) == set(THEME_NAMES)
+        assert seen[0] == seen[-1]
+
+
+async def test_plain_marks_leave_no_letter_behind_ascii_and_keep_every_width() -> None:
+    app = KprobesimApp(Demo(), "en", ascii_only=True)
+    async with app.run_test(size=LARGE) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, LabScreen) and lab_screen(pilot).snapshot is not None)
+        text = screen_text(pilot)
+        assert {letter for letter in in_ascii(text) if not letter.isascii()} <= {"·", "中", "文"}
+        for line in text.splitlines():
+            assert cell_len(in_ascii(line)) == cell_len(line)
+        assert app.get_line_filters()[-1].enabled
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+async def test_every_action_of_the_lab_can_be_asked_for_at_any_time_and_nothing_breaks(size: tuple[int, int]) -> None:
+    async with lab_app(size) as pilot:
+        for action in LAB_ACTIONS:
+            if action.id == "leave":
+                continue
+            lab_screen(pilot).action_perform(action.id)
+            await settle(pilot)
+            if front(pilot) is not LabScreen:
+                await press(pilot, "escape")
+            assert front(pilot) is LabScreen, action.id
+            assert lab_screen(pilot).failure is None, action.id
