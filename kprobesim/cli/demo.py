@@ -27,9 +27,12 @@ _MARGIN: Final = " " * 4
 @click.option("--json", "as_json", is_flag=True, help="One JSON event a line instead of the screen.")
 @click.option("--speed", type=click.FloatRange(min=0.01, max=1000), help="Lines a second, for --plain and --json.")
 @click.option("--no-pause", is_flag=True, help="Do not wait for a key at predictions.")
+@click.option("--predictions", is_flag=True, help="With --json: predictions and refused programs as lines too.")
 @click.option("--list", "listed", is_flag=True, help="Name the demos.")
 @lang_option
-def command(name: str, plain: bool, as_json: bool, speed: float | None, no_pause: bool, listed: bool) -> None:
+def command(
+    name: str, plain: bool, as_json: bool, speed: float | None, no_pause: bool, predictions: bool, listed: bool
+) -> None:
     """Play the demo NAME: on the screen, as sentences, or as JSON events."""
     if plain and as_json:
         raise click.UsageError("--plain and --json exclude each other.")
@@ -39,7 +42,7 @@ def command(name: str, plain: bool, as_json: bool, speed: float | None, no_pause
         for demo in list_demos():
             click.echo(f"{demo.id:<22} {demo.title(default_language())}")
     elif as_json:
-        _play_json(find_demo(name), speed)
+        _play_json(find_demo(name), speed, predictions)
     elif plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
         play_plain(name, speed, wait=not no_pause and sys.stdin.isatty() and sys.stdout.isatty())
     else:
@@ -90,11 +93,11 @@ def _refuse(refusal: Refusal, language: Language, speed: float | None) -> None:
     tell(f"  !  {refusal.remarks[language]}", speed)
 
 
-def _play_json(scenario: Scenario, speed: float | None) -> None:
+def _play_json(scenario: Scenario, speed: float | None, predictions: bool) -> None:
     lab = scenario.open()
     for scene in scenario.scenes(lab):
-        plain = _plain(lab, scene)
-        tell(json.dumps(plain, ensure_ascii=False), speed)
+        if predictions or isinstance(scene, Event):
+            tell(json.dumps(_plain(lab, scene), ensure_ascii=False), speed)
 
 
 def _plain(lab: Lab, scene: Scene) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_the_demos_are_listed(cli: Cli) -> None:
 
 
 def test_predictions_stand_between_events_in_json(cli: Cli) -> None:
-    lines = [json.loads(line) for line in cli("demo", "first-probe", "--json").stdout.splitlines()]
+    lines = [json.loads(line) for line in cli("demo", "first-probe", "--json", "--predictions").stdout.splitlines()]
     kinds = [line["kind"] for line in lines]
     assert kinds.count("demo.prediction") == 3
     assert kinds[kinds.index("demo.prediction") + 1] == "text.poke"
@@ -37,6 +37,7 @@ def test_predictions_stand_between_events_in_json(cli: Cli) -> None:
 
 
 def test_refusals_stand_before_the_events_in_json(cli: Cli) -> None:
-    lines = [json.loads(line) for line in cli("demo", "verifier-says-no", "--json").stdout.splitlines()]
+    told = cli("demo", "verifier-says-no", "--json", "--predictions").stdout
+    lines = [json.loads(line) for line in told.splitlines()]
     assert [line["kind"] for line in lines[:3]] == ["demo.refusal"] * 3
     assert "map_value_or_null" in lines[0]["log"]
