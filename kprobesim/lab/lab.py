@@ -302,7 +302,7 @@ class Lab(Look):
         self._do(
             f"attach {link}",
             "attach",
-            {"program": program, "where": where, "kind": kind, "returns": returns, "cookie": cookie},
+            {"program": program, "where": where, "section": kind, "returns": returns, "cookie": cookie},
             link.attach,
             made=link,
         )

@@ -1,10 +1,12 @@
 """Programs on everything but kprobes: their contexts, when they run, who may be attached where, and going back."""
 
+from pathlib import Path
+
 import pytest
 
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.lab import Lab
-from kprobesim.lab.recording import capture, replay
+from kprobesim.lab.recording import capture, load_recording, replay, save_recording
 from kprobesim.linux_errno import Errno
 from tests.bpf.object.objects import PROGRAMS
 from tests.lab.experiment import only, rested, state_of
@@ -308,7 +310,7 @@ def test_hardened_code_does_the_same_and_shows_no_constant() -> None:
     assert set(results(lab, "hidden")) == {0x7AC3B19}
 
 
-def test_attachments_of_all_kinds_are_recorded_and_taken_away_again_in_a_replay() -> None:
+def test_attachments_of_all_kinds_are_recorded_and_taken_away_again_in_a_replay(tmp_path: Path) -> None:
     lab = rested()
     lab.load_program(OPENAT, "open")
     lab.load_program(USER_IP, "user")
@@ -321,7 +323,9 @@ def test_attachments_of_all_kinds_are_recorded_and_taken_away_again_in_a_replay(
     lab.detach(lab.bpf.attachments[0])
     lab.type("cat /etc/hostname")
     lab.run()
-    again = replay(capture(lab))
+    file = tmp_path / "life.kprec"
+    save_recording(capture(lab), file)
+    again = replay(load_recording(file))
     again.seek_end()
     assert again.events() == lab.events()
     assert state_of(again) == state_of(lab)

@@ -196,7 +196,7 @@ _DO: Final[dict[str, Callable[[Lab, Any], object]]] = {
     "interrupt": lambda lab, data: lab.interrupt(),
     "kprobe": lambda lab, data: lab.kprobe(data["where"], name=data["name"], disabled=data["disabled"]),
     "attach": lambda lab, data: lab.attach(
-        data["program"], data["where"], kind=data["kind"], returns=data["returns"], cookie=data["cookie"]
+        data["program"], data["where"], kind=data["section"], returns=data["returns"], cookie=data["cookie"]
     ),
     "bpf_jit_enable": lambda lab, data: lab.set_bpf_jit(data["enable"]),
     "poke": lambda lab, data: lab.poke(data["address"], bytes.fromhex(data["bytes"])),

@@ -24,7 +24,7 @@ INPUT_KINDS: Final[dict[str, dict[str, Any]]] = {
     "fprobe": {"match": 200, "notfilter": 200, "name": 64},
     "unregister_fprobe": {},
     "load": {"name": 64, "verified": bool},
-    "attach": {"program": 64, "where": 200, "kind": 32, "returns": bool, "cookie": (0, _WORD)},
+    "attach": {"program": 64, "where": 200, "section": 32, "returns": bool, "cookie": (0, _WORD)},
     "detach": {},
     "bpf_jit_enable": {"enable": (0, 2)},
     "poke": {"address": (0, _WORD), "bytes": 8192},
