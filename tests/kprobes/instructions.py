@@ -36,9 +36,10 @@ _PREFIXES: Final = ("", "66", "f2", "f3", "48")
 # ModRM and what follows: registers, (%rbx), 8(%rbx), (%rbx,%rcx) and a place relative to RIP; each with /0 to /7.
 _FORMS: Final = (0xC1, 0x03, 0x43, 0x04, 0x05)
 _BEHIND: Final = {0x43: "08", 0x04: "0b", 0x05: "40000000"}
+_GROUP_OPCODES: Final = "80818283 8fc0c1c6c7 d0d1d2d3 d8d9dadbdcdddedf f6f7feff".replace(" ", "")
 _GROUPS: Final = frozenset(
-    "80 81 82 83 8f c0 c1 c6 c7 d0 d1 d2 d3 d8 d9 da db dc dd de df f6 f7 fe ff"
-    " 0f00 0f01 0f0d 0f18 0f71 0f72 0f73 0fae 0fba 0fc7".split()
+    {f"{byte:02x}" for byte in bytes.fromhex(_GROUP_OPCODES)}
+    | {f"0f{byte:02x}" for byte in bytes.fromhex("00010d18717273aebac7")}
 )
 _IMMEDIATE: Final = "0500000000000000"
 # The answers of these differ from run to run, with or without a probe.
@@ -81,7 +82,7 @@ def _is_known(insn: Instruction) -> bool:
     if two:
         return 0x80 <= opcode <= 0x8F and b"\x66" in insn.raw[:2]
     branch = 0x70 <= opcode <= 0x7F or 0xE0 <= opcode <= 0xE3 or opcode in (0xE8, 0xE9, 0xEB, 0xC3)
-    return opcode in (0xC2, 0xCA, 0xCB) or (branch and (b"\x66" in insn.raw[:2] or opcode == 0xE8 and insn.size > 5))
+    return opcode in (0xC2, 0xCA, 0xCB) or (branch and (b"\x66" in insn.raw[:2] or (opcode == 0xE8 and insn.size > 5)))
 
 
 def _kernel(insn: Instruction) -> HandMadeKernel:

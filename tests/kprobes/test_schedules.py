@@ -1,6 +1,6 @@
 """Under load: random schedules, every place of toyix, every kind of instruction. Each has a program for the full run.
 
-Here a few of each are played; ``KPROBESIM_SCHEDULES=10000`` in the environment plays so many schedules, and the programs
+Here a few of each are played; ``KPROBESIM_SCHEDULES=10000`` in the environment plays so many schedules, the programs
 (`python -m tests.kprobes.schedules`, ``.everywhere``, ``.instructions``) play everything.
 """
 
