@@ -327,7 +327,7 @@ class Lab(Look):
     def detach(self, link: Link | Attachment) -> None:
         """Undo an attachment; the program stays loaded."""
         wanted = ProbeLink(self.bpf, link) if isinstance(link, Attachment) else link
-        self._do(f"detach {wanted}", "detach", {}, wanted.detach, of=link)
+        self._do(f"detach {wanted}", "detach", {}, wanted.detach, of=wanted)
 
     # What a user's program does with maps beside looking up and storing
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import Fprobe, KprobeManager, PtRegs
@@ -51,6 +51,7 @@ class Places(NamedTuple):
     tracepoints: Tracepoints
 
 
+@runtime_checkable
 class Link(Protocol):
     """A program's attachment, before and after it is made.
 
@@ -97,7 +98,7 @@ class ProbeLink:
         return f"{self.attachment.program} to {kind} {probe.symbol_name or hex(probe.address or 0)}{offset}"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class LinkGroup:
     """Several links that come and go together."""
 

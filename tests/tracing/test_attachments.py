@@ -4,6 +4,7 @@ import pytest
 
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.lab import Lab
+from kprobesim.lab.recording import capture, replay
 from kprobesim.linux_errno import Errno
 from tests.bpf.object.objects import PROGRAMS
 from tests.lab.experiment import only, rested, state_of
@@ -305,3 +306,22 @@ def test_hardened_code_does_the_same_and_shows_no_constant() -> None:
     lab.type("cat /etc/hostname")
     lab.run()
     assert set(results(lab, "hidden")) == {0x7AC3B19}
+
+
+def test_attachments_of_all_kinds_are_recorded_and_taken_away_again_in_a_replay() -> None:
+    lab = rested()
+    lab.load_program(OPENAT, "open")
+    lab.load_program(USER_IP, "user")
+    event = lab.attach("open", "syscalls/sys_enter_openat", kind="tp", cookie=3)
+    lab.attach("user", "/bin/cat:main", kind="uprobe")
+    lab.attach("user", "vfs_read")
+    lab.type("cat /etc/hostname")
+    lab.run()
+    lab.detach(event)
+    lab.detach(lab.bpf.attachments[0])
+    lab.type("cat /etc/hostname")
+    lab.run()
+    again = replay(capture(lab))
+    again.seek_end()
+    assert again.events() == lab.events()
+    assert state_of(again) == state_of(lab)

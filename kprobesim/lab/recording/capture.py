@@ -60,6 +60,6 @@ def _origin(lab: Lab, number: int, deed: Deed) -> int | None:
         return None
     for earlier in range(number - 1, -1, -1):
         other = lab.timeline.inputs[earlier].apply
-        if isinstance(other, Deed) and other.made is deed.of:
+        if isinstance(other, Deed) and other.made == deed.of:
             return earlier
     raise BadInput(f"Input {number} takes away something that no input made.")

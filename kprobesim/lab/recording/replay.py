@@ -14,7 +14,7 @@ from kprobesim.lab.program_data import assembly_of
 from kprobesim.lab.recording.digest import digest_of
 from kprobesim.lab.recording.recording import Recording, Step
 from kprobesim.machine import Moment, Stop
-from kprobesim.tracing import Attachment
+from kprobesim.tracing.links import Link
 
 __all__ = ["Player", "replay"]
 
@@ -185,7 +185,7 @@ class Player:
             lab.unregister_kprobe(what)
         elif step.kind == "unregister_fprobe" and isinstance(what, Fprobe):
             lab.unregister_fprobe(what)
-        elif step.kind == "detach" and isinstance(what, Attachment):
+        elif step.kind == "detach" and isinstance(what, Link):
             lab.detach(what)
         else:
             raise BadInput(f"{step.kind} does not fit input {step.of}.")
