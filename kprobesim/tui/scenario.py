@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Protocol
 
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab
 
-__all__ = ["Scenario", "summary"]
+__all__ = ["Scenario"]
 
 
 class Scenario(Protocol):
@@ -16,6 +15,10 @@ class Scenario(Protocol):
 
     def title(self, language: Language) -> str:
         """A few words, without a full stop."""
+        ...
+
+    def summary(self, language: Language) -> str:
+        """What it is about, one sentence."""
         ...
 
     def text(self, language: Language) -> str:
@@ -29,11 +32,3 @@ class Scenario(Protocol):
             KprobesimError: it cannot be opened.
         """
         ...
-
-
-def summary(scenario: Scenario, language: Language) -> str:
-    """The first line of prose in a scenario's text, without Markdown's marks, or nothing."""
-    for line in scenario.text(language).splitlines():
-        if line.strip() and line.lstrip()[0] not in "#>|-*`=":
-            return re.sub(r"[*_`]", "", line).strip()
-    return ""

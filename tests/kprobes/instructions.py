@@ -36,8 +36,10 @@ _PREFIXES: Final = ("", "66", "f2", "f3", "48")
 # ModRM and what follows: registers, (%rbx), 8(%rbx), (%rbx,%rcx) and a place relative to RIP; each with /0 to /7.
 _FORMS: Final = (0xC1, 0x03, 0x43, 0x04, 0x05)
 _BEHIND: Final = {0x43: "08", 0x04: "0b", 0x05: "40000000"}
+_GROUP_OPCODES: Final = "80818283 8fc0c1c6c7 d0d1d2d3 d8d9dadbdcdddedf f6f7feff".replace(" ", "")
 _GROUPS: Final = frozenset(
-    ["80", "81", "82", "83", "8f", "c0", "c1", "c6", "c7", "d0", "d1", "d2", "d3", "d8", "d9", "da", "db", "dc", "dd", "de", "df", "f6", "f7", "fe", "ff", "0f00", "0f01", "0f0d", "0f18", "0f71", "0f72", "0f73", "0fae", "0fba", "0fc7"]
+    {f"{byte:02x}" for byte in bytes.fromhex(_GROUP_OPCODES)}
+    | {f"0f{byte:02x}" for byte in bytes.fromhex("00010d18717273aebac7")}
 )
 _IMMEDIATE: Final = "0500000000000000"
 # The answers of these differ from run to run, with or without a probe.

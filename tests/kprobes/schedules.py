@@ -33,15 +33,18 @@ from tests.kprobes.executions import Executions, executed_addresses
 __all__ = ["WORKLOADS", "Bench", "Outcome", "Report"]
 
 WORKLOADS: Final = (
-    "echo one two > /tmp/f; cat /tmp/f | wc; false || echo failed; spin -n 20000 & sleep 0.01; rm /tmp/f; wait; ls /tmp",
-    "mkdir /tmp/d; echo a > /tmp/d/a; mv /tmp/d/a /tmp/d/b && cat /tmp/d/b; cat /nope || echo none; rm /tmp/d/b; rmdir /tmp/d",
+    "echo one two > /tmp/f; cat /tmp/f | wc; false || echo failed; spin -n 20000 & sleep 0.01; rm /tmp/f; wait; "
+    "ls /tmp",
+    "mkdir /tmp/d; echo a > /tmp/d/a; mv /tmp/d/a /tmp/d/b && cat /tmp/d/b; cat /nope || echo none; rm /tmp/d/b; "
+    "rmdir /tmp/d",
     "dd if=/etc/motd of=/tmp/m bs=7 & cat /etc/passwd | grep root | wc; wait; cat /tmp/m; rm /tmp/m",
     "spin 2 & spin 3 & sleep 0.004; ls / | head -n 2 | tail -n 1; wait; true && echo yes",
 )
 _NS_PER_INSN: Final = 200  # a tick each 20,000 instructions, so that tasks move, and jumps are made, in a short run
 _BAD_MOMENTS: Final = (
     "trap", "kprobe.hit", "kprobe.singlestep", "kprobe.detour", "kprobe.opt_hit", "kprobe.optimizer", "kprobe.optimize",
-    "kprobe.unoptimize", "text.poke", "text.sync", "sched.switch", "ipi", "rethook.prepare", "fprobe.entry", "task.exit",
+    "kprobe.unoptimize", "text.poke", "text.sync", "sched.switch", "ipi", "rethook.prepare", "fprobe.entry",
+    "task.exit",
 )  # fmt: skip
 _LIMIT: Final = 40_000_000
 _CACHED_PAGES: Final = 8  # a CPU keeps the stack of the task that has ended last, and a slab of each size
@@ -297,7 +300,9 @@ class Schedule:
             return
         probe = self.random.choice(self.probes)
         self._touch(probe)
-        change = self.random.choice((self.kprobes.enable_kprobe, self.kprobes.disable_kprobe, self.kprobes.disable_kprobe))
+        change = self.random.choice(
+            (self.kprobes.enable_kprobe, self.kprobes.disable_kprobe, self.kprobes.disable_kprobe)
+        )
         self._do("enable or disable", lambda: change(probe))
 
     def _arm_all(self) -> None:
@@ -433,7 +438,9 @@ class Schedule:
             report.problems.append(f"{len(self.kprobes.sites())} places are still in the table")
         if any(block.current is not None for block in self.kprobes.ctlblk):
             report.problems.append("a CPU still handles a probe")
-        report.problems += self._stale_returns() + _wrong_misses(log, self.nested) + (self._miscounted(log) if self.counting else [])
+        report.problems += (
+            self._stale_returns() + _wrong_misses(log, self.nested) + (self._miscounted(log) if self.counting else [])
+        )
 
     def _stale_returns(self) -> list[str]:
         rethooks, kernel = self.lab.manager.rethooks, self.lab.kernel

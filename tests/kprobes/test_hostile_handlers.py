@@ -1,5 +1,6 @@
-"""Handlers that never end, fault, raise, or turn against the manager that runs them: what comes of it is documented, and
-the machine can be used afterwards."""
+"""Handlers that never end, fault, raise, or turn against the manager that runs them.
+
+What comes of it is documented, and the machine can be used afterwards."""
 
 from collections.abc import Callable, Generator
 from typing import Any
@@ -114,9 +115,7 @@ def test_a_handler_that_reads_where_nothing_is_stops_the_machine_with_a_report(
     ],
 )
 @pytest.mark.parametrize("offset", [0, 4])
-def test_the_managers_own_code_cannot_be_probed(
-    boot_toyix: Callable[..., Running], function: str, offset: int
-) -> None:
+def test_the_managers_own_code_cannot_be_probed(boot_toyix: Callable[..., Running], function: str, offset: int) -> None:
     """REG-08: what runs while a probe is handled is on the blacklist, whole functions of it."""
     running = resting(boot_toyix)
     text = running.text()

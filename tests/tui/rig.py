@@ -84,6 +84,9 @@ class Demo:
     def title(self, language: Language) -> str:
         return self._title[language == "zh"]
 
+    def summary(self, language: Language) -> str:
+        return self.text(language)
+
     def text(self, language: Language) -> str:
         return self._text
 

@@ -15,7 +15,7 @@ from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.panels.too_small import TooSmall
-from kprobesim.tui.scenario import Scenario, summary
+from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.wording import say
@@ -85,7 +85,7 @@ class StartScreen(SizedScreen):
         options.clear_options()
         for number, scenario in enumerate(self._scenarios, 1):
             title = (f"{number:>2}  {scenario.title(language)}", styles.STRONG)
-            line = fit(summary(scenario, language), max(self.app.size.width - 12, 20)).rstrip()
+            line = fit(scenario.summary(language), max(self.app.size.width - 12, 20)).rstrip()
             told = Content.assemble(title, *(("\n    ", (line, styles.DIM)) if line else ()))
             options.add_option(Option(told))
         if self._scenarios:
