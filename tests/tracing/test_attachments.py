@@ -139,6 +139,7 @@ def test_a_stack_trace_begins_in_the_function_around_the_tracepoint(kind: str) -
 
 
 def test_a_cookie_is_answered_at_tracepoints_and_uprobes() -> None:
+    """BPF-12"""
     lab = rested()
     lab.load_program(COOKIE.format(type=".type tracepoint\n"), "event")
     lab.load_program(COOKIE.format(type=""), "probe")

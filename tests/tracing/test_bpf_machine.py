@@ -186,7 +186,7 @@ OVERRIDE = ".license GPL\nr2 = -2\ncall override_return\nr0 = 0\nexit"
 
 @pytest.mark.parametrize("jit", [0, 1])
 def test_an_overridden_system_call_fails_without_having_run(jit: int) -> None:
-    """bpf_override_return: needs the function's entry and the error injection list."""
+    """BPF-07, bpf_override_return: needs the function's entry and the error injection list."""
     lab = rested()
     lab.bpf.jit.set_enabled(jit)
     lab.load_program(OVERRIDE, "fail")

@@ -211,3 +211,18 @@ def test_a_look_up_in_an_array_is_no_call_in_machine_code(index: int, counted: b
     if counted:
         assert {event.fields["key"] for event in updates} == {index.to_bytes(4, "little")}
         assert updates[-1].fields["new"] == value
+
+
+def test_a_probe_in_what_a_program_calls_is_missed() -> None:
+    """BPF-06: the outer probe is being handled, so kprobe_running() stops the inner one before any program is asked."""
+    lab = rested()
+    lab.set_bpf_jit(1)
+    lab.load_program("call bpf_get_current_pid_tgid\nr0 = 0\nexit", "caller")
+    lab.attach("caller", "vfs_read")
+    inner = lab.kprobe("bpf_get_current_pid_tgid", pre_handler=lambda *_: 0)
+    lab.type("cat /etc/motd")
+    lab.run()
+    runs = only(lab, "bpf.exit")
+    assert runs and inner.nmissed == len(runs)
+    assert not [event for event in only(lab, "kprobe.hit") if event.fields["symbol"] == "bpf_get_current_pid_tgid"]
+    assert lab.console.endswith("backwards.\n")
