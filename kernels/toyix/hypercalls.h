@@ -31,6 +31,14 @@
 #define HC_FTRACE_OPS_LIST_FUNC		29
 #define HC_RETHOOK_FIND_RET_ADDR	30
 
+/* What BPF trampolines call, and the loads of BPF programs that may fault (bpf_trampoline.S). */
+#define HC_BPF_PROG_ENTER		40
+#define HC_BPF_PROG_EXIT		41
+#define HC_BPF_TRAMP_ENTER		42
+#define HC_BPF_TRAMP_EXIT		43
+#define HC_BPF_PROG_RUN512		44
+#define HC_SEARCH_BPF_EXTABLES		45
+
 /* The files of the host (hostfs.c). */
 #define HC_HOSTFS_LOOKUP		64
 #define HC_HOSTFS_READDIR		65

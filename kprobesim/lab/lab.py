@@ -289,8 +289,9 @@ class Lab(Look):
                 ``syscalls/sys_enter_openat``, ``sched_switch``, ``/bin/cat:main``, ``vfs_*``; for a kprobe an address
                 in hex, too.
             kind: what a section's name begins with: ``kprobe``, ``kretprobe``, ``ksyscall``, ``kretsyscall``,
-                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``) or
-                ``raw_tracepoint`` (``raw_tp``).
+                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``),
+                ``raw_tracepoint`` (``raw_tp``), ``tp_btf``, ``fentry``, ``fexit`` or ``fmod_ret``. A program that was
+                loaded for one of the last four is attached as such in any case.
             returns: the same as the kind ``kretprobe``.
             cookie: what ``bpf_get_attach_cookie`` answers.
 
@@ -309,6 +310,9 @@ class Lab(Look):
         return link
 
     def _link(self, program: str, where: str, kind: str, cookie: int) -> Link:
+        loaded = self.bpf.programs.get(program)
+        if loaded is not None and loaded.type == "tracing" and kind in ("kprobe", "kretprobe"):
+            kind = "tp_btf" if loaded.attach_type == "trace_raw_tp" else "fentry"
         if kind in ("kprobe", "kretprobe"):
             probe = self._probe_at(where)
             returns = Kretprobe(probe) if kind == "kretprobe" else None

@@ -22,7 +22,9 @@ from kprobesim.bpf import (
     create_map,
 )
 from kprobesim.bpf.jit import DEFAULT_CONFIG, array_lookups
+from kprobesim.bpf.isa import encode
 from kprobesim.bpf.maps import Place
+from kprobesim.bpf.object.sections import section_target
 from kprobesim.bpf.verifier import map_meta_of, verify
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.image import Btf
@@ -37,12 +39,13 @@ from kprobesim.tracing.bpf_runs import BpfRuns, Call, Guard, RunningProgram
 from kprobesim.tracing.bpf_user import BpfUser
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 from kprobesim.tracing.filters import Filters
+from kprobesim.tracing.trampoline import BPF_PROG_SIZE, Trampolines
+from kprobesim.tracing.trampoline_calls import INTERPRETER
 
 __all__ = ["Attachment", "BpfPrograms"]
 
 _STACK_SIZE: Final = FRAME_SIZE * MAX_CALL_FRAMES
 _BPF_FUNC: Final = DEFAULT_CONFIG.prog_bpf_func
-_BPF_PROG_SIZE: Final = 72
 
 
 @dataclass(eq=False)
@@ -78,6 +81,7 @@ class BpfPrograms:
         attachments: the programs on kprobes; all links are in ``ids``.
         user: what user space does with maps: reads rings, fills arrays of programs, pins.
         ids: the numbers by which bpftool knows them.
+        trampolines: of the functions that tracing programs are on.
         running: the program that a frozen machine is inside of.
     """
 
@@ -100,6 +104,7 @@ class BpfPrograms:
         self.attachments: list[Attachment] = []
         self.user = BpfUser(self.maps_by_name, self._place)
         self.ids = BpfIds()
+        self.trampolines = Trampolines(manager, self, self._runs)
 
     @property
     def kernel_btf(self) -> Btf:
@@ -152,7 +157,12 @@ class BpfPrograms:
                 self.create_map(spec, spec.name)
         maps = {number: self.maps[spec.name] for number, spec in enumerate(source.maps)}
         program = Program(name, source.type, source.insns, maps, source.license)
-        processed = _verify(program) if verified else None
+        target = section_target(source.section)
+        if target is not None:
+            program.attach_type, program.attach_func = target.attach_type, target.attach_func
+            program.sleepable = target.sleepable
+        btf = self.kernel_btf if program.type == "tracing" else None
+        processed = _verify(program, btf) if verified else None
         self.add_program(program, processed)
         return program
 
@@ -194,7 +204,10 @@ class BpfPrograms:
         ):
             self._jited[name] = jited
             self._machine.emit("bpf.jit", prog=name, addr=jited.code.entry, size=jited.code.jited_len)
-            program.address = self._bpf_prog(jited)
+            program.address = self._bpf_prog(jited.code.entry)
+        elif program.type == "tracing":
+            # A trampoline calls the interpreter as it would call machine code, and gives it the instructions.
+            program.address = self._bpf_prog(self._kernel.symbol(INTERPRETER), encode(program.resolved))
         program.check_tail_call()
 
     def update_map(self, name: str, key: bytes, value: bytes, flags: int) -> int:
@@ -213,11 +226,11 @@ class BpfPrograms:
             self._machine.emit("map.delete", map=name, key=key)
         return result
 
-    def _bpf_prog(self, jited: JitedCode) -> int:
+    def _bpf_prog(self, entry: int, insnsi: bytes = b"") -> int:
         """What stands for the program's ``struct bpf_prog``: a tail call reads from it where the code is."""
-        address = self._get_arena().alloc(_BPF_PROG_SIZE)
-        entry = jited.code.entry.to_bytes(8, "little")
-        self._memory.write(address, bytes(_BPF_FUNC) + entry + bytes(_BPF_PROG_SIZE - _BPF_FUNC - 8))
+        address = self._get_arena().alloc(BPF_PROG_SIZE + len(insnsi))
+        head = bytes(_BPF_FUNC) + entry.to_bytes(8, "little") + bytes(BPF_PROG_SIZE - _BPF_FUNC - 8)
+        self._memory.write(address, head + insnsi)
         return address
 
     def jited(self, name: str) -> JitedCode | None:
@@ -336,6 +349,28 @@ class BpfPrograms:
         self.attachments.remove(attachment)
         self.remove_link(attachment, attachment.program, place["probe"])
 
+    def call_of(self, name: str, cpu: VCpu, ctx: int, *, ip: int, cookie: int) -> Call:
+        """A run of a program that a trampoline calls; the stack is followed from where the trampoline is.
+
+        Args:
+            name: of the program.
+            cpu: the vCPU, in a hypercall of the trampoline.
+            ctx: guest address of its context.
+            ip, cookie: see Call.
+        """
+        place = self._contexts.put(cpu, self._runs.depth(cpu.number), b"", 0, with_regs=False)
+        regs = place[1] if place is not None else 0
+        return Call(self._bound[name], self._jited.get(name), cpu.number, ctx, ip, cookie, regs, Guard.NONE)
+
+    def interpret(self, call: Call) -> Answer:
+        """Have the interpreter run a program for a trampoline."""
+        return self._runs.run(call, self._stacks[call.cpu])
+
+    @property
+    def arena(self) -> Arena:
+        """The BPF area."""
+        return self._get_arena()
+
     def _get_arena(self) -> Arena:
         if self._arena is None:
             kernel = self._kernel
@@ -419,11 +454,12 @@ class BpfPrograms:
             self.jit.save(),
             self.user.save(),
             self.ids.save(),
+            self.trampolines.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids = state
+        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids, trampolines = state
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
@@ -441,6 +477,7 @@ class BpfPrograms:
         self.user.restore(user)
         self.ids.restore(ids)
         self._runs.forget()
+        self.trampolines.restore(trampolines)
 
 
 def _event(attachment: Attachment) -> dict[str, str | int]:
@@ -452,7 +489,7 @@ def _event(attachment: Attachment) -> dict[str, str | int]:
     return kind | {"addr": probe.addr or 0}
 
 
-def _verify(program: Program) -> int:
+def _verify(program: Program, btf: Btf | None) -> int:
     """How many instructions the verifier processed.
 
     Raises:
@@ -466,9 +503,14 @@ def _verify(program: Program) -> int:
         gpl_compatible=program.gpl_compatible,
         static_functions=True,
         kprobe_override=True,
+        sleepable=program.sleepable,
+        attach_type=program.attach_type,
+        attach_func=program.attach_func,
+        btf=btf,
     )
     if verdict.rejected is not None:
         raise verdict.rejected
     program.max_ctx_offset = verdict.max_ctx_offset
     program.array_lookups = array_lookups(program.insns, verdict.helper_maps)
+    program.mark_probe_loads(verdict.probe_loads)
     return verdict.stats.insn_processed

@@ -75,12 +75,14 @@ class RunningProgram:
         execution: its registers and place, when it is being stepped; None before the first step of a fast run, and for
             machine code, which has the CPU's own.
         looked_up: address of each element that it got a pointer to -> the map, the key, the value at that time.
+        arrays: for machine code that a trampoline calls: what it may change without a call, and what was there.
     """
 
     call: Call
     fp: int
     execution: Execution | None = None
     looked_up: dict[int, tuple[BpfMap, bytes, bytes]] = field(default_factory=dict)
+    arrays: list[tuple[ArrayMap, bytes]] = field(default_factory=list)
 
     @property
     def program(self) -> Program:
@@ -157,6 +159,25 @@ class BpfRuns:
             self._end(running, r0)
         self._running[call.cpu].pop()
         return r0
+
+    def enter(self, running: RunningProgram, jited: JitedCode) -> None:
+        """A trampoline is about to call a program's machine code."""
+        call = running.call
+        self._running[call.cpu].append(running)
+        running.arrays = self._arrays_without_calls(call.bound.program)
+        fields = {"prog": running.program.name, "ctx": call.ctx, "fp": running.fp, "jited": jited.code.entry}
+        self._machine.record("bpf.enter", fields)
+
+    def leave(self, running: RunningProgram, r0: int) -> None:
+        """It has come back."""
+        for which, before in running.arrays:
+            self._tell_changes(which, before)
+        self._end(running, r0)
+        self._running[running.call.cpu].remove(running)
+
+    def put_back(self, running: RunningProgram) -> None:
+        """The machine has been taken to a time at which this program runs, inside of those put back before."""
+        self._running[running.call.cpu].append(running)
 
     def _is_kept_out(self, call: Call) -> bool:
         others = [running.call for running in self._running[call.cpu] if running.call.guard is call.guard]

@@ -146,6 +146,9 @@ def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, liv
     loaded.max_ctx_offset = verdict.max_ctx_offset
     loaded.tag = prog_tag([_by_descriptor(insn) for insn in program.insns])
     loaded.array_lookups = array_lookups(loaded.insns, verdict.helper_maps)
+    loaded.mark_probe_loads(verdict.probe_loads)
+    loaded.attach_type, loaded.attach_func = program.target.attach_type, program.target.attach_func
+    loaded.sleepable = program.target.sleepable
     types = ProgramTypes(btf_id, program.functions, program.lines) if btf_id else None
     programs.add_program(loaded, verdict.stats.insn_processed, types)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kprobesim.bpf.check import BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAXINSNS
-from kprobesim.bpf.isa import Insn
+from kprobesim.bpf.isa import Class, Insn
 from kprobesim.bpf.verifier.attach import attach_type_fits, check_attach, usual_attach_type
 from kprobesim.bpf.verifier.cfg import check_cfg
 from kprobesim.bpf.verifier.do_check import do_check
@@ -20,7 +20,7 @@ from kprobesim.bpf.verifier.ldimm64 import resolve_pseudo_ldimm64
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS, Log
 from kprobesim.bpf.verifier.map_meta import MapMeta
 from kprobesim.bpf.verifier.reg import Reg
-from kprobesim.bpf.verifier.reg_type import PTR_TO_CTX
+from kprobesim.bpf.verifier.reg_type import PTR_TO_BTF_ID, PTR_TO_CTX, base_type
 from kprobesim.bpf.verifier.state import Frame, State
 from kprobesim.bpf.verifier.subprogs import add_subprogs, check_max_stack_depth, check_subprogs
 from kprobesim.bpf.verifier.visits import PathRecorder, Recorder, Visit
@@ -63,6 +63,7 @@ class Verdict:
         insns: the program.
         helper_maps: slot of a call -> the map that it is given on every path, for helpers that take one.
         max_ctx_offset: how many bytes of the context it reads, from its beginning.
+        probe_loads: slots of loads through pointers to kernel structs, which may be bad: these must not fault.
     """
 
     log: str
@@ -74,6 +75,7 @@ class Verdict:
     insns: tuple[Insn, ...] = ()
     helper_maps: Mapping[int, MapMeta] = field(default_factory=dict)
     max_ctx_offset: int = 0
+    probe_loads: frozenset[int] = frozenset()
     _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
 
     def walk(self, limit: int = 20_000) -> Walk:
@@ -227,7 +229,11 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
     maps = {slot: aux.helper_map for slot, aux in env.aux.items() if aux.helper_map and not aux.map_poisoned}
     seen, insns = bytes(env.seen), tuple(env.insns)
-    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, env.max_ctx_offset)
+    probe_loads = frozenset(
+        slot for slot, aux in env.aux.items() if insns[slot].cls is Class.LDX and base_type(aux.ptr_type) == PTR_TO_BTF_ID
+    )
+    ctx_end = env.max_ctx_offset
+    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, ctx_end, probe_loads)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:
