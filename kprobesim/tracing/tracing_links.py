@@ -12,7 +12,7 @@ from kprobesim.bpf import Program
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
 from kprobesim.tracing.links import Places, RawTracepointLink
-from kprobesim.tracing.trampoline import TRAMPOLINE_KINDS
+from kprobesim.tracing.trampoline import ATTACH_KINDS
 
 __all__ = ["TpBtfLink", "TracingLink"]
 
@@ -41,7 +41,7 @@ class TracingLink:
         """
         programs = self.places.programs
         program = self._program()
-        if program.attach_type not in TRAMPOLINE_KINDS:
+        if program.attach_type not in ATTACH_KINDS:
             raise LinuxError(Errno.EINVAL, f"{self.program} was loaded for a tracepoint and not for a function.")
         check_target(program, self.function)
         programs.trampolines.link_prog(program, self.cookie)
@@ -60,7 +60,7 @@ class TracingLink:
         return self.places.programs.attachable(self.program, "tracing")
 
     def _where(self, program: Program) -> str:
-        return f"{TRAMPOLINE_KINDS[program.attach_type]} {program.attach_func}"
+        return f"{ATTACH_KINDS[program.attach_type]} {program.attach_func}"
 
     def __str__(self) -> str:
         return f"{self.program} to {self.function or 'its function'}"

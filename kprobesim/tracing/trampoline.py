@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from kprobesim.bpf import Program
     from kprobesim.tracing.bpf import BpfPrograms
 
-__all__ = ["BPF_PROG_SIZE", "TRAMPOLINE_KINDS", "Tracer", "Trampolines"]
+__all__ = ["BPF_PROG_SIZE", "ATTACH_KINDS", "Tracer", "Trampolines"]
 
 BPF_PROG_SIZE: Final = 72
 """Bytes of ``struct bpf_prog`` before its instructions."""
-TRAMPOLINE_KINDS: Final = {"trace_fentry": "fentry", "trace_fexit": "fexit", "modify_return": "fmod_ret"}
+ATTACH_KINDS: Final = {"trace_fentry": "fentry", "trace_fexit": "fexit", "modify_return": "fmod_ret"}
 """Attach types of programs that a trampoline calls -> their kinds in it."""
 
 _MAX_LINKS: Final = 38
@@ -193,7 +193,7 @@ class Trampolines:
             code, insnsi = jited.code.entry, 0
         link = TrampLink(program.address, code, insnsi, cookie, program.sleepable)
         wants_ip = any(insn.code == 0x85 and insn.src == 0 and insn.imm == _GET_FUNC_IP for insn in program.insns)
-        return Tracer(program.name, TRAMPOLINE_KINDS[program.attach_type], link, wants_ip)
+        return Tracer(program.name, ATTACH_KINDS[program.attach_type], link, wants_ip)
 
     def _share(self, function: _Function, comes: bool) -> None:
         """``bpf_tramp_ftrace_ops_func``: a user who may change ip comes to the entry, or has gone."""
@@ -259,7 +259,7 @@ class Trampolines:
             addr=page,
             size=len(code.code),
             func=function.name,
-            progs=[f"{tracer.kind} {tracer.program}" for tracer in function.tracers],
+            progs=", ".join(f"{tracer.kind} {tracer.program}" for tracer in function.tracers),
             calls=int(TrampFlag.CALL_ORIG in code.flags),
         )
         return page
