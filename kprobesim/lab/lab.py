@@ -333,6 +333,11 @@ class Lab(Look):
         wanted = ProbeLink(self.bpf, link) if isinstance(link, Attachment) else link
         self._do(f"detach {wanted}", "detach", {}, wanted.detach, of=wanted)
 
+    def attached(self, program: str) -> Link | Attachment | None:
+        """The first attachment of a program that is there, for `detach`; None if it has none."""
+        owners = (link.owner for link in self.bpf.ids.links if link.program == program)
+        return next((owner for owner in owners if isinstance(owner, Link | Attachment)), None)
+
     # What a user's program does with maps beside looking up and storing
 
     def open_perf_buffer(

@@ -123,7 +123,7 @@ class Trampolines:
         self._machine = manager.kernel.machine
         self._ftrace = manager.kprobes.ftrace
         self._programs = programs
-        self._calls = TrampolineCalls(manager.kernel, programs, runs)
+        self._calls = TrampolineCalls(manager.kernel, programs, runs, self._unused)
         self._functions: dict[int, _Function] = {}
         self._dying: tuple[int, ...] = ()
 
@@ -273,11 +273,18 @@ class Trampolines:
         if code.ip_after_call:
             self._manager.text.text_poke_bp(code.ip_after_call, relative_jump(code.ip_after_call, code.ip_epilogue))
         self._dying = (*self._dying, page)
-        if len(self._dying) == 1:
-            self._look_later()
+        self._call_rcu_tasks()
 
-    def _look_later(self) -> None:
-        self._machine.schedule((self._machine.ns // _JIFFY_NS + 1) * _JIFFY_NS, self._collect)
+    def _unused(self, page: int) -> None:
+        """The last call under way in a page has come back."""
+        if page in self._dying:
+            self._call_rcu_tasks()
+
+    def _call_rcu_tasks(self) -> None:
+        """Look in a jiffy whether anybody is still in a page; calls under way in one tell when they are back."""
+        self._machine.cancel(self._collect)
+        if any(not self._calls.images[page].refs for page in self._dying):
+            self._machine.schedule((self._machine.ns // _JIFFY_NS + 1) * _JIFFY_NS, self._collect)
 
     def _collect(self) -> None:
         """Free the pages that no call is under way in, and that nobody will come back to."""
@@ -290,8 +297,7 @@ class Trampolines:
             self._programs.arena.free(image.im)
             self._kernel.modules.free_page(page)
             self._machine.emit("trampoline.free", addr=page, func=image.func)
-        if self._dying:
-            self._look_later()
+        self._call_rcu_tasks()
 
     # Going back and forth in time
 

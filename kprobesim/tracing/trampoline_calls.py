@@ -6,6 +6,7 @@ kernel/bpf/core.c:search_bpf_extables. A trampoline is the guest's own code, so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -72,17 +73,21 @@ class TrampolineCalls:
         kernel: the running kernel.
         programs: the BPF programs.
         runs: runs them.
+        unused: called with a page when the last call under way in it has come back.
 
     Attributes:
         images: the pages that there are, by address.
         names: programs that are or were on functions, by the address of their ``struct bpf_prog``.
     """
 
-    def __init__(self, kernel: RunningKernel, programs: BpfPrograms, runs: BpfRuns) -> None:
+    def __init__(
+        self, kernel: RunningKernel, programs: BpfPrograms, runs: BpfRuns, unused: Callable[[int], None]
+    ) -> None:
         self._kernel = kernel
         self._machine = kernel.machine
         self._programs = programs
         self._runs = runs
+        self._unused = unused
         self.images: dict[int, TrampImage] = {}
         self.names: dict[int, str] = {}
         self._entered: list[tuple[_Entered, ...]] = [() for _ in self._machine.cpus]
@@ -173,6 +178,8 @@ class TrampolineCalls:
             self._astray(cpu, f"A trampoline's structure was looked for at {im:#x}.")
         self.images[page] = replace(image, refs=image.refs + by)
         self._machine.emit(kind, addr=page, func=image.func, calls=image.refs + by)
+        if not image.refs + by:
+            self._unused(page)
 
     def _astray(self, cpu: VCpu, message: str) -> NoReturn:
         raise GuestError(message, report=self._machine.report(cpu))
