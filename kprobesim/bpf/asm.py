@@ -59,7 +59,7 @@ class Assembly:
         type: of the program, ``kprobe`` unless told.
         license: empty unless told.
         name: empty unless told.
-        section: what stands behind ``.sec``, as in a C program's ``SEC()``: it says the type as well; empty unless told.
+        section: what stands behind ``.sec``, as in a C program's ``SEC()``; it says the type as well.
     """
 
     insns: tuple[Insn, ...]

@@ -10,7 +10,8 @@ from kprobesim.tracing import BPF_KINDS, FILTER_KINDS, TRACING_KINDS, TRAMPOLINE
 __all__ = ["EVENT_KINDS"]
 
 EVENT_KINDS: Final[dict[str, EventKind]] = {
-    kind.name: kind for kind in (*MACHINE_KINDS, *KPROBE_KINDS, *BPF_KINDS, *FILTER_KINDS, *TRACING_KINDS, *TRAMPOLINE_KINDS)
+    kind.name: kind
+    for kind in (*MACHINE_KINDS, *KPROBE_KINDS, *BPF_KINDS, *FILTER_KINDS, *TRACING_KINDS, *TRAMPOLINE_KINDS)
 }
 
 # What `Lab.event_json` adds: the machine knows no symbols.

@@ -21,11 +21,11 @@ from kprobesim.bpf import (
     Program,
     create_map,
 )
-from kprobesim.bpf.jit import DEFAULT_CONFIG, array_lookups
 from kprobesim.bpf.isa import encode
+from kprobesim.bpf.jit import DEFAULT_CONFIG, array_lookups
 from kprobesim.bpf.maps import Place
 from kprobesim.bpf.object.sections import section_target
-from kprobesim.bpf.verifier import map_meta_of, verify
+from kprobesim.bpf.verifier import FunctionFacts, map_meta_of, verify
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.image import Btf
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
@@ -122,6 +122,11 @@ class BpfPrograms:
         section = self._kernel.image.sections.get(".BTF")
         return section.size if section else 0
 
+    def function_facts(self, name: str) -> FunctionFacts | None:
+        """What the verifier asks of a function that a program is for; None if the kernel has no code of that name."""
+        found = self._kernel.kallsyms.lookup_name(name)
+        return FunctionFacts(found[0].address in self._kernel.tables.error_injection) if found else None
+
     def symbolize(self, address: int) -> str:
         """``symbol+0xoffset``, or the address in hex."""
         return self._kernel.kallsyms.symbolize(address)
@@ -162,7 +167,7 @@ class BpfPrograms:
             program.attach_type, program.attach_func = target.attach_type, target.attach_func
             program.sleepable = target.sleepable
         btf = self.kernel_btf if program.type == "tracing" else None
-        processed = _verify(program, btf) if verified else None
+        processed = _verify(program, btf, self.function_facts) if verified else None
         self.add_program(program, processed)
         return program
 
@@ -489,7 +494,7 @@ def _event(attachment: Attachment) -> dict[str, str | int]:
     return kind | {"addr": probe.addr or 0}
 
 
-def _verify(program: Program, btf: Btf | None) -> int:
+def _verify(program: Program, btf: Btf | None, facts: Callable[[str], FunctionFacts | None]) -> int:
     """How many instructions the verifier processed.
 
     Raises:
@@ -507,6 +512,7 @@ def _verify(program: Program, btf: Btf | None) -> int:
         attach_type=program.attach_type,
         attach_func=program.attach_func,
         btf=btf,
+        function_facts=facts,
     )
     if verdict.rejected is not None:
         raise verdict.rejected

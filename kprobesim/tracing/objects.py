@@ -138,7 +138,10 @@ def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, liv
         object_map_meta(made, number, there.address)
         for number, (made, there) in enumerate(zip(found.maps, live, strict=True))
     ]
-    verdict = verify_object_program(found, program, metas, kprobe_override=True, btf=programs.kernel_btf)
+    facts = programs.function_facts
+    verdict = verify_object_program(
+        found, program, metas, kprobe_override=True, btf=programs.kernel_btf, function_facts=facts
+    )
     if verdict.rejected is not None:
         raise verdict.rejected
     insns = replace_dead_code(program.insns, verdict.seen)

@@ -68,7 +68,7 @@ class TracingLink:
 
 @dataclass(eq=False)
 class TpBtfLink(RawTracepointLink):
-    """A program for ``tp_btf`` on the tracepoint that it was loaded for: the same as a raw one, with typed arguments."""
+    """A program for ``tp_btf`` on the tracepoint that it was loaded for: a raw one, with typed arguments."""
 
     prog_type: ClassVar[str] = "tracing"
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kprobesim.bpf import Program
     from kprobesim.tracing.bpf import BpfPrograms
 
-__all__ = ["BPF_PROG_SIZE", "ATTACH_KINDS", "Tracer", "Trampolines"]
+__all__ = ["ATTACH_KINDS", "BPF_PROG_SIZE", "Tracer", "Trampolines"]
 
 BPF_PROG_SIZE: Final = 72
 """Bytes of ``struct bpf_prog`` before its instructions."""
@@ -91,9 +91,7 @@ class _Function:
     @property
     def links(self) -> TrampLinks:
         """The programs by kind."""
-        kinds = (
-            tuple(tracer.link for tracer in self.tracers if tracer.kind == kind) for kind in TrampLinks._fields
-        )
+        kinds = (tuple(tracer.link for tracer in self.tracers if tracer.kind == kind) for kind in TrampLinks._fields)
         return TrampLinks(*kinds)
 
     @property

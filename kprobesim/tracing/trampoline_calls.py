@@ -1,7 +1,8 @@
 """What the code of BPF trampolines calls: before and after each program, and around the function itself.
 
 Follows Linux 6.1 kernel/bpf/trampoline.c (__bpf_prog_enter_recur, __bpf_tramp_enter...), and for loads that fault
-kernel/bpf/core.c:search_bpf_extables. A trampoline is the guest's own code, so all of this is kept between instructions.
+kernel/bpf/core.c:search_bpf_extables. A trampoline is the guest's own code: what is under way in it is kept from one
+instruction to the next.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The code of a BPF trampoline: what a function's entry calls while fentry, fexit or fmod_ret programs are on it.
 
 It saves the function's arguments to its own stack, which become the programs' context, calls the programs, and either
-returns into the function, or calls the function itself and then the programs that want its result. A frame, from above::
+returns into the function, or calls the function itself and then the programs that want its result. Its frame::
 
     rbp + 8          where the call at the function's entry returns to
     rbp              the caller's rbp
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from enum import IntFlag
 from typing import NamedTuple
 
+from kprobesim.bpf.isa import Size
 from kprobesim.bpf.jit.alu import emit_mov_imm32, emit_mov_imm64, emit_mov_reg
-from kprobesim.bpf.jit.encoding import NOPS, byte, dword, op_reg_mem, rel32, rex
+from kprobesim.bpf.jit.encoding import NOPS, byte, op_reg_mem, rel32
 from kprobesim.bpf.jit.errors import JitError
 from kprobesim.bpf.jit.loads import emit_ldx
-from kprobesim.bpf.isa import Size
 
 __all__ = ["MAX_TRAMPOLINE_ARGS", "TrampFlag", "TrampLink", "TrampLinks", "Trampoline", "arch_prepare_bpf_trampoline"]
 

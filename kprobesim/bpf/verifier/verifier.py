@@ -16,6 +16,7 @@ from kprobesim.bpf.verifier.do_check import do_check
 from kprobesim.bpf.verifier.env import Env, Setup
 from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.functions import FunctionType, prepare_arguments
+from kprobesim.bpf.verifier.kernel_btf import FunctionFacts
 from kprobesim.bpf.verifier.ldimm64 import resolve_pseudo_ldimm64
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS, Log
 from kprobesim.bpf.verifier.map_meta import MapMeta
@@ -120,6 +121,7 @@ def verify(
     btf: Btf | None = None,
     functions: Sequence[FunctionType] | None = None,
     kprobe_override: bool = False,
+    function_facts: Callable[[str], FunctionFacts | None] | None = None,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -144,6 +146,8 @@ def verify(
         btf: the kernel's types, without which structs of the kernel are closed books.
         functions: what the program's own types say of its functions, the first one too; None without types.
         kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
+        function_facts: what there is to know of a function of the kernel beside its type; None for one that is not in
+            its code. Without it a tracing program is not asked whether it may be where it wants to be.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -176,6 +180,7 @@ def verify(
         btf,
         functions,
         kprobe_override,
+        function_facts,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
@@ -230,7 +235,9 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
     maps = {slot: aux.helper_map for slot, aux in env.aux.items() if aux.helper_map and not aux.map_poisoned}
     seen, insns = bytes(env.seen), tuple(env.insns)
     probe_loads = frozenset(
-        slot for slot, aux in env.aux.items() if insns[slot].cls is Class.LDX and base_type(aux.ptr_type) == PTR_TO_BTF_ID
+        slot
+        for slot, aux in env.aux.items()
+        if insns[slot].cls is Class.LDX and base_type(aux.ptr_type) == PTR_TO_BTF_ID
     )
     ctx_end = env.max_ctx_offset
     return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, ctx_end, probe_loads)
