@@ -9,10 +9,10 @@
 
 	/* u64 (struct bpf_prog *prog, struct bpf_tramp_run_ctx *run_ctx): 0 if the program is not to be run. */
 	HYPERCALL_STUB __bpf_prog_enter_recur			HC_BPF_PROG_ENTER
-	HYPERCALL_STUB __bpf_prog_enter_sleepable_recur		HC_BPF_PROG_ENTER
+	HYPERCALL_STUB __bpf_prog_enter_sleepable_recur		HC_BPF_PROG_ENTER_SLEEPABLE
 	/* void (struct bpf_prog *prog, u64 start, struct bpf_tramp_run_ctx *run_ctx) */
 	HYPERCALL_STUB __bpf_prog_exit_recur			HC_BPF_PROG_EXIT
-	HYPERCALL_STUB __bpf_prog_exit_sleepable_recur		HC_BPF_PROG_EXIT
+	HYPERCALL_STUB __bpf_prog_exit_sleepable_recur		HC_BPF_PROG_EXIT_SLEEPABLE
 	/* void (struct bpf_tramp_image *im) */
 	HYPERCALL_STUB __bpf_tramp_enter			HC_BPF_TRAMP_ENTER
 	HYPERCALL_STUB __bpf_tramp_exit				HC_BPF_TRAMP_EXIT

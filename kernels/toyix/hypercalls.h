@@ -38,6 +38,8 @@
 #define HC_BPF_TRAMP_EXIT		43
 #define HC_BPF_PROG_RUN512		44
 #define HC_SEARCH_BPF_EXTABLES		45
+#define HC_BPF_PROG_ENTER_SLEEPABLE	46
+#define HC_BPF_PROG_EXIT_SLEEPABLE	47
 
 /* The files of the host (hostfs.c). */
 #define HC_HOSTFS_LOOKUP		64

@@ -154,6 +154,15 @@ BPF_KINDS: Final = (
         (_PROG, Field("message", "text", "what went wrong")),
     ),
     EventKind(
+        "bpf.extable",
+        "A load of a program's machine code has faulted, and the kernel has found it in the program's exception table.",
+        (
+            _PROG,
+            Field("addr", "address", "the load"),
+            Field("register", "text", "the register that will be 0"),
+        ),
+    ),
+    EventKind(
         "bpf.skip",
         "The program was not run because another one is running on this CPU, or it is itself; no counter counts this.",
         (_PROG,),
@@ -187,15 +196,6 @@ TRAMPOLINE_KINDS: Final = (
         (*_TRAMPOLINE, Field("calls", "number", "calls under way in it now")),
     ),
     EventKind("trampoline.free", "A trampoline that nobody is inside of any more was given back.", _TRAMPOLINE),
-    EventKind(
-        "bpf.extable",
-        "A load of a program's machine code has faulted, and the kernel has found it in the program's exception table.",
-        (
-            _PROG,
-            Field("addr", "address", "the load"),
-            Field("register", "text", "the register that will be 0"),
-        ),
-    ),
 )
 
 _FILTER = Field("prog", "address", "its `struct bpf_prog`")

@@ -94,7 +94,9 @@ class TrampolineCalls:
         self._entered: list[tuple[_Entered, ...]] = [() for _ in self._machine.cpus]
         functions: dict[str, Hypercall] = {
             "__bpf_prog_enter_recur": self._prog_enter,
+            "__bpf_prog_enter_sleepable_recur": self._prog_enter,
             "__bpf_prog_exit_recur": self._prog_exit,
+            "__bpf_prog_exit_sleepable_recur": self._prog_exit,
             "__bpf_tramp_enter": self._tramp_enter,
             "__bpf_tramp_exit": self._tramp_exit,
             INTERPRETER: self._prog_run,
