@@ -41,6 +41,9 @@
 #define HC_BPF_PROG_ENTER_SLEEPABLE	46
 #define HC_BPF_PROG_EXIT_SLEEPABLE	47
 
+/* Sampling by the clock (perf_event.S). */
+#define HC_PERF_SWEVENT_HRTIMER		48
+
 /* The files of the host (hostfs.c). */
 #define HC_HOSTFS_LOOKUP		64
 #define HC_HOSTFS_READDIR		65
@@ -98,6 +101,7 @@ int kprobe_fault_handler(struct pt_regs *regs, int trapnr);
 unsigned long rethook_trampoline_handler(struct pt_regs *regs, unsigned long frame);
 int poke_int3_handler(struct pt_regs *regs);
 unsigned long rethook_find_ret_addr(unsigned long tsk, unsigned long frame);
+void perf_swevent_hrtimer(struct pt_regs *regs);
 void kprobe_ftrace_handler(unsigned long ip, unsigned long parent_ip, struct pt_regs *regs);
 #endif
 

@@ -24,6 +24,7 @@ from kprobesim.machine import GENERAL, Event, Machine, Moment, Stop, Timeline
 from kprobesim.tracing import Attachment
 from kprobesim.tracing.attach import link_for
 from kprobesim.tracing.links import Link, Places, ProbeLink
+from kprobesim.tracing.perf_clock import PerfEventLink
 from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
 
 __all__ = ["Lab"]
@@ -290,8 +291,8 @@ class Lab(Look):
                 in hex, too.
             kind: what a section's name begins with: ``kprobe``, ``kretprobe``, ``ksyscall``, ``kretsyscall``,
                 ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``),
-                ``raw_tracepoint`` (``raw_tp``), ``tp_btf``, ``fentry``, ``fexit`` or ``fmod_ret``. A program that was
-                loaded for one of the last four is attached as such in any case.
+                ``raw_tracepoint`` (``raw_tp``), ``tp_btf``, ``fentry``, ``fexit``, ``fmod_ret`` or ``perf_event``
+                (``cpu-clock``: at each tick). A program of one of the last five is attached as such in any case.
             returns: the same as the kind ``kretprobe``.
             cookie: what ``bpf_get_attach_cookie`` answers.
 
@@ -311,8 +312,10 @@ class Lab(Look):
 
     def _link(self, program: str, where: str, kind: str, cookie: int) -> Link:
         loaded = self.bpf.programs.get(program)
-        if loaded is not None and loaded.type == "tracing" and kind in ("kprobe", "kretprobe"):
-            kind = "tp_btf" if loaded.attach_type == "trace_raw_tp" else "fentry"
+        if loaded is not None and kind in ("kprobe", "kretprobe") and loaded.type in ("tracing", "perf_event"):
+            kind = {"perf_event": "perf_event", "trace_raw_tp": "tp_btf"}.get(loaded.attach_type or loaded.type, "fentry")
+        if kind == "perf_event":
+            return PerfEventLink(self.bpf, program, where, cookie)
         if kind in ("kprobe", "kretprobe"):
             probe = self._probe_at(where)
             returns = Kretprobe(probe) if kind == "kretprobe" else None

@@ -28,6 +28,7 @@ from kprobesim.tracing.links import (
     TracepointLink,
     UprobeLink,
 )
+from kprobesim.tracing.perf_clock import PerfEventLink
 from kprobesim.tracing.tracing_links import TpBtfLink, TracingLink
 
 __all__ = ["ATTACHERS", "Attacher", "link_for"]
@@ -44,7 +45,6 @@ _PATH: Final = "/bin/"
 _WHY_NOT: Final[Mapping[AttachKind, str]] = MappingProxyType(
     {
         AttachKind.USDT: "The programs of the guest have no USDT probes; uprobe takes any function.",
-        AttachKind.PERF_EVENT: "There are no sampling perf events here.",
     }
 )
 
@@ -184,6 +184,10 @@ def _tp_btf(places: Places, program: str, target: Target, cookie: int) -> Link:
     return TpBtfLink(places, program, target.extra)
 
 
+def _perf_event(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return PerfEventLink(places.programs, program, target.extra, cookie)
+
+
 ATTACHERS: Final[Mapping[AttachKind, Attacher]] = MappingProxyType(
     {
         AttachKind.KPROBE: _kprobe,
@@ -197,6 +201,7 @@ ATTACHERS: Final[Mapping[AttachKind, Attacher]] = MappingProxyType(
         AttachKind.TRACEPOINT: _tracepoint,
         AttachKind.RAW_TRACEPOINT: _raw_tracepoint,
         AttachKind.TP_BTF: _tp_btf,
+        AttachKind.PERF_EVENT: _perf_event,
         AttachKind.FENTRY: _tracing,
         AttachKind.FEXIT: _tracing,
         AttachKind.FMOD_RET: _tracing,

@@ -39,6 +39,7 @@ from kprobesim.tracing.bpf_runs import BpfRuns, Call, Guard, RunningProgram
 from kprobesim.tracing.bpf_user import BpfUser
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 from kprobesim.tracing.filters import Filters
+from kprobesim.tracing.perf_clock import PerfClock
 from kprobesim.tracing.trampoline import BPF_PROG_SIZE, Trampolines
 from kprobesim.tracing.trampoline_calls import INTERPRETER
 
@@ -82,6 +83,7 @@ class BpfPrograms:
         user: what user space does with maps: reads rings, fills arrays of programs, pins.
         ids: the numbers by which bpftool knows them.
         trampolines: of the functions that tracing programs are on.
+        perf_clock: the programs that sample by the clock.
         running: the program that a frozen machine is inside of.
     """
 
@@ -105,6 +107,7 @@ class BpfPrograms:
         self.user = BpfUser(self.maps_by_name, self._place)
         self.ids = BpfIds()
         self.trampolines = Trampolines(manager, self, self._runs)
+        self.perf_clock = PerfClock(manager)
 
     @property
     def kernel_btf(self) -> Btf:
@@ -121,6 +124,10 @@ class BpfPrograms:
         """Bytes of the kernel's types."""
         section = self._kernel.image.sections.get(".BTF")
         return section.size if section else 0
+
+    def read(self, address: int, size: int) -> bytes:
+        """Guest memory."""
+        return self._kernel.read(address, size)
 
     def function_facts(self, name: str) -> FunctionFacts | None:
         """What the verifier asks of a function that a program is for; None if the kernel has no code of that name."""
@@ -419,7 +426,15 @@ class BpfPrograms:
         return self._runs.run(call, self._stacks[cpu])
 
     def run_on(
-        self, name: str, cpu: VCpu, context: bytes, *, regs: int = 0, cookie: int = 0, guard: Guard = Guard.CPU
+        self,
+        name: str,
+        cpu: VCpu,
+        context: bytes,
+        *,
+        regs: int = 0,
+        cookie: int = 0,
+        guard: Guard = Guard.CPU,
+        points_to_regs: bool = True,
     ) -> Answer:
         """Run a program at a hit whose context is in no memory of the guest yet.
 
@@ -429,8 +444,10 @@ class BpfPrograms:
             context: its bytes.
             regs: address of the registers; 0 for those of the code around the tracepoint.
             cookie, guard: see Call.
+            points_to_regs: the context of a program with the guard CPU begins with the address of the registers.
         """
-        place = self._contexts.put(cpu, self._runs.depth(cpu.number), context, regs, with_regs=guard is Guard.CPU)
+        pointer = points_to_regs and guard is Guard.CPU
+        place = self._contexts.put(cpu, self._runs.depth(cpu.number), context, regs, with_regs=pointer)
         if place is None:
             self._machine.emit("bpf.skip", prog=name)
             return 0
@@ -460,11 +477,12 @@ class BpfPrograms:
             self.user.save(),
             self.ids.save(),
             self.trampolines.save(),
+            self.perf_clock.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids, trampolines = state
+        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids, trampolines, clock = state
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
@@ -483,6 +501,7 @@ class BpfPrograms:
         self.ids.restore(ids)
         self._runs.forget()
         self.trampolines.restore(trampolines)
+        self.perf_clock.restore(clock)
 
 
 def _event(attachment: Attachment) -> dict[str, str | int]:
