@@ -24,8 +24,8 @@ from kprobesim.machine import GENERAL, Event, Machine, Moment, Stop, Timeline
 from kprobesim.tracing import Attachment
 from kprobesim.tracing.attach import link_for
 from kprobesim.tracing.links import Link, Places, ProbeLink
-from kprobesim.tracing.perf_clock import PerfEventLink
 from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
+from kprobesim.tracing.perf_clock import PerfEventLink
 
 __all__ = ["Lab"]
 
@@ -313,7 +313,9 @@ class Lab(Look):
     def _link(self, program: str, where: str, kind: str, cookie: int) -> Link:
         loaded = self.bpf.programs.get(program)
         if loaded is not None and kind in ("kprobe", "kretprobe") and loaded.type in ("tracing", "perf_event"):
-            kind = {"perf_event": "perf_event", "trace_raw_tp": "tp_btf"}.get(loaded.attach_type or loaded.type, "fentry")
+            kind = {"perf_event": "perf_event", "trace_raw_tp": "tp_btf"}.get(
+                loaded.attach_type or loaded.type, "fentry"
+            )
         if kind == "perf_event":
             return PerfEventLink(self.bpf, program, where, cookie)
         if kind in ("kprobe", "kretprobe"):

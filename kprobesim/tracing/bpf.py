@@ -482,7 +482,9 @@ class BpfPrograms:
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids, trampolines, clock = state
+        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids, trampolines, clock = (
+            state
+        )
         self._arena = None
         if arena is not None:
             self._arena = arena[0]

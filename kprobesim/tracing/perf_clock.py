@@ -118,9 +118,7 @@ class PerfEventLink:
             regs: guest address of the registers that the tick has interrupted.
         """
         context = self.programs.read(regs, PT_REGS_SIZE) + struct.pack("<2Q", TICK_NS, 0)
-        return self.programs.run_on(
-            self.program, cpu, context, regs=regs, cookie=self.cookie, points_to_regs=False
-        )
+        return self.programs.run_on(self.program, cpu, context, regs=regs, cookie=self.cookie, points_to_regs=False)
 
     def _where(self) -> str:
         return f"perf_event {self.event}"
