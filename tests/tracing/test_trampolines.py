@@ -44,6 +44,7 @@ r0 = 0
 exit
 """
 READ_FILE = "cat /etc/hostname"
+BAD = 0xFFFF_C9FF_0000_0000
 
 
 def booted(profile: str = "distro", cpus: int = 1, jit: int = 0) -> Lab:
@@ -299,6 +300,38 @@ def test_an_fprobe_and_a_return_probe_share_the_function() -> None:
     assert lab.console.endswith("toyix\n")
 
 
+def bad_pointers(lab: Lab) -> str:
+    """A load through a pointer to a struct, which is bad in all tasks: the start of a program."""
+    cred, uid = lab.kernel.task_offset("cred"), lab.kernel.btf.struct_member("cred", "uid")
+    assert uid is not None
+    for task in lab.tasks():
+        lab.poke(task.address + cred, BAD.to_bytes(8, "little"))
+    return f"call bpf_get_current_task_btf\nr1 = *(u64 *)(r0 +{cred})\nr3 = *(u32 *)(r1 +{uid.offset})"
+
+
+def test_a_program_does_not_run_inside_of_itself() -> None:
+    """A load of the program on fixup_exception faults, and so fixup_exception is called."""
+    lab = booted(jit=1)
+    load = bad_pointers(lab)
+    for name, function in (("outer", "kernel_clone"), ("inner", "fixup_exception")):
+        lab.load_program(f".sec fentry/{function}\n.license GPL\n{load}\nr0 = 0\nexit", name)
+        lab.attach(name, function)
+    lab.type(READ_FILE)
+    lab.run(until=["bpf.exit"])
+    lab.run(until=["bpf.exit"])
+    kinds = ("bpf.enter", "bpf.skip", "bpf.extable", "bpf.exit")
+    told = [(event.kind, event.fields["prog"]) for event in lab.events() if event.kind in kinds]
+    assert told == [
+        ("bpf.enter", "outer"),
+        ("bpf.enter", "inner"),
+        ("bpf.skip", "inner"),
+        ("bpf.extable", "inner"),
+        ("bpf.exit", "inner"),
+        ("bpf.extable", "outer"),
+        ("bpf.exit", "outer"),
+    ]
+
+
 # Refusals
 
 
@@ -380,30 +413,14 @@ def test_assembly_names_a_section_as_c_does() -> None:
 @pytest.mark.parametrize("jit", [0, 1])
 def test_a_load_through_a_bad_pointer_gives_0(jit: int) -> None:
     lab = booted(jit=jit)
-    cred = lab.kernel.task_offset("cred")
-    uid = lab.kernel.btf.struct_member("cred", "uid")
-    assert uid is not None
-    lab.load_program(
-        f"""
-        .sec fentry/kernel_clone
-        .license GPL
-        call bpf_get_current_task_btf
-        r1 = *(u64 *)(r0 +{cred})
-        r3 = *(u32 *)(r1 +{uid.offset})
-        r3 += 7
-        {SAY}
-        r0 = 0
-        exit
-        """,
-        "chases",
-    )
+    load = bad_pointers(lab)
+    source = f".sec fentry/kernel_clone\n.license GPL\n{load}\nr3 += 7\n{SAY}\nr0 = 0\nexit"
+    lab.load_program(source, "chases")
     lab.attach("chases", "kernel_clone")
-    for task in lab.tasks():
-        lab.poke(task.address + cred, (0xFFFF_C9FF_0000_0000).to_bytes(8, "little"))
     lab.type(READ_FILE)
     lab.run(until=["bpf.exit"])
     assert said(lab, "chases") == [7]
-    faults = [trap for trap in only(lab, "trap") if trap.fields.get("cr2", 0) >> 32 == 0xFFFF_C9FF]
+    faults = [trap for trap in only(lab, "trap") if trap.fields.get("cr2", 0) >> 32 == BAD >> 32]
     assert len(faults) == len(only(lab, "bpf.extable")) == jit
     if jit:
         assert only(lab, "bpf.extable")[0].fields["addr"] == faults[0].fields["rip"]
