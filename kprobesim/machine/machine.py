@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +25,6 @@ __all__ = ["Machine", "MachineState", "Stop"]
 
 _SLICE: Final = 1_000_000
 _INTERRUPT_POLL: Final = 16
-_WIDEST_WRITE: Final = 64  # bytes: what one instruction may write at once
 
 
 class Stop(Enum):
@@ -217,46 +216,6 @@ class Machine:
         raise StopAtMoment
 
     # Running
-
-    @contextmanager
-    def watching(self, address: int | None) -> Iterator[None]:
-        """While code runs: end runs before the instruction at a virtual address, on whichever vCPU."""
-        if address is None:
-            yield
-            return
-        for cpu in self.cpus:
-            cpu.engine.watch(address)
-        try:
-            yield
-        finally:
-            for cpu in self.cpus:
-                cpu.engine.watch(None)
-
-    @contextmanager
-    def noting_writes(self, place: int, size: int) -> Iterator[list[int]]:
-        """While code runs: note which instructions write to some bytes of RAM, on whichever vCPU.
-
-        What the host writes is not noted: exception frames, what functions of the host do.
-
-        Args:
-            place: physical address of the first byte.
-            size: bytes.
-
-        Returns:
-            Numbers of the instructions, in order; grows while code runs.
-        """
-        found: list[int] = []
-
-        def written(address: int, wide: int) -> None:
-            if place < address + wide:
-                found.append(self.insn)
-
-        # The engine's bounds are for a write's first byte, and a wide one may begin before the place.
-        first, last = max(place - _WIDEST_WRITE + 1, 0), place + size - 1
-        with ExitStack() as stack:
-            for cpu in self.cpus:
-                stack.enter_context(cpu.engine.noting_writes(first, last, written))
-            yield found
 
     def run(self, limit: int, *, stop_at: Moment | None = None, stop_kinds: frozenset[str] = frozenset()) -> Stop:
         """Run until ``limit`` instructions are retired in all, or something else stops the machine.
