@@ -15,7 +15,7 @@ from kprobesim.bpf.jit.trampoline import Trampoline
 from kprobesim.errors import GuestError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.machine import PAGE_SIZE, Answer, Hypercall, VCpu
-from kprobesim.tracing.bpf_runs import BpfRuns, Call, RunningProgram
+from kprobesim.tracing.bpf_runs import BpfRuns, RunningProgram
 
 if TYPE_CHECKING:
     from kprobesim.tracing.bpf import BpfPrograms
@@ -130,25 +130,24 @@ class TrampolineCalls:
         jited = self._programs.jited(name)
         if jited is not None:
             # R10 will be where the stub's rbp is now: both have a return address and a saved rbp above them.
-            call = self._call(cpu, now)
-            now = replace(now, running=RunningProgram(call, cpu.stack_pointer))
+            now = replace(now, running=replace(self._run(cpu, now), fp=cpu.stack_pointer))
         self._entered[number] = (*entered, now)
         if now.running is not None and jited is not None:
             self._runs.enter(now.running, jited)
         return _NO_START_TIME
 
-    def _call(self, cpu: VCpu, entered: _Entered) -> Call:
+    def _run(self, cpu: VCpu, entered: _Entered) -> RunningProgram:
         code = entered.image.code
         cookie = self._kernel.read_u64(entered.run_ctx)
         ip = self._kernel.read_u64(entered.frame - code.ip_off) if code.ip_off != code.nregs_off else 0
-        return self._programs.call_of(entered.name, cpu, entered.frame - code.regs_off, ip=ip, cookie=cookie)
+        return self._programs.traced_run(entered.name, cpu, entered.frame - code.regs_off, ip=ip, cookie=cookie)
 
     def _prog_run(self, cpu: VCpu, ctx: int, insnsi: int, _: int) -> Answer:
         """The interpreter."""
         entered = self._entered[cpu.number]
         if not entered:
             self._astray(cpu, f"{INTERPRETER} was called, but no trampoline has entered a program.")
-        return self._programs.interpret(self._call(cpu, entered[-1]))
+        return self._runs.run(self._run(cpu, entered[-1]))
 
     def _prog_exit(self, cpu: VCpu, prog: int, start: int, run_ctx: int) -> int:
         """``__bpf_prog_exit_recur``."""
