@@ -106,7 +106,7 @@ class Program:
         self.level = level
         self._maps = maps if isinstance(maps, Mapping) else dict(enumerate(maps))
         self.map_uses: dict[int, MapUse] = {}
-        check_program(self.insns, level, helpers=helpers_for(type), visit=self._visit)
+        self._check()
         calls = {insn.imm for insn in self.insns if insn.code == 0x85 and insn.src == 0}
         self.kprobe_override = HELPER_IDS["override_return"] in calls
         self.array_lookups: Mapping[int, ArrayLookup] = {}
@@ -159,6 +159,10 @@ class Program:
                     "",
                     hint=f"Those in {used.name} are of another type, or not compiled alike, or this overrides returns.",
                 )
+
+    def _check(self) -> None:
+        """Refuse what is no program, and note the maps it names."""
+        check_program(self.insns, self.level, helpers=helpers_for(self.type), visit=self._visit)
 
     def _visit(self, index: int, insn: Insn, variant: Variant) -> None:
         form = variant.form

@@ -63,6 +63,7 @@ class Verdict:
         insns: the program.
         helper_maps: slot of a call -> the map that it is given on every path, for helpers that take one.
         max_ctx_offset: how many bytes of the context it reads, from its beginning.
+        ctx_accesses: slots of the loads and stores that go to the context.
     """
 
     log: str
@@ -74,6 +75,7 @@ class Verdict:
     insns: tuple[Insn, ...] = ()
     helper_maps: Mapping[int, MapMeta] = field(default_factory=dict)
     max_ctx_offset: int = 0
+    ctx_accesses: frozenset[int] = frozenset()
     _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
 
     def walk(self, limit: int = 20_000) -> Walk:
@@ -227,7 +229,8 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
     maps = {slot: aux.helper_map for slot, aux in env.aux.items() if aux.helper_map and not aux.map_poisoned}
     seen, insns = bytes(env.seen), tuple(env.insns)
-    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, env.max_ctx_offset)
+    reads, accesses = env.max_ctx_offset, frozenset(env.ctx_accesses)
+    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, reads, accesses)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:

@@ -76,9 +76,8 @@ def translate(program: Program, types: ProgramTypes | None, *, jited: bool) -> T
     functions = {first[one.slot]: one for one in types.functions if one.slot in first} if types else {}
     lines = {first[one.slot]: one for one in types.lines if one.slot in first} if types else {}
     starts = sorted(functions)
-    tags = {
-        start: prog_tag(made[start:end]) for start, end in zip(starts, [*starts[1:], len(made)], strict=True)
-    }  # fmt: skip
+    ends = [*starts[1:], len(made)]
+    tags = {start: prog_tag(made[start:end]) for start, end in zip(starts, ends, strict=False)}
     if len(starts) < 2:
         tags = dict.fromkeys(starts or [0], program.tag)
     return Translated(tuple(made), functions, lines, tags)

@@ -64,5 +64,6 @@
 	STUB openat, 257
 	STUB pipe2, 293
 	STUB seccomp, 317
+	STUB bpf, 321
 
 	.section .note.GNU-stack, "", @progbits
