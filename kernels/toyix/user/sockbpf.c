@@ -48,7 +48,7 @@ static int load(int map, char keep, int verbose)
 				.insns = (uint64_t)insns, .license = (uint64_t)"GPL", .prog_name = "keep_letter" };
 
 	if (verbose) {
-		attr.log_level = 1;
+		attr.log_level = 2;		/* 1 tells of a program that is refused only */
 		attr.log_size = sizeof(log);
 		attr.log_buf = (uint64_t)log;
 	}
@@ -99,7 +99,7 @@ int main(int argc, char *argv[])
 			return complain("sockbpf", "map");
 		prog = load(map, *argv[n++], verbose);
 	}
-	dprintf(1, "%s", log);
+	write(1, log, strlen(log));
 	if (prog < 0)
 		return complain("sockbpf", get ? get : "program");
 	if (pin && named(BPF_OBJ_PIN, pin, prog) < 0)
