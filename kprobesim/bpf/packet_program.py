@@ -1,7 +1,7 @@
 """Programs whose context is a packet, as the verifier leaves them.
 
-What such a program knows as ``struct __sk_buff`` is the kernel's ``struct sk_buff``: each load of a field becomes a load
-from where that field is, and a load from the packet (``LD_ABS``, ``LD_IND``) a call. Follows Linux
+What such a program knows as ``struct __sk_buff`` is the kernel's ``struct sk_buff``: each load of a field becomes a
+load from where that field is, and a load from the packet (``LD_ABS``, ``LD_IND``) a call. Follows Linux
 kernel/bpf/verifier.c:convert_ctx_accesses and net/core/filter.c: bpf_convert_ctx_access, bpf_gen_ld_abs.
 """
 

@@ -22,7 +22,7 @@ from kprobesim.errors import LinuxError
 from kprobesim.image import Btf
 from kprobesim.linux_errno import Errno
 
-__all__ = ["ATTACH_TYPES", "ATTR_SIZE", "LoadRequest", "MapRef", "Loaded", "load_program", "obj_name"]
+__all__ = ["ATTACH_TYPES", "ATTR_SIZE", "LoadRequest", "Loaded", "MapRef", "load_program", "obj_name"]
 
 _ATTR: Final = struct.Struct("<IIQQIIQII16sIIIIQIIQIIIIQQI")
 ATTR_SIZE: Final = 144
@@ -135,9 +135,7 @@ def load_program(request: LoadRequest, name: str, btf: Btf) -> Loaded:
     options |= {"strict_alignment": bool(flags & _STRICT_ALIGNMENT), "sleepable": bool(flags & _SLEEPABLE)}
     options |= {"test_state_freq": bool(flags & _TEST_STATE_FREQ), "btf": btf, "kprobe_override": True}
     metas = {slot: map_meta_of(ref.map) for slot, ref in request.refs.items() if ref.map is not None}
-    verdict = verify(
-        insns, PROG_TYPES[prog_type], metas, gpl_compatible=request.license in GPL_COMPATIBLE, **options
-    )
+    verdict = verify(insns, PROG_TYPES[prog_type], metas, gpl_compatible=request.license in GPL_COMPATIBLE, **options)
     log = verdict.log.encode("latin-1", "replace")
     if verdict.rejected is not None:
         return Loaded(log, None, _descriptor_error(verdict.rejected, request))
@@ -159,9 +157,7 @@ def _descriptor_error(rejected: LoadError, request: LoadRequest) -> LinuxError:
     return rejected
 
 
-def _make(
-    name: str, prog_type: str, insns: tuple[Insn, ...], request: LoadRequest, verdict: Verdict
-) -> Program:
+def _make(name: str, prog_type: str, insns: tuple[Insn, ...], request: LoadRequest, verdict: Verdict) -> Program:
     """The program with its maps by their addresses.
 
     Raises:

@@ -211,7 +211,7 @@ class BpfSyscall:
             last = loaded.log.decode("latin-1").rstrip().rpartition("\n")[0][-_LOG_SHOWN:]
             reason = error.message or error.hint or last
             self._machine.emit("bpf.refuse", prog=stem, errno=int(error.errno), reason=reason)
-            return -error.errno
+            return -int(error.errno)
         assert loaded.program is not None
         self._depths[loaded.program.id] = loaded.stack_depth
         self.references.own_program(loaded.program)

@@ -137,7 +137,7 @@ class HostFs:
         return self._number(f"{path}/{data}") << 16 | found.mode
 
     def read_name(self, cpu: VCpu, address: int) -> str:
-        """A name in the kernel's memory, of at most 255 bytes, which may end shortly before memory that is not mapped."""
+        """A name in the kernel's memory, of at most 255 bytes; what is behind it may not be mapped."""
         room = min(_NAME_MAX + 1, 4096 - (address & 4095))
         data = self._machine.ram.read_virtual(cpu.root, address, room)
         if b"\0" not in data and room <= _NAME_MAX:

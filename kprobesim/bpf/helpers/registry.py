@@ -8,7 +8,19 @@ from functools import cache
 from typing import Any
 
 from kprobesim.bpf.helper_names import HELPER_IDS
-from kprobesim.bpf.helpers import callbacks, clock, dynptr, map_access, perf, printk, ring, skb_load, stack, strings, task
+from kprobesim.bpf.helpers import (
+    callbacks,
+    clock,
+    dynptr,
+    map_access,
+    perf,
+    printk,
+    ring,
+    skb_load,
+    stack,
+    strings,
+    task,
+)
 from kprobesim.bpf.helpers import probe_read as pr
 from kprobesim.bpf.helpers.base import Helper, HelperContext
 from kprobesim.bpf.helpers.prototypes import PROTOTYPES, prototype_for
