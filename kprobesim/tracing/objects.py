@@ -79,7 +79,7 @@ def _pinned(programs: BpfPrograms, made: ObjectMap) -> str:
     """The map that has the name which this one asks for under /sys/fs/bpf; nothing where there is none."""
     if not made.pinned:
         return ""
-    path = sanitize_pin_path(made.spec.name)
+    path = sanitize_pin_path(made.name)
     return next((name for name, there in programs.maps.items() if path in programs.user.bpffs.paths_of(there)), "")
 
 
@@ -128,7 +128,7 @@ def _create(programs: BpfPrograms, name: str, made: ObjectMap, btf_id: int) -> B
     if made.initial:
         live.update_elem(bytes(made.spec.key_size), made.initial)
     if made.pinned:
-        programs.user.bpffs.pin(sanitize_pin_path(made.spec.name), live)
+        programs.user.bpffs.pin(sanitize_pin_path(made.name), live)
     return live
 
 
