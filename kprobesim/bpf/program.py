@@ -80,6 +80,7 @@ class Program:
         tag: see prog_tag.
         kprobe_override: whether it calls bpf_override_return, and so fits only some places.
         max_ctx_offset: how many bytes of its context it reads, as the verifier found; 0 if it was not asked.
+        stack_depth: how many bytes of stack it uses, likewise; 0 also for a program of several functions.
         array_lookups: look-ups that machine code does without a call; set by whoever has had the program verified.
         id: by which number bpftool knows it; 0 until somebody gives it one.
         address: of what stands for its ``struct bpf_prog``, likewise.
@@ -110,7 +111,7 @@ class Program:
         calls = {insn.imm for insn in self.insns if insn.code == 0x85 and insn.src == 0}
         self.kprobe_override = HELPER_IDS["override_return"] in calls
         self.array_lookups: Mapping[int, ArrayLookup] = {}
-        self.id = self.address = self.max_ctx_offset = 0
+        self.id = self.address = self.max_ctx_offset = self.stack_depth = 0
         used = dict.fromkeys(use.map for use in self.map_uses.values())
         self.used_maps: tuple[BpfMap, ...] = tuple(used)
         self._tail_calls = TAIL_CALL in calls

@@ -76,14 +76,12 @@ class Loaded(NamedTuple):
         program: None if it was refused.
         error: why.
         processed: how many instructions the verifier processed.
-        stack_depth: bytes of stack; 0 for a program of several functions.
     """
 
     log: bytes
     program: Program | None
     error: LinuxError | None = None
     processed: int = 0
-    stack_depth: int = 0
 
 
 def obj_name(raw: bytes) -> str:
@@ -145,8 +143,7 @@ def load_program(request: LoadRequest, name: str, btf: Btf) -> Loaded:
         return Loaded(log + f"{error.message}\n".encode() if level else log, None, error)
     except JitError as error:
         return Loaded(log, None, LinuxError(Errno.EINVAL, str(error)))
-    depths = verdict.stats.stack_depths
-    return Loaded(log, program, None, verdict.stats.insn_processed, depths[0] if len(depths) == 1 else 0)
+    return Loaded(log, program, None, verdict.stats.insn_processed)
 
 
 def _descriptor_error(rejected: LoadError, request: LoadRequest) -> LinuxError:
@@ -180,4 +177,6 @@ def _make(name: str, prog_type: str, insns: tuple[Insn, ...], request: LoadReque
         program.array_lookups = array_lookups(program.insns, verdict.helper_maps)
     program.tag = prog_tag(insns)
     program.max_ctx_offset = verdict.max_ctx_offset
+    depths = verdict.stats.stack_depths
+    program.stack_depth = depths[0] if len(depths) == 1 else 0
     return program

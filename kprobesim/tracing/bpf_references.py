@@ -14,10 +14,12 @@ from kprobesim.bpf.maps import ArrayOfMaps, HashOfMaps, ProgArray
 from kprobesim.kprobes import RunningKernel
 from kprobesim.tracing.bpf import BpfPrograms
 
-__all__ = ["REFCNT_AT", "BpfReferences"]
+__all__ = ["MOST_LOADING", "REFCNT_AT", "BpfReferences"]
 
 REFCNT_AT: Final = 128
 """Where a map's head has the guest's count."""
+MOST_LOADING: Final = 16
+"""Of so many tasks it is kept what they are about to fetch: a program, a log."""
 
 
 class BpfReferences:
@@ -34,14 +36,19 @@ class BpfReferences:
         self._maps: frozenset[int] = frozenset()
         self._loaded: frozenset[int] = frozenset()
         self._held: dict[int, int] = {}
+        self._fresh: dict[int, int] = {}
 
     def own_map(self, made: BpfMap) -> None:
         """A map has come in by bpf(2)."""
         self._maps |= {made.id}
 
-    def own_program(self, program: Program) -> None:
-        """A program has."""
+    def own_program(self, program: Program, task: int) -> None:
+        """A program has. It stays for the task that has loaded it, which will ask for it at once."""
         self._loaded |= {program.id}
+        self._fresh.pop(task, None)
+        self._fresh[task] = program.id
+        while len(self._fresh) > MOST_LOADING:
+            del self._fresh[next(iter(self._fresh))]
 
     def hold(self, found: BpfMap) -> None:
         """The guest takes a reference to a map."""
@@ -65,6 +72,7 @@ class BpfReferences:
     def program_held(self, program: Program) -> None:
         """The guest has made a struct bpf_prog of a program."""
         self._held[program.id] = self._held.get(program.id, 0) + 1
+        self._fresh = {task: number for task, number in self._fresh.items() if number != program.id}
 
     def program_released(self, number: int) -> None:
         """The guest has freed one."""
@@ -85,6 +93,7 @@ class BpfReferences:
         names = self._programs.user.bpffs
         for program in programs:
             needed = program.id in self._held or program.name in linked or id(program) in inside
+            needed = needed or program.id in self._fresh.values()
             if program.id in self._loaded and not needed and not names.paths_of(program):
                 self._loaded -= {program.id}
                 self._programs.remove_program(program.name)
@@ -99,12 +108,12 @@ class BpfReferences:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return self._maps, self._loaded, dict(self._held)
+        return self._maps, self._loaded, dict(self._held), dict(self._fresh)
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        self._maps, self._loaded, held = state
-        self._held = dict(held)
+        self._maps, self._loaded, held, fresh = state
+        self._held, self._fresh = dict(held), dict(fresh)
 
 
 def _contents(found: BpfMap) -> tuple[Program | BpfMap, ...]:

@@ -30,7 +30,7 @@ from kprobesim.linux_errno import Errno
 from kprobesim.machine import Hypercall, VCpu
 from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpf_load import ATTR_SIZE, LoadRequest, MapRef, load_program, obj_name
-from kprobesim.tracing.bpf_references import REFCNT_AT, BpfReferences
+from kprobesim.tracing.bpf_references import MOST_LOADING, REFCNT_AT, BpfReferences
 from kprobesim.tracing.hostfs import HostFs
 
 __all__ = ["BpfSyscall"]
@@ -63,8 +63,7 @@ class BpfSyscall:
         self._programs = programs
         self._hostfs = hostfs
         self.references: Final = BpfReferences(kernel, programs)
-        self._log = b""
-        self._depths: dict[int, int] = {}
+        self._logs: dict[int, bytes] = {}
         self._bind()
 
     def _bind(self) -> None:
@@ -119,11 +118,9 @@ class BpfSyscall:
         return made.address
 
     def _map_by_id(self, cpu: VCpu, number: int, _: int, __: int) -> int:
-        for found in self._programs.maps.values():
-            if found.id == number & 0xFFFF_FFFF:
-                self.references.hold(found)
-                return found.address
-        raise LinuxError(Errno.ENOENT, f"There is no map {number}.")
+        found = self._map_of_id(number & 0xFFFF_FFFF)
+        self.references.hold(found)
+        return found.address
 
     def _free_map(self, cpu: VCpu, address: int, _: int, __: int) -> int:
         self.references.map_released(self._map(cpu, address))
@@ -191,7 +188,7 @@ class BpfSyscall:
         refs: dict[int, MapRef] = {}
         for slot, error, where in _REF.iter_unpack(self._read(refs_at, _REF.size * min(count, _MOST_REFS))):
             refs[slot] = MapRef(None if error else self._map(cpu, where), error)
-        self._log = b""
+        self._keep_log(cpu, b"")
         name = obj_name(attr[48:64])
         size = 8 * int.from_bytes(attr[4:8], "little")
         license_text = self._read(license_at, 128).split(b"\0")[0].decode("latin-1")
@@ -199,7 +196,8 @@ class BpfSyscall:
         kind = int.from_bytes(attr[:4], "little")
         stem = name or (PROG_TYPES[kind] if kind < len(PROG_TYPES) else "prog")
         loaded = load_program(request, _unique(stem, self._programs.programs), self._programs.kernel_btf)
-        self._log = loaded.log + b"\0" if int.from_bytes(attr[24:28], "little") else b""
+        if int.from_bytes(attr[24:28], "little"):
+            self._keep_log(cpu, loaded.log + b"\0")
         error = loaded.error
         if loaded.program is not None:
             try:
@@ -213,14 +211,24 @@ class BpfSyscall:
             self._machine.emit("bpf.refuse", prog=stem, errno=int(error.errno), reason=reason)
             return -int(error.errno)
         assert loaded.program is not None
-        self._depths[loaded.program.id] = loaded.stack_depth
-        self.references.own_program(loaded.program)
+        self.references.own_program(loaded.program, self._kernel.current(cpu.number).address)
         return loaded.program.id
 
+    def _keep_log(self, cpu: VCpu, log: bytes) -> None:
+        """What the task will ask for."""
+        task = self._kernel.current(cpu.number).address
+        self._logs.pop(task, None)
+        if log:
+            self._logs[task] = log
+        while len(self._logs) > MOST_LOADING:
+            del self._logs[next(iter(self._logs))]
+
     def _copy_log(self, cpu: VCpu, to: int, start: int, count: int) -> int:
-        piece = self._log[start : start + count]
+        piece = self._logs.get(self._kernel.current(cpu.number).address, b"")[start : start + count]
         if piece:
             self._kernel.write(to, piece)
+        else:
+            self._keep_log(cpu, b"")
         return len(piece)
 
     def _fill(self, cpu: VCpu, number: int, prog: int, _: int) -> int:
@@ -232,7 +240,6 @@ class BpfSyscall:
         info = self._programs.ids.programs[program.name]
         refcnt = int.from_bytes(self._read(prog + 16, 4), "little")
         jited = self._programs.jited(program.name)
-        depth = self._depths.get(program.id, 0)
         tail_calls = any(insn.code == 0x85 and insn.src == 0 and insn.imm == TAIL_CALL for insn in program.insns)
         head = _HEAD.pack(
             int(jited is not None),
@@ -240,7 +247,7 @@ class BpfSyscall:
             count,
             jited.code.jited_len if jited else 0,
             # The target of a tail call goes on on the same stack, so the largest it shall be.
-            512 if tail_calls else depth,
+            512 if tail_calls else program.stack_depth,
             refcnt,
             0,
             0,
@@ -282,7 +289,10 @@ class BpfSyscall:
         return 0
 
     def _map_of_id(self, number: int) -> BpfMap:
-        return next(one for one in self._programs.maps.values() if one.id == number)
+        found = next((one for one in self._programs.maps.values() if one.id == number), None)
+        if found is None:
+            raise LinuxError(Errno.ENOENT, f"There is no map {number}.")
+        return found
 
     def _object_at(self, cpu: VCpu, node: int, _: int, __: int) -> int:
         target = self._programs.user.bpffs.get(self._bpffs_path(node))
@@ -297,13 +307,13 @@ class BpfSyscall:
 
     def save(self) -> object:
         """All state that is not in guest memory."""
-        return self.references.save(), self._log, dict(self._depths)
+        return self.references.save(), dict(self._logs)
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        references, self._log, depths = state
+        references, logs = state
         self.references.restore(references)
-        self._depths = dict(depths)
+        self._logs = dict(logs)
 
 
 def _guard(operation: Callable[[VCpu, int, int, int], int]) -> Hypercall:

@@ -1,4 +1,4 @@
-"""bpf(2) and the filters that come in by it (reference bpf.md, section 6 on the system call, and Linux kernel/bpf/syscall.c)."""
+"""bpf(2), and the filters that come in by it (Linux kernel/bpf/syscall.c, net/core/filter.c; reference bpf.md)."""
 
 from dataclasses import replace
 
