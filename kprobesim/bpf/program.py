@@ -80,6 +80,7 @@ class Program:
         tag: see prog_tag.
         kprobe_override: whether it calls bpf_override_return, and so fits only some places.
         max_ctx_offset: how many bytes of its context it reads, as the verifier found; 0 if it was not asked.
+        stack_depth: how many bytes of stack it uses, likewise; 0 also for a program of several functions.
         array_lookups: look-ups that machine code does without a call; set by whoever has had the program verified.
         attach_type, attach_func: what it was loaded for, as bpftool names it, and the function or tracepoint; set by
             whoever has had the program verified.
@@ -109,11 +110,11 @@ class Program:
         self.level = level
         self._maps = maps if isinstance(maps, Mapping) else dict(enumerate(maps))
         self.map_uses: dict[int, MapUse] = {}
-        check_program(self.insns, level, helpers=helpers_for(type), visit=self._visit)
+        self._check()
         calls = {insn.imm for insn in self.insns if insn.code == 0x85 and insn.src == 0}
         self.kprobe_override = HELPER_IDS["override_return"] in calls
         self.array_lookups: Mapping[int, ArrayLookup] = {}
-        self.id = self.address = self.max_ctx_offset = 0
+        self.id = self.address = self.max_ctx_offset = self.stack_depth = 0
         self.attach_type = self.attach_func = ""
         self.sleepable = False
         used = dict.fromkeys(use.map for use in self.map_uses.values())
@@ -176,6 +177,10 @@ class Program:
                     "",
                     hint=f"Those in {used.name} are of another type, or not compiled alike, or this overrides returns.",
                 )
+
+    def _check(self) -> None:
+        """Refuse what is no program, and note the maps it names."""
+        check_program(self.insns, self.level, helpers=helpers_for(self.type), visit=self._visit)
 
     def _visit(self, index: int, insn: Insn, variant: Variant) -> None:
         form = variant.form

@@ -100,7 +100,7 @@ class BpfPrograms:
         self._bound: dict[str, BoundProgram] = {}
         self._jited: dict[str, JitedCode] = {}
         self.jit = BpfJit(manager.kernel)
-        self._filters = Filters(manager.kernel, self._env, self._memory, self.jit, self._runs)
+        self._filters = Filters(manager.kernel, self._env, self._memory, self.jit, self._runs, self._run_filter)
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
@@ -178,17 +178,18 @@ class BpfPrograms:
         self.add_program(program, processed)
         return program
 
-    def create_map(self, spec: MapSpec, name: str) -> BpfMap:
+    def create_map(self, spec: MapSpec, name: str, inner: BpfMap | None = None) -> BpfMap:
         """Make a map.
 
         Args:
             spec: what is wanted.
             name: by which programs and events know it; no other map has it.
+            inner: for maps in maps, the example of those inside; without it, the map that ``spec`` names.
 
         Raises:
             LoadError: what bpf(BPF_MAP_CREATE) would say.
         """
-        inner = self.maps.get(spec.inner)
+        inner = inner or self.maps.get(spec.inner)
         made = create_map(spec, self._memory, self._get_arena(), self.ids.next_map(), self._env, inner)
         self.maps[name] = made
         self._machine.emit("map.create", map=name, type=spec.type, addr=made.address)
@@ -221,6 +222,26 @@ class BpfPrograms:
             # A trampoline calls the interpreter as it would call machine code, and gives it the instructions.
             program.address = self._bpf_prog(self._kernel.symbol(INTERPRETER), encode(program.resolved))
         program.check_tail_call()
+
+    def by_id(self, number: int) -> Program | None:
+        """The program of this id."""
+        return next((program for program in self.programs.values() if program.id == number), None)
+
+    def remove_program(self, name: str) -> None:
+        """Let go of a program that nobody uses (bpf_prog_free): of its machine code, its name and its number."""
+        program, jited = self.programs.pop(name), self._jited.pop(name, None)
+        del self._bound[name], self.ids.programs[name]
+        if jited is not None:
+            self.jit.free(jited)
+        if program.address:
+            self._get_arena().free(program.address)
+        self._machine.emit("bpf.free", prog=name)
+
+    def remove_map(self, name: str) -> None:
+        """Let go of a map that nobody uses (bpf_map_free_deferred)."""
+        self.maps.pop(name).free()
+        self.ids.map_types.pop(name, None)
+        self._machine.emit("map.free", map=name)
 
     def update_map(self, name: str, key: bytes, value: bytes, flags: int) -> int:
         """Store a value as user space does, by bpf(BPF_MAP_UPDATE_ELEM); 0 or a negative errno."""
@@ -402,6 +423,14 @@ class BpfPrograms:
         return Place(self._memory, self._get_arena(), self._env)
 
     # On a hit
+
+    def _run_filter(self, number: int, cpu: int, ctx: int, stack: int) -> Answer:
+        """A socket's filter that came in by bpf(2): no guard keeps it from running (bpf_prog_run)."""
+        program = self.by_id(number)
+        assert program is not None
+        bound, jited = self._bound[program.name], self._jited.get(program.name)
+        fp = stack or self._stacks[cpu]
+        return self._runs.run(RunningProgram(cpu, ctx, ctx, 0, 0, bound, jited, Guard.NONE, fp))
 
     def run(
         self, name: str, cpu: int, ctx: int, *, ip: int = 0, cookie: int = 0, regs: int = 0, guard: Guard = Guard.CPU

@@ -60,6 +60,9 @@ class HostFs:
             "hostfs_read": self._guard(self._read),
             "hostfs_write": self._guard(self._write),
             "hostfs_release": self._guard(self._release),
+            "hostfs_mkdir": self._guard(self._changing(lambda directory: directory.mkdir)),
+            "hostfs_unlink": self._guard(self._changing(lambda directory: directory.unlink)),
+            "hostfs_rmdir": self._guard(self._changing(lambda directory: directory.rmdir)),
         }
         for address, number in self._kernel.tables.hypercalls:
             place = self._kernel.kallsyms.lookup_size_offset(address)
@@ -75,7 +78,25 @@ class HostFs:
 
         return guarded
 
+    def _changing(
+        self, change: Callable[[Directory], Callable[[str], None] | None]
+    ) -> Callable[[VCpu, int, int, int], int]:
+        """An operation on a name in a directory."""
+
+        def operation(cpu: VCpu, node: int, name_at: int, _: int) -> int:
+            function = change(self._directory(node)[1])
+            if function is None:
+                raise LinuxError(Errno.EPERM, "Here no name can be made or removed.")
+            function(self.read_name(cpu, name_at))
+            return 0
+
+        return operation
+
     # Paths
+
+    def path_of(self, node: int) -> str:
+        """The path of a node that the kernel has looked up; its first component is the root's number."""
+        return self._paths[node]
 
     def resolve(self, path: str) -> Node:
         """What is at a path, whose first component is a root's number.
@@ -109,14 +130,14 @@ class HostFs:
 
     def _lookup(self, cpu: VCpu, parent: int, name_at: int, _: int) -> int:
         path, directory = self._directory(parent)
-        data = self._read_name(cpu, name_at)
+        data = self.read_name(cpu, name_at)
         found = directory.children().get(data)
         if found is None:
             raise LinuxError(Errno.ENOENT, f"There is no {data}.")
         return self._number(f"{path}/{data}") << 16 | found.mode
 
-    def _read_name(self, cpu: VCpu, address: int) -> str:
-        """A name of at most 255 bytes, which may end shortly before memory that is not mapped."""
+    def read_name(self, cpu: VCpu, address: int) -> str:
+        """A name in the kernel's memory, of at most 255 bytes; what is behind it may not be mapped."""
         room = min(_NAME_MAX + 1, 4096 - (address & 4095))
         data = self._machine.ram.read_virtual(cpu.root, address, room)
         if b"\0" not in data and room <= _NAME_MAX:
@@ -137,6 +158,8 @@ class HostFs:
     def _open_file(self, cpu: VCpu, node: int, flags: int, _: int) -> int:
         path = self._paths[node]
         found = self.resolve(path)
+        if isinstance(found, File) and found.refusal is not None:
+            raise LinuxError(found.refusal, f"{path} cannot be opened.")
         if isinstance(found, File) and flags & _O_ACCMODE and flags & _O_TRUNC:
             found.truncate()
         stream = None

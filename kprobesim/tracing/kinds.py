@@ -41,6 +41,26 @@ BPF_KINDS: Final = (
             Field("addr", "address", "where its head is"),
         ),
     ),
+    EventKind(
+        "bpf.refuse",
+        "The kernel refused a program that came by bpf(2).",
+        (
+            _PROG,
+            Field("errno", "number", "what the call returns, without the minus"),
+            Field("reason", "text", "the verifier's last line, or what else is wrong"),
+        ),
+    ),
+    EventKind(
+        "bpf.pin",
+        "A program or a map that came by bpf(2) has a name under /sys/fs/bpf.",
+        (
+            Field("path", "text", "the name"),
+            Field("type", "text", "`prog` or `map`"),
+            Field("id", "number", "its id"),
+        ),
+    ),
+    EventKind("bpf.free", "Nobody has the program any more: it is gone.", (_PROG,)),
+    EventKind("map.free", "Nobody has the map any more: it is gone.", (Field("map", "text", "the map's name"),)),
     EventKind("bpf.attach", "A program is attached.", (_PROG, Field("probe", "text", "to what: a probe or an event"))),
     EventKind("bpf.detach", "A program is detached.", (_PROG, Field("probe", "text", "from what"))),
     EventKind(

@@ -170,6 +170,7 @@ class Env:
         self.bypass_spec_v1 = self.bypass_spec_v4 = privileged
         self.strict_alignment = setup.strict_alignment
         self.max_ctx_offset = 0
+        self.ctx_accesses: set[int] = set()
         self.traced: TracedFunction | None = None
         self.unreliable: set[int] = set()
         self.aux: dict[int, InsnAux] = {}

@@ -65,6 +65,7 @@ class Verdict:
         helper_maps: slot of a call -> the map that it is given on every path, for helpers that take one.
         max_ctx_offset: how many bytes of the context it reads, from its beginning.
         probe_loads: slots of loads through pointers to kernel structs, which may be bad: these must not fault.
+        ctx_accesses: slots of the loads and stores that go to the context.
     """
 
     log: str
@@ -77,6 +78,7 @@ class Verdict:
     helper_maps: Mapping[int, MapMeta] = field(default_factory=dict)
     max_ctx_offset: int = 0
     probe_loads: frozenset[int] = frozenset()
+    ctx_accesses: frozenset[int] = frozenset()
     _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
 
     def walk(self, limit: int = 20_000) -> Walk:
@@ -239,8 +241,8 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
         for slot, aux in env.aux.items()
         if insns[slot].cls is Class.LDX and base_type(aux.ptr_type) == PTR_TO_BTF_ID
     )
-    ctx_end = env.max_ctx_offset
-    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, ctx_end, probe_loads)
+    reads, accesses = env.max_ctx_offset, frozenset(env.ctx_accesses)
+    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, reads, probe_loads, accesses)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:
