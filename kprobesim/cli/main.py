@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "lesson": ("kprobesim.cli.lesson", "The lessons: list, run, check, write."),
     "record": ("kprobesim.cli.record", "Run commands and keep all of it in a file."),
     "replay": ("kprobesim.cli.replay", "Live a recording again."),
+    "serve": ("kprobesim.cli.serve", "The screen in browsers, for a class."),
     "shell": ("kprobesim.cli.shell", "The simulated machine's shell."),
     "what-if": ("kprobesim.cli.what_if", "Live a recording or a demo twice, with one thing changed."),
 }
