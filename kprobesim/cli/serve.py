@@ -7,7 +7,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from kprobesim.classroom.link import names_of
 from kprobesim.cli.options import lang_option
 from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
@@ -92,10 +92,4 @@ def _links(host: str, port: int, public_url: str | None) -> list[str]:
     """Where to find it: as told; otherwise this computer's name for itself, and the one the network knows."""
     if public_url is not None:
         return [public_url.rstrip("/")]
-    if host not in ("0.0.0.0", "::"):
-        return [f"http://{f'[{host}]' if ':' in host else host}:{port}"]
-    found = [f"http://127.0.0.1:{port}"]
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # nothing is sent: the system only says from where it would be
-        found.append(f"http://{probe.getsockname()[0]}:{port}")
-    return found
+    return [f"http://{f'[{name}]' if ':' in name else name}:{port}" for name in names_of(host)]

@@ -199,7 +199,8 @@ class Session:
                     force()
             drained = asyncio.create_task(_drain(process))
             try:
-                return await asyncio.wait_for(process.wait(), _LAST_WAIT)
+                async with asyncio.timeout(_LAST_WAIT):
+                    return await process.wait()
             except TimeoutError:
                 continue
             finally:
