@@ -94,7 +94,8 @@ class TestLinks:
         assert read_link(str(link)) == link
 
     @pytest.mark.parametrize(
-        "text", ["", "192.168.1.5", "host/", "host:99999/k3x9mwq2ab", "http://host/k3x9mwq2ab", "a b/k3x9mwq2ab", "x" * 9999]
+        "text",
+        ["", "192.168.1.5", "host/", "host:99999/k3x9mwq2ab", "http://host/k3x9mwq2ab", "a b/k3x9mwq2ab", "x" * 9999],
     )
     def test_what_is_no_link_is_told(self, text: str) -> None:
         with pytest.raises(BadInput, match="link|port"):
@@ -338,7 +339,9 @@ class TestHostileTeachers:
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[Link]:
+async def serving(
+    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[Link]:
     """A server whose connections are over when it is."""
     tasks: set[asyncio.Task[Any]] = set()
 

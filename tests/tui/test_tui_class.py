@@ -14,7 +14,19 @@ from kprobesim.tui.class_apps import FollowingApp, LeadingApp
 from kprobesim.tui.screens.follow import FollowScreen, WaitingScreen
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.start import StartScreen
-from tests.tui.rig import COUNT_READS, LARGE, SMALL, Demo, front, lab_app, lab_screen, now, press, screen_text, wait_until
+from tests.tui.rig import (
+    COUNT_READS,
+    LARGE,
+    SMALL,
+    Demo,
+    front,
+    lab_app,
+    lab_screen,
+    now,
+    press,
+    screen_text,
+    wait_until,
+)
 
 Class = tuple[Pilot[None], Pilot[None], Leader]
 
@@ -48,7 +60,9 @@ async def leading(demo: Demo | None = None) -> AsyncIterator[tuple[Pilot[None], 
 @asynccontextmanager
 async def class_of_one(size: tuple[int, int] = LARGE) -> AsyncIterator[Class]:
     async with leading() as (teacher, leader, link), FollowingApp(link, "en").run_test(size=size) as follower:
-        await wait_until(follower, lambda: front(follower) is FollowScreen and lab_screen(follower).snapshot is not None)
+        await wait_until(
+            follower, lambda: front(follower) is FollowScreen and lab_screen(follower).snapshot is not None
+        )
         yield teacher, follower, leader
 
 
@@ -88,9 +102,13 @@ async def test_who_moves_explores_and_may_come_back() -> None:
 
 async def test_what_the_teacher_types_reaches_the_follower_as_another_life() -> None:
     async with class_of_one() as (teacher, follower, _):
-        await press(teacher, "end", "$", *"ls", "enter")
-        await wait_until(teacher, lambda: "motd" in now(teacher).console[-400:] or "ls" in now(teacher).console[-400:])
-        await wait_until(follower, lambda: front(follower) is FollowScreen and lab_screen(follower).snapshot is not None)
+        await press(teacher, "end")
+        printed = now(teacher).console
+        await press(teacher, "f9", *"echo so", "enter")
+        await wait_until(teacher, lambda: now(teacher).console != printed)
+        await wait_until(
+            follower, lambda: front(follower) is FollowScreen and lab_screen(follower).snapshot is not None
+        )
         await together(teacher, follower)
         assert now(follower).console == now(teacher).console
 
@@ -99,7 +117,7 @@ async def test_who_explores_keeps_the_lab_until_coming_back_to_the_teachers_new_
     async with class_of_one() as (teacher, follower, _):
         await press(follower, "right")
         mine = follower.app.screen
-        await press(teacher, "end", "$", *"ls", "enter")
+        await press(teacher, "end", "f9", *"ls", "enter")
         assert isinstance(mine, FollowScreen)
         await wait_until(follower, lambda: mine._heard.name != mine.recording)
         assert follower.app.screen is mine
