@@ -17,5 +17,6 @@ from kprobesim.classroom.follower import Follower, Told
 from kprobesim.classroom.leader import Crowd, Leader
 from kprobesim.classroom.link import Link, read_link
 from kprobesim.classroom.shared import Place, Shared, go_there
+from kprobesim.classroom.wording import say
 
-__all__ = ["Crowd", "Follower", "Leader", "Link", "Place", "Shared", "Told", "go_there", "read_link"]
+__all__ = ["Crowd", "Follower", "Leader", "Link", "Place", "Shared", "Told", "go_there", "read_link", "say"]

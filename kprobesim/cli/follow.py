@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Final
 
 import click
 
-from kprobesim.classroom import Follower, Link, Told, go_there, read_link
+from kprobesim.classroom import Follower, Link, Told, go_there, read_link, say
 from kprobesim.cli.options import lang_option
 from kprobesim.cli.telling import sentence
 from kprobesim.i18n import Language, default_language
@@ -15,6 +16,8 @@ from kprobesim.lab import Lab
 from kprobesim.lab.recording import replay
 
 __all__ = ["command"]
+
+_SAID: Final = {"connected": "with"}
 
 
 @click.command()
@@ -47,7 +50,7 @@ async def _tell(link: Link, language: Language) -> None:
         news.clear()
         told = follower.told
         if told.state != (shown.state if shown else "connecting"):
-            click.echo(told.state, err=True)
+            click.echo(say(language, _SAID.get(told.state, told.state), link=link), err=True)
         if told.recording is not None and (shown is None or (told.name, told.moment) != (shown.name, shown.moment)):
             if lab is None or shown is None or told.name != shown.name:
                 lab = await asyncio.to_thread(replay, told.recording)

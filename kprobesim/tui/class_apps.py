@@ -95,9 +95,12 @@ class FollowingApp(KprobesimApp):
 
     def _open(self, told: Told) -> None:
         """Another recording, another lab; help and questions that stood before the old one go with it."""
+        screen = FollowScreen(told, self.follower)
         while not isinstance(self.screen, WaitingScreen):
+            if isinstance(self.screen, FollowScreen):
+                screen.look_as(self.screen)
             self.pop_screen()
-        self.push_screen(FollowScreen(told, self.follower))
+        self.push_screen(screen)
 
     @on(FollowScreen.Rejoined)
     def _rejoined(self) -> None:

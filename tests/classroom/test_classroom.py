@@ -18,11 +18,13 @@ from kprobesim.classroom import Follower, Leader, Link, Place, Shared, Told, go_
 from kprobesim.classroom.link import names_of, new_key, read_address
 from kprobesim.classroom.shared import received
 from kprobesim.classroom.wire import LIMIT, BrokenOff, moment_of
+from kprobesim.classroom.wording import TEXTS
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.lab import Grain, Lab, Moment
 from kprobesim.lab.recording import LARGEST, Recording, capture, recording_bytes, replay
 
 PATIENCE = 20.0
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @cache
@@ -98,7 +100,7 @@ class TestLinks:
         ["", "192.168.1.5", "host/", "host:99999/k3x9mwq2ab", "http://host/k3x9mwq2ab", "a b/k3x9mwq2ab", "x" * 9999],
     )
     def test_what_is_no_link_is_told(self, text: str) -> None:
-        with pytest.raises(BadInput, match="link|port"):
+        with pytest.raises(BadInput, match=r"link|port"):
             read_link(text)
 
     def test_a_new_key_makes_a_link(self) -> None:
@@ -263,7 +265,8 @@ class TestNotLetIn:
 class TestHostileFollowers:
     @pytest.mark.parametrize(
         "sent",
-        [b"\n", b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b"x" * (2 * LIMIT), b"[" * (LIMIT - 1) + b"\n", b'{"key": 5}\n', b"\xff\n",
+        [b"\n", b"GET / HTTP/1.1\r\n\r\n", b"[]\n", b"x" * (2 * LIMIT), b"[" * (LIMIT - 1) + b"\n", b'{"key": 5}\n',
+         b"\xff\n",
          b'{"key": "\\ud800"}\n'],
     )  # fmt: skip
     async def test_whatever_they_send_they_are_gone_and_others_are_served(self, sent: bytes) -> None:
@@ -339,9 +342,7 @@ class TestHostileTeachers:
 
 
 @asynccontextmanager
-async def serving(
-    answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-) -> AsyncIterator[Link]:
+async def serving(answer: Answer) -> AsyncIterator[Link]:
     """A server whose connections are over when it is."""
     tasks: set[asyncio.Task[Any]] = set()
 
@@ -402,6 +403,10 @@ async def tunnel(link: Link) -> AsyncIterator[tuple[Link, Callable[[], None]]]:
 
     async with serving(answer) as through:
         yield through._replace(key=link.key), cut
+
+
+def test_what_is_said_is_said_in_both_languages() -> None:
+    assert TEXTS.keys("en").keys() == TEXTS.keys("zh").keys()
 
 
 def test_a_captured_lab_is_what_a_follower_receives() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
 
+from kprobesim.i18n import Texts
 from kprobesim.serve.session import LARGEST_MESSAGE, size_of
 from tests.browser import browser, needs_chromium
 from tests.cli.console import Cli, start
@@ -216,6 +217,11 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return "Z"
+
+
+def test_the_pages_speak_both_languages() -> None:
+    texts = Texts("kprobesim.serve.texts")
+    assert texts.keys("en").keys() == texts.keys("zh").keys()
 
 
 @needs_chromium

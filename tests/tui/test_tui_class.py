@@ -60,10 +60,13 @@ async def leading(demo: Demo | None = None) -> AsyncIterator[tuple[Pilot[None], 
 @asynccontextmanager
 async def class_of_one(size: tuple[int, int] = LARGE) -> AsyncIterator[Class]:
     async with leading() as (teacher, leader, link), FollowingApp(link, "en").run_test(size=size) as follower:
-        await wait_until(
-            follower, lambda: front(follower) is FollowScreen and lab_screen(follower).snapshot is not None
-        )
+        await opened(follower)
         yield teacher, follower, leader
+
+
+async def opened(follower: Pilot[None]) -> None:
+    """Wait until the follower sees a lab."""
+    await wait_until(follower, lambda: front(follower) is FollowScreen and lab_screen(follower).snapshot is not None)
 
 
 async def together(teacher: Pilot[None], follower: Pilot[None]) -> None:
@@ -106,16 +109,14 @@ async def test_what_the_teacher_types_reaches_the_follower_as_another_life() -> 
         printed = now(teacher).console
         await press(teacher, "f9", *"echo so", "enter")
         await wait_until(teacher, lambda: now(teacher).console != printed)
-        await wait_until(
-            follower, lambda: front(follower) is FollowScreen and lab_screen(follower).snapshot is not None
-        )
+        await opened(follower)
         await together(teacher, follower)
         assert now(follower).console == now(teacher).console
 
 
 async def test_who_explores_keeps_the_lab_until_coming_back_to_the_teachers_new_one() -> None:
     async with class_of_one() as (teacher, follower, _):
-        await press(follower, "right")
+        await press(follower, "4", "down", "right")
         mine = follower.app.screen
         await press(teacher, "end", "f9", *"ls", "enter")
         assert isinstance(mine, FollowScreen)
@@ -123,8 +124,10 @@ async def test_who_explores_keeps_the_lab_until_coming_back_to_the_teachers_new_
         assert follower.app.screen is mine
         await press(follower, "ctrl+g")
         await wait_until(follower, lambda: follower.app.screen is not mine and front(follower) is FollowScreen)
-        await wait_until(follower, lambda: lab_screen(follower).snapshot is not None)
+        await opened(follower)
         await together(teacher, follower)
+        await wait_until(follower, lambda: lab_screen(follower).selected == "stack")
+        assert lab_screen(follower).grain is mine.grain
 
 
 async def test_looking_closer_is_not_leaving() -> None:
@@ -153,12 +156,12 @@ async def test_the_teacher_may_go_from_one_lab_to_the_next() -> None:
     link = leader.link("127.0.0.1")
     try:
         offered = [Demo(open_lesson), Demo(open_lesson)]
-        async with LeadingApp(leader, link, None, "en", offered).run_test(size=LARGE) as teacher:
-            async with FollowingApp(read_link(link), "en").run_test(size=LARGE) as follower:
-                await wait_until(follower, lambda: "Nothing has been opened yet" in screen_text(follower))
-                assert front(teacher) is StartScreen
-                await teacher.press("enter")
-                await wait_until(follower, lambda: front(follower) is FollowScreen)
+        leads, follows = LeadingApp(leader, link, None, "en", offered), FollowingApp(read_link(link), "en")
+        async with leads.run_test(size=LARGE) as teacher, follows.run_test(size=LARGE) as follower:
+            await wait_until(follower, lambda: "Nothing has been opened yet" in screen_text(follower))
+            assert front(teacher) is StartScreen
+            await teacher.press("enter")
+            await opened(follower)
     finally:
         await leader.stop()
 

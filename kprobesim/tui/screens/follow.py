@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from kprobesim.classroom import Follower, Told, go_there
+from kprobesim.classroom import Follower, Told, go_there, say
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab, Moment
 from kprobesim.lab.recording import Recording, replay
@@ -20,7 +20,6 @@ from kprobesim.tui.panels.class_bar import ClassBar
 from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.screens.lab import LabScreen
-from kprobesim.tui.wording import say
 
 __all__ = ["FollowScreen", "WaitingScreen"]
 
@@ -39,7 +38,7 @@ class WaitingScreen(SizedScreen):
     def __init__(self, link: str) -> None:
         super().__init__()
         self._link = link
-        self._key, self._failure = "class.connecting", ""
+        self._key, self._failure = "connecting", ""
 
     def compose(self) -> ComposeResult:
         """A sentence."""
@@ -58,9 +57,9 @@ class WaitingScreen(SizedScreen):
 
     def heard(self, told: Told, failure: str) -> None:
         """What is known of the teacher, and why there will be nothing more to know."""
-        self._key, self._failure = f"class.{told.state}", failure
+        self._key, self._failure = told.state, failure
         if told.state == "connected":
-            self._key = "class.no_place"
+            self._key = "no_place"
         self.retell()
 
 
@@ -80,7 +79,7 @@ class Received:
 
     def title(self, language: Language) -> str:
         """Whose it is."""
-        return say(language, "class.title")
+        return say(language, "title")
 
     def summary(self, language: Language) -> str:
         """Nothing more."""
@@ -120,6 +119,11 @@ class FollowScreen(LabScreen):
         self._failure = ""
         self._follower = follower
         self._went: Moment | None = None
+
+    def look_as(self, earlier: FollowScreen) -> None:
+        """The same panel in front and the same steps as on the screen before, once this one is there."""
+        self.grain = earlier.grain
+        self.call_after_refresh(self.select_panel, earlier.selected)
 
     def compose(self) -> ComposeResult:
         """The class above everything else."""
@@ -181,10 +185,10 @@ class FollowScreen(LabScreen):
         if self._failure:
             mark, key = "✗", ""
         elif told.state in ("lost", "over", "apart"):
-            mark, key = "!", f"class.{told.state}"
+            mark, key = "!", told.state
         else:
-            mark, key = ("●", "class.with") if self.following else ("○", "class.exploring")
-        advice = "" if self.following else say(language, "class.rejoin")
+            mark, key = ("●", "with") if self.following else ("○", "exploring")
+        advice = "" if self.following else say(language, "rejoin")
         self.query_one(ClassBar).tell(f"{mark} {say(language, key) if key else self._failure}", advice)
 
 

@@ -7,12 +7,11 @@ import contextlib
 
 from textual.app import ComposeResult
 
-from kprobesim.classroom import Crowd, Leader, Shared
+from kprobesim.classroom import Crowd, Leader, Shared, say
 from kprobesim.lab import Lab
 from kprobesim.tui.panels.class_bar import ClassBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.lab import LabScreen
-from kprobesim.tui.wording import say
 
 __all__ = ["LeadScreen"]
 
@@ -46,7 +45,7 @@ class LeadScreen(LabScreen):
 
     def show_crowd(self, crowd: Crowd) -> None:
         """Somebody came, went, left the teacher or came back."""
-        counted = say(self.language, "class.crowd", following=crowd.following, exploring=crowd.exploring)
+        counted = say(self.language, "crowd", following=crowd.following, exploring=crowd.exploring)
         self.query_one(ClassBar).tell(f"▲ kprobesim follow {self._link.removeprefix('kprobesim://')}", counted)
 
     def _look(self, lab: Lab) -> None:
