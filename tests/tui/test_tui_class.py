@@ -120,6 +120,7 @@ async def test_who_explores_keeps_the_lab_until_coming_back_to_the_teachers_new_
         mine = follower.app.screen
         await press(teacher, "end", "f9", *"ls", "enter")
         assert isinstance(mine, FollowScreen)
+        grain = mine.grain
         await wait_until(follower, lambda: mine._heard.name != mine.recording)
         assert follower.app.screen is mine
         await press(follower, "ctrl+g")
@@ -127,7 +128,7 @@ async def test_who_explores_keeps_the_lab_until_coming_back_to_the_teachers_new_
         await opened(follower)
         await together(teacher, follower)
         await wait_until(follower, lambda: lab_screen(follower).selected == "stack")
-        assert lab_screen(follower).grain is mine.grain
+        assert lab_screen(follower).grain is grain
 
 
 async def test_looking_closer_is_not_leaving() -> None:
