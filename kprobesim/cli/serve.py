@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from kprobesim.classroom.link import names_of
+from kprobesim.classroom.link import Link, names_of, read_link
 from kprobesim.cli.options import lang_option
 from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
@@ -36,27 +37,53 @@ _MINUTE: Final = 60
 @click.option("--public-url", metavar="URL", help="How browsers reach it, if that is another address.")
 @click.option("--seats", default=20, show_default=True, type=click.IntRange(1, 500), help="Visitors at once.")
 @click.option("--idle", default=60, show_default=True, type=click.IntRange(1, 1440), help="Minutes without a key.")
+@click.option("--follow", "teacher", metavar="LINK", help="Everybody follows this teacher (kprobesim share).")
 @lang_option
-def command(recordings: tuple[Path, ...], host: str, port: int, public_url: str | None, seats: int, idle: int) -> None:
+def command(
+    recordings: tuple[Path, ...],
+    host: str,
+    port: int,
+    public_url: str | None,
+    seats: int,
+    idle: int,
+    teacher: str | None,
+) -> None:
     """Show kprobesim in browsers, to each visitor a session of their own.
 
     The link that is printed holds a key; who has it may come in. KPROBESIM_KEY sets the key, for a link that stays.
     RECORDINGS are offered beside the lessons and demos.
     """
-    if public_url is not None and (
-        urlsplit(public_url).scheme not in ("http", "https") or not urlsplit(public_url).netloc
-    ):
+    if public_url is not None and not _is_web_address(public_url):
         raise click.UsageError("--public-url begins with http:// or https:// and a host.")
     for recording in recordings:
         load_recording(recording)
     key = os.environ.get("KPROBESIM_KEY") or secrets.token_urlsafe(16)
     if len(key) < 16 or not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
         raise BadInput("KPROBESIM_KEY needs at least 16 letters and digits.")
-    server = _server(key, seats, recordings, idle)
+    if teacher is not None and recordings:
+        raise click.UsageError("Who follows a teacher sees the teacher's recording: give either.")
+    server = _server(key, seats, recordings, idle, "" if teacher is None else _in_numbers(read_link(teacher)))
     sys.exit(asyncio.run(_serve(server, host, port, public_url)))
 
 
-def _server(key: str, seats: int, recordings: tuple[Path, ...], idle: int) -> WebServer:
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc)
+
+
+def _in_numbers(link: Link) -> str:
+    """Looked up once: a visitor's process may ask no name server."""
+    try:
+        found = socket.getaddrinfo(link.host, link.port, type=socket.SOCK_STREAM)
+    except OSError:
+        raise BadInput(f"There is no computer called {link.host}.") from None
+    return str(link._replace(host=str(found[0][4][0])))
+
+
+def _server(key: str, seats: int, recordings: tuple[Path, ...], idle: int, teacher: str) -> WebServer:
     try:
         import textual_serve  # noqa: F401
 
@@ -69,6 +96,7 @@ def _server(key: str, seats: int, recordings: tuple[Path, ...], idle: int) -> We
         language=default_language() if os.environ.get("KPROBESIM_LANG") else None,
         recordings=recordings,
         idle=idle * _MINUTE,
+        teacher=teacher,
         tell=lambda line: click.echo(line, err=True),
     )
 

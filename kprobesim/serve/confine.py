@@ -2,7 +2,8 @@
 
 Nothing that a visitor types is run on the host: the machine behind the screen is simulated. Behind that stands this, so
 that a mistake in a screen does not open the host either: the process reads files of Python and of kprobesim and its own
-folder, writes only there, starts no other process and opens no connection; it has limits for processor time, memory and
+folder, writes only there, starts no other process and opens no connection but to a
+teacher whom the host named; it has limits for processor time, memory and
 files, and ends with the server.
 """
 
@@ -50,11 +51,12 @@ class Limits:
     open_files = 128
 
 
-def confine(folder: Path) -> None:
+def confine(folder: Path, teacher: tuple[str, int] | None = None) -> None:
     """Shut this process in, for good. To be called once all that a visitor does not choose has been loaded.
 
     Args:
         folder: the visitor's own.
+        teacher: the one address, as numbers, to which connections may be made.
     """
     own = _real(folder)
     readable = (own, *_own_code())
@@ -65,7 +67,7 @@ def confine(folder: Path) -> None:
     def judge(event: str, arguments: tuple[Any, ...]) -> None:
         if event not in _JUDGED:
             return
-        if event in _ALWAYS or (event in _NETWORK and not _is_windows_pipe(arguments)):
+        if event in _ALWAYS or (event in _NETWORK and not _may_connect(event, arguments, teacher)):
             refuse(event, "")
         elif event == "open":
             path, mode, flags = arguments[:3]
@@ -118,10 +120,14 @@ def limit(limits: type[Limits] = Limits) -> None:
     threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
-def _is_windows_pipe(arguments: tuple[Any, ...]) -> bool:
-    """Windows has no socketpair; asyncio makes one for itself out of two ends of a connection."""
+def _may_connect(event: str, arguments: tuple[Any, ...], teacher: tuple[str, int] | None) -> bool:
     address = arguments[1] if len(arguments) > 1 else None
-    return os.name == "nt" and isinstance(address, tuple) and address[:1] != () and address[0] in _OWN_COMPUTER
+    if not isinstance(address, tuple) or len(address) < 2:
+        return False
+    if event == "socket.connect" and teacher is not None and address[:2] == teacher:
+        return True
+    # Windows has no socketpair; asyncio makes one for itself out of two ends of a connection.
+    return os.name == "nt" and address[0] in _OWN_COMPUTER
 
 
 def _own_code() -> list[str]:

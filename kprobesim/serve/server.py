@@ -62,6 +62,7 @@ class WebServer:
         language: for everyone; None goes by the browser.
         recordings: offered to everyone beside lessons and demos.
         idle: seconds without a key after which a visitor loses the seat.
+        teacher: link to the one whom everybody follows, its host in numbers; empty: nobody.
         tell: takes a line for whoever runs the server.
     """
 
@@ -73,6 +74,7 @@ class WebServer:
         language: Language | None = None,
         recordings: Sequence[Path] = (),
         idle: float = 3600.0,
+        teacher: str = "",
         tell: Callable[[str], object] = lambda line: None,
     ) -> None:
         if len(key) < SHORTEST_KEY:
@@ -83,6 +85,7 @@ class WebServer:
         self._language = language
         self._recordings = list(recordings)
         self._idle = idle
+        self._teacher = teacher
         self._tell = tell
         self._sessions: set[Session] = set()
         self._folders: OrderedDict[str, Path] = OrderedDict()
@@ -194,7 +197,7 @@ class WebServer:
             return self._notice(request, 503, "full")
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT, max_msg_size=LARGEST_MESSAGE, compress=False)
         folder = self._folder(self._visitor(request) or secrets.token_hex(16))
-        session = Session(socket, folder, self._speak(request), self._recordings, self._idle)
+        session = Session(socket, folder, self._speak(request), self._recordings, self._idle, self._teacher)
         self._sessions.add(session)
         try:
             await socket.prepare(request)

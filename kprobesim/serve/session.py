@@ -44,6 +44,7 @@ class Session:
         language: of the screen.
         recordings: files that are offered beside lessons and demos.
         idle: seconds without a key after which the session ends.
+        teacher: link to the one whom everybody follows, its host in numbers; empty: nobody.
 
     Attributes:
         errors: the end of what the process wrote to its standard error.
@@ -57,6 +58,7 @@ class Session:
         language: Language,
         recordings: Sequence[Path] = (),
         idle: float = 3600.0,
+        teacher: str = "",
     ) -> None:
         self.errors = b""
         self.status: int | None = None
@@ -65,6 +67,7 @@ class Session:
         self._language = language
         self._recordings = [str(path.resolve()) for path in recordings]
         self._idle = idle
+        self._teacher = teacher
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -80,7 +83,7 @@ class Session:
         """
         pipe = asyncio.subprocess.PIPE
         self._process = process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "kprobesim.serve.visit", *self._recordings),
+            *(sys.executable, "-P", "-m", "kprobesim.serve.visit", self._teacher, *self._recordings),
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,27 @@ def test_a_link_in_the_own_folder_leads_nowhere(tmp_path: Path) -> None:
 )
 def test_what_the_app_needs_still_works(code: str, tmp_path: Path) -> None:
     assert confined(code, tmp_path) == "done\n"
+
+
+def test_a_named_teacher_is_the_one_address_that_can_be_reached(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as teacher, socket.create_server(("127.0.0.1", 0)) as other:
+        named, another = (server.getsockname()[:2] for server in (teacher, other))
+        script = f"""
+import pathlib, socket
+from kprobesim.serve.confine import confine
+confine(pathlib.Path.cwd(), {named})
+with socket.socket() as line:
+    line.connect({named})
+    print("reached")
+with socket.socket() as line:
+    line.connect({another})
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, env=environment(), timeout=60,
+            check=False,
+        )  # fmt: skip
+    assert done.stdout == "reached\n"
+    assert "PermissionError" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limits")

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
 
+from kprobesim.classroom import Leader, Shared
 from kprobesim.i18n import Texts
+from kprobesim.lab import Lab
 from kprobesim.serve.session import LARGEST_MESSAGE, size_of
 from tests.browser import browser, needs_chromium
 from tests.cli.console import Cli, start
@@ -119,6 +121,24 @@ class TestSeats:
             assert "kprobesim_visitor" in answer.cookies, "it gets one of its own"
 
 
+class TestFollowing:
+    async def test_all_visitors_follow_the_teacher_whom_the_host_named(self) -> None:
+        leader = Leader()
+        await leader.start("127.0.0.1", 0)
+        lab = Lab.open("toyix")
+        lab.run()
+        link = leader.link("127.0.0.1")
+        async with served(teacher=link) as (_, base), ClientSession() as client, client.ws_connect(f"{base}ws") as socket:
+            await drawn(socket, "Nothing has been opened yet")
+            leader.tell(Shared().look(lab))
+            await drawn(socket, "with the teacher")
+            assert leader.crowd.following == 1
+            await drawn(socket, "cpu0")
+            await socket.send_json(["stdin", "\x1b[D"])
+            await drawn(socket, "on your own")
+        await leader.stop()
+
+
 class TestStrangers:
     async def test_messages_that_make_no_sense_are_passed_over(self) -> None:
         async with served() as (_, base), ClientSession() as client, seated(client, base) as socket:
@@ -197,6 +217,14 @@ class TestTheCommand:
         (tmp_path / "x.json").write_text("{}")
         done = cli("serve", str(tmp_path / "x.json"))
         assert (done.exit_code, "not a kprobesim recording" in done.stderr) == (1, True)
+
+    def test_a_teacher_who_cannot_be_found_is_told_at_once(self, cli: Cli) -> None:
+        done = cli("serve", "--follow", "no.such.host.invalid/some-key1")
+        assert (done.exit_code, "no computer called" in done.stderr) == (1, True)
+
+    @pytest.mark.parametrize("url", ["school.example", "ftp://school.example", "http://", "http://["])
+    def test_a_public_address_that_is_none_is_wrong_usage(self, url: str, cli: Cli) -> None:
+        assert cli("serve", "--public-url", url).exit_code == 2
 
     def test_without_its_packages_it_says_what_to_install(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "textual_serve", None)
