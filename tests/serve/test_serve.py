@@ -128,7 +128,7 @@ class TestFollowing:
         lab = Lab.open("toyix")
         lab.run()
         link = leader.link("127.0.0.1")
-        async with served(teacher=link) as (_, base), ClientSession() as client, client.ws_connect(f"{base}ws") as socket:
+        async with served(teacher=link) as (_, base), ClientSession() as http, http.ws_connect(f"{base}ws") as socket:
             await drawn(socket, "Nothing has been opened yet")
             leader.tell(Shared().look(lab))
             await drawn(socket, "with the teacher")
