@@ -108,8 +108,10 @@ def _end(running: Running, limit: int) -> tuple[object, ...]:
     registers = running.machine.registers()
     ram = bytearray(running.machine.ram.bytes)
     top = registers["rsp"] if 0x800 < registers["rsp"] < len(ram) else STACK
-    # Slots, page tables (who was there is noted in them), and what traps have left below the stack.
-    for begin, size in ((MODULE_AREA, MODULE_PAGES * 4096), (TABLES, 0x8000), (top - 0x800, 0x800)):
+    # Slots, page tables (who was there is noted in them), and what traps have left below the stack, also below the one
+    # that the instruction has left for another.
+    below = {top - 0x800, STACK - 0x800}
+    for begin, size in ((MODULE_AREA, MODULE_PAGES * 4096), (TABLES, 0x8000), *((begin, 0x800) for begin in below)):
         ram[begin : begin + size] = bytes(size)
     ram[HIGH_PHYSICAL + running.symbol("probed") - TEXT_BASE] = 0
     return (stop.name, tuple(registers.items()), bytes(ram))
