@@ -49,6 +49,17 @@ static noinline struct dentry *hostfs_dir_lookup(struct inode *dir, struct dentr
 	return NULL;
 }
 
+/* The folders of instances/. The dentry stays without an inode: the next lookup asks the host. */
+static noinline int hostfs_dir_mkdir(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode)
+{
+	return hostfs_mkdir(dir->i_ino, dentry->d_name.name);
+}
+
+static noinline int hostfs_dir_rmdir(struct inode *dir, struct dentry *dentry)
+{
+	return hostfs_rmdir(dir->i_ino, dentry->d_name.name);
+}
+
 static noinline int hostfs_iterate(struct file *file, struct dir_context *ctx)
 {
 	unsigned long dir = file_inode(file)->i_ino;
@@ -145,7 +156,11 @@ static ssize_t hostfs_read_dir(struct file *file, char __user *buf, size_t count
 	return -EISDIR;
 }
 
-static const struct inode_operations hostfs_dir_inode_operations = { .lookup = hostfs_dir_lookup };
+static const struct inode_operations hostfs_dir_inode_operations = {
+	.lookup = hostfs_dir_lookup,
+	.mkdir = hostfs_dir_mkdir,
+	.rmdir = hostfs_dir_rmdir,
+};
 static const struct inode_operations hostfs_file_inode_operations = { .setattr = hostfs_setattr };
 
 static const struct file_operations hostfs_dir_operations = {

@@ -29,6 +29,8 @@ long hostfs_open(unsigned long node, int flags);			/* handle */
 long hostfs_read(unsigned long handle, struct hostfs_io *io);		/* bytes; -EAGAIN: nothing yet */
 long hostfs_write(unsigned long handle, struct hostfs_io *io);		/* bytes */
 long hostfs_release(unsigned long handle);
+long hostfs_mkdir(unsigned long dir, const unsigned char *name);
+long hostfs_rmdir(unsigned long dir, const unsigned char *name);
 
 void hostfs_init(void);
 

@@ -38,6 +38,8 @@
 #define HC_HOSTFS_READ			67
 #define HC_HOSTFS_WRITE			68
 #define HC_HOSTFS_RELEASE		69
+#define HC_HOSTFS_MKDIR			70
+#define HC_HOSTFS_RMDIR			71
 
 /* Filters of system calls and packets (filter_stubs.S). */
 #define HC_BPF_CHECK_CLASSIC		96

@@ -64,10 +64,13 @@ class Directory:
     Attributes:
         children: makes the names and what they stand for.
         permissions: the mode's lower nine bits.
+        mkdir, rmdir: make and remove a folder in it; None: nobody may.
     """
 
     children: Callable[[], Mapping[str, Node]]
     permissions: int = 0o755
+    mkdir: Callable[[str], None] | None = None
+    rmdir: Callable[[str], None] | None = None
 
     @property
     def mode(self) -> int:
