@@ -112,6 +112,7 @@ class TraceArray:
     Attributes:
         name, tasks: as given.
         errors: what ``error_log`` reads.
+        is_outdated: it may hold records of an event that is about to go (``clear_trace``).
         buffers: one for each CPU.
         snapshot: the buffers of the snapshot, if it is allocated.
         options: the switches of ``trace_options``.
@@ -129,6 +130,7 @@ class TraceArray:
         self.name: Final = name
         self.tasks: Final = tasks or SavedTasks()
         self.errors: Final = ErrorLog()
+        self.is_outdated = False
         self.buffers = [RingBuffer(cpu.number, _BOOT_KB) for cpu in kernel.machine.cpus]
         self.snapshot: list[RingBuffer] | None = None
         self.options = TraceOptions()

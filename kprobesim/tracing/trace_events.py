@@ -74,8 +74,20 @@ class TraceEvents:
         self.events[event.group, event.name] = self._by_id[event.id] = event
 
     def remove(self, event: TraceEvent) -> None:
-        """Take an event that nobody uses off the list. One with triggers is in use."""
+        """Take an event that nobody uses off the list (``probe_remove_event_call``). One with triggers is in use."""
         del self.events[event.group, event.name], self._by_id[event.id]
+        for file in event.files:
+            file.trace.is_outdated |= file.was_enabled
+
+    def reset_outdated(self) -> None:
+        """Records of an event that is gone could not be read any more: the traces that may hold some are emptied.
+
+        Follows ``tracing_reset_all_online_cpus`` (TFS-06).
+        """
+        for trace in (self.trace, *self.instances.values()):
+            if trace.is_outdated:
+                trace.is_outdated = False
+                trace.reset()
 
     def find(self, group: str, name: str) -> TraceEvent | None:
         """The event of this name (``find_event_file``)."""
