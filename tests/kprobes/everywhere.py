@@ -21,6 +21,7 @@ from typing import Final
 from kprobesim.errors import KprobesimError, LinuxError
 from kprobesim.image import decode_range
 from kprobesim.kprobes import Kprobe, PtRegs
+from kprobesim.kprobes.reljump import JMP32_SIZE
 from kprobesim.lab import Lab, Profile
 from kprobesim.machine import Moment, Stop
 from tests.kprobes.executions import executed_addresses
@@ -82,7 +83,7 @@ class Everywhere:
         commands: what is typed.
 
     Attributes:
-        places: every instruction of every function.
+        places: every instruction of every function, but for those where a probe is known to end the kernel.
         executed: how often each is executed by the commands, without probes.
         said: what the commands print then.
     """
@@ -109,7 +110,15 @@ class Everywhere:
             if not symbol.is_text or found is None or found[1] or not kernel.tables.is_text(symbol.address):
                 continue
             code = kernel.read(symbol.address, found[2])
-            yield from (insn.address for insn in decode_range(code, symbol.address))
+            for insn in decode_range(code, symbol.address):
+                if not self._ends_the_kernel(insn.address):
+                    yield insn.address
+
+    def _ends_the_kernel(self, place: int) -> bool:
+        """Whether a jump there would cover what a static branch leads to: Linux makes it all the same."""
+        if not self.lab.manager.kprobes.config.optprobes:
+            return False
+        return any(place < entry.target < place + JMP32_SIZE for entry in self.lab.kernel.tables.jump_table)
 
     def _rewind(self) -> None:
         timeline = self.lab.timeline
