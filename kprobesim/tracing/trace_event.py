@@ -125,6 +125,14 @@ class TraceEvent(abc.ABC):
             LinuxError: it cannot be.
         """
 
+    def register_for(self, file: EventFile) -> None:
+        """The same, told which of the traces wants it.
+
+        Raises:
+            LinuxError: it cannot be.
+        """
+        self.register()
+
     def unregister(self) -> None:  # noqa: B027 - as above
         """``TRACE_REG_UNREGISTER``: switch the source off: the last user has gone."""
 

@@ -54,6 +54,7 @@ class TraceEvents:
         self._by_id: dict[int, TraceEvent] = {}
         self._next_id = _FIRST_ID
         self._next_dynamic_id = _FIRST_DYNAMIC_ID
+        self._next_order = 0
 
     # The list
 
@@ -92,6 +93,11 @@ class TraceEvents:
     def find(self, group: str, name: str) -> TraceEvent | None:
         """The event of this name (``find_event_file``)."""
         return self.events.get((group, name))
+
+    def next_order(self) -> int:
+        """A number for a probe that is being defined, larger than those of all before it."""
+        self._next_order += 1
+        return self._next_order
 
     def output_of(self, trace: TraceArray) -> TraceOutput:
         """A trace as text."""
@@ -183,7 +189,7 @@ class TraceEvents:
         event = file.event
         if not event.perf_users and not any(other.enabled for other in event.files if other is not file):
             if on:
-                event.register()
+                event.register_for(file)
             else:
                 event.unregister()
         file.enabled = on
@@ -242,9 +248,12 @@ class TraceEvents:
     def _set_wrong_filter(self, file: EventFile, text: str, error: FilterError) -> None:
         """``append_filter_err``."""
         file.filter = EventFilter(error.shown(text), None)
+        self.log_filter_error(file.trace, text, error)
+
+    def log_filter_error(self, trace: TraceArray, text: str, error: FilterError) -> None:
+        """The entry of ``error_log`` about an expression that makes no sense."""
         code, column = (error.code, error.position) if error.code else ("ERRNO", 0)
-        log = file.trace.errors
-        log.add(LoggedError(self._machine.ns, "event filter parse error", FILTER_ERRORS[code], text, column))
+        trace.errors.add(LoggedError(self._machine.ns, "event filter parse error", FILTER_ERRORS[code], text, column))
 
     def parse_filter(self, event: TraceEvent, text: str) -> EventFilter:
         """Make a filter for an event's records.
@@ -253,6 +262,27 @@ class TraceEvents:
             FilterError: the expression makes no sense.
         """
         return parse_filter(text, (*event.fields, *COMMON_FIELDS))
+
+    def add_trigger(self, file: EventFile, trigger: Trigger, *, first: bool = False) -> None:
+        """Put a trigger behind those that are there, or before them; with one the event's source is on.
+
+        Follows ``trace_event_trigger_enable_disable`` and ``update_cond_flag``.
+        """
+        is_only = not file.triggers
+        file.triggers = (trigger, *file.triggers) if first else (*file.triggers, trigger)
+        self._update_cond_flag(file)
+        if is_only:
+            self.soft_enable(file, True)
+
+    def remove_trigger(self, file: EventFile, trigger: Trigger) -> None:
+        """The reverse of `add_trigger`."""
+        file.triggers = tuple(other for other in file.triggers if other is not trigger)
+        self._update_cond_flag(file)
+        if not file.triggers:
+            self.soft_enable(file, False)
+
+    def _update_cond_flag(self, file: EventFile) -> None:
+        file.trigger_cond = any(trigger.is_conditional for trigger in file.triggers)
 
     # On a hit
 
@@ -263,11 +293,12 @@ class TraceEvents:
         """
         wanted = False
         for file in event.files:
-            if file.enabled and self._file_wants(file, cpu):
+            if file.enabled and self.file_wants(file, cpu):
                 wanted = True
         return wanted
 
-    def _file_wants(self, file: EventFile, cpu: int) -> bool:
+    def file_wants(self, file: EventFile, cpu: int) -> bool:
+        """The same for one of the traces."""
         if file.triggers or file.soft_disabled:
             if file.trigger_cond:
                 return True
@@ -301,9 +332,10 @@ class TraceEvents:
         """
         for file in event.files:
             if file.enabled:
-                self._commit(file, cpu, make(file), regs)
+                self.commit_file(file, cpu, make(file), regs)
 
-    def _commit(self, file: EventFile, cpu: int, record: bytes, regs: PtRegs | None) -> None:
+    def commit_file(self, file: EventFile, cpu: int, record: bytes, regs: PtRegs | None = None) -> None:
+        """The same as `commit` for one of the traces."""
         after = [t for t in file.triggers if self._waits(file, t, cpu, record, regs)] if file.trigger_cond else ()
         self._write(file, cpu, record, regs)
         for trigger in after:
@@ -350,11 +382,12 @@ class TraceEvents:
         """All state that is not in guest memory."""
         events = tuple((event, event.save()) for event in self.events.values())
         instances = tuple((name, trace, trace.save()) for name, trace in self.instances.items())
-        return events, self._next_id, self._next_dynamic_id, self.trace.save(), instances
+        numbers = self._next_id, self._next_dynamic_id, self._next_order
+        return events, numbers, self.trace.save(), instances
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        events, self._next_id, self._next_dynamic_id, trace, instances = state
+        events, (self._next_id, self._next_dynamic_id, self._next_order), trace, instances = state
         self.events, self._by_id = {}, {}
         for event, saved in events:
             event.restore(saved)

@@ -35,7 +35,7 @@ _CORE_EVENTS: Final = frozenset(
 
 
 class DynEvents(ProbeEventList[TraceKprobe]):
-    """The list behind ``kprobe_events`` and ``dynamic_events``.
+    """The list behind ``kprobe_events``.
 
     Args:
         manager, events: see `ProbeEventList`.

@@ -14,7 +14,7 @@ from kprobesim.tracing.probe_events.fetch import ArgFetcher
 from kprobesim.tracing.probe_events.fetch_parse import ProbeArg
 from kprobesim.tracing.trace_event import TraceEvent
 
-__all__ = ["ProbeEvent", "TraceProbe"]
+__all__ = ["ProbeEvent", "TraceProbe", "arg_field"]
 
 
 class Definition(Protocol):
@@ -49,6 +49,7 @@ class TraceProbe(abc.ABC):
         fetchers: how they are fetched.
         size: bytes of the arguments in a record.
         nhit: how often it was hit.
+        order: how many probes of all sorts were defined before it.
     """
 
     def __init__(self, definition: Definition) -> None:
@@ -58,6 +59,7 @@ class TraceProbe(abc.ABC):
         self.fetchers: list[ArgFetcher] = []
         self.size = sum(arg.size for arg in self.args)
         self.nhit = 0
+        self.order = 0
 
     @abc.abstractmethod
     def place(self) -> str:
@@ -107,6 +109,17 @@ class TraceProbe(abc.ABC):
 P = TypeVar("P", bound=TraceProbe)
 
 
+def arg_field(arg: ProbeArg, start: int) -> FilterField:
+    """The field of an argument (``traceprobe_define_arg_fields``).
+
+    Args:
+        arg: the argument.
+        start: bytes of a record before the arguments.
+    """
+    kind = arg.type
+    return FilterField(arg.name, arg.fmttype, start + arg.offset, arg.size, kind.is_signed, kind.is_string, arg.count)
+
+
 class ProbeEvent(TraceEvent, Generic[P]):
     """``struct trace_probe_event``: what one name under ``events/`` stands for. ``P`` is the sort of its probes.
 
@@ -140,10 +153,7 @@ class ProbeEvent(TraceEvent, Generic[P]):
         names = ("__probe_func", "__probe_ret_ip") if self.is_return else ("__probe_ip",)
         head = [FilterField(name, "unsigned long", 8 + 8 * n, 8, False) for n, name in enumerate(names)]
         for arg in self.args:
-            offset = self.head_size + arg.offset
-            head.append(
-                FilterField(arg.name, arg.fmttype, offset, arg.size, arg.type.is_signed, arg.type.is_string, arg.count)
-            )
+            head.append(arg_field(arg, self.head_size))
         return tuple(head)
 
     def print_fmt(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kprobesim.kprobes import RunningKernel
-from kprobesim.tracing.probe_events import DynEvents
+from kprobesim.tracing.probe_events import AllDynEvents, DynEvents
 from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node, run_commands
 from kprobesim.tracing.tracefs.readme import README
@@ -24,12 +24,19 @@ class TracingDirectory:
         events: all events, and the trace.
         dyn_events: the probe events of the kernel's code.
         uprobe_events: those of programs.
+        all_dyn_events: both, and event probes.
     """
 
     def __init__(
-        self, kernel: RunningKernel, events: TraceEvents, dyn_events: DynEvents, uprobe_events: UprobeEvents
+        self,
+        kernel: RunningKernel,
+        events: TraceEvents,
+        dyn_events: DynEvents,
+        uprobe_events: UprobeEvents,
+        all_dyn_events: AllDynEvents,
     ) -> None:
         self._events = events
+        self._all_dyn_events = all_dyn_events
         self._dyn_events = dyn_events
         self._uprobe_events = uprobe_events
         self._kernel = kernel
@@ -39,15 +46,15 @@ class TracingDirectory:
         self.root = Directory(self._root, 0o700)
 
     def _root(self) -> Mapping[str, Node]:
-        dyn_events = self._dyn_events
+        dyn_events, everything = self._dyn_events, self._all_dyn_events
         return {
             **self._files.files(),
             **self._files.buffers.saved_task_files(),
             "README": File(0o444, lambda: README),
             "available_events": File(0o444, self._files.events.available_events),
-            "dynamic_events": File(0o640, self._list, lambda data: self._run(data, "-!"), dyn_events.release_all),
+            "dynamic_events": File(0o640, everything.text, self._run_any, everything.release_all),
             "instances": self._instances_directory,
-            "kprobe_events": File(0o640, self._list, lambda data: self._run(data, "-"), dyn_events.release_all),
+            "kprobe_events": File(0o640, self._list, self._run, dyn_events.release_all),
             "kprobe_profile": File(0o440, self._profile),
             "uprobe_events": File(0o640, self._list_uprobes, self._run_uprobes, self._uprobe_events.release_all),
             "uprobe_profile": File(0o440, self._uprobe_profile),
@@ -56,8 +63,11 @@ class TracingDirectory:
     def _list(self) -> str:
         return "".join(probe.show() for probe in self._dyn_events.probes)
 
-    def _run(self, data: bytes, delete: str) -> None:
-        run_commands(data, lambda line: self._dyn_events.run_command(line, delete=delete))
+    def _run(self, data: bytes) -> None:
+        run_commands(data, self._dyn_events.run_command)
+
+    def _run_any(self, data: bytes) -> None:
+        run_commands(data, self._all_dyn_events.run_command)
 
     def _list_uprobes(self) -> str:
         return "".join(probe.show() for probe in self._uprobe_events.probes)

@@ -175,11 +175,7 @@ class TriggerFiles:
             self._events.soft_enable(trigger.target, True)
         if isinstance(trigger, SnapshotTrigger):
             file.trace.alloc_snapshot()
-        first = not file.triggers
-        file.triggers = (trigger, *file.triggers)
-        self._update(file)
-        if first:
-            self._events.soft_enable(file, True)
+        self._events.add_trigger(file, trigger, first=True)
         self._events.tell("trigger.set", file, trigger)
 
     def _remove(self, file: EventFile, like: Trigger) -> None:
@@ -190,16 +186,10 @@ class TriggerFiles:
 
     def unregister(self, file: EventFile, trigger: Trigger) -> None:
         """Take a trigger off its event."""
-        file.triggers = tuple(other for other in file.triggers if other is not trigger)
-        self._update(file)
-        if not file.triggers:
-            self._events.soft_enable(file, False)
+        self._events.remove_trigger(file, trigger)
         if trigger.target is not None:
             self._events.soft_enable(trigger.target, False)
         self._events.tell("trigger.remove", file, trigger)
-
-    def _update(self, file: EventFile) -> None:
-        file.trigger_cond = any(trigger.is_conditional for trigger in file.triggers)
 
 
 def _separate(text: str) -> tuple[str, str]:
