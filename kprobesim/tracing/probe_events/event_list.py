@@ -1,4 +1,4 @@
-"""The list behind ``kprobe_events`` or ``uprobe_events``, or of the event probes: running commands, appending to events, deleting.
+"""The list behind ``kprobe_events`` or ``uprobe_events``, or of event probes: commands, appending to events, deleting.
 
 Follows Linux 6.1 kernel/trace/trace_dynevent.c and what trace_kprobe.c and trace_uprobe.c do alike.
 """
