@@ -36,6 +36,7 @@ class Tracing:
         dyn_events: the probe events of the kernel's code.
         uprobe_events: the probe events of programs.
         event_probes: the events that are made of other events' records.
+        all_dyn_events: the probes of all sorts.
         directory: the tree of tracefs.
         bpftool: by which the guest's bpftool asks.
         hostfs: the files as the guest uses them.
@@ -50,9 +51,9 @@ class Tracing:
         self.dyn_events: Final = DynEvents(manager, self.events)
         self.uprobe_events: Final = UprobeEvents(manager, self.events)
         self.event_probes: Final = EventProbes(manager, self.events)
-        everything = AllDynEvents(self.events, self.dyn_events, self.uprobe_events, self.event_probes)
+        self.all_dyn_events: Final = AllDynEvents(self.events, self.dyn_events, self.uprobe_events, self.event_probes)
         self.directory: Final = TracingDirectory(
-            manager.kernel, self.events, self.dyn_events, self.uprobe_events, everything
+            manager.kernel, self.events, self.dyn_events, self.uprobe_events, self.all_dyn_events
         )
         self.bpftool: Final = BpftoolChannel(manager.kernel, programs)
         roots = {

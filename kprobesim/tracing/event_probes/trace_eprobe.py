@@ -15,7 +15,7 @@ from kprobesim.tracing.event_probes.command import EprobeDefinition
 from kprobesim.tracing.probe_events.event_text import args_fmt, print_args
 from kprobesim.tracing.probe_events.fetch import ArgFetcher, Load
 from kprobesim.tracing.probe_events.fetch_parse import FetchInsn, Op, ProbeArg
-from kprobesim.tracing.probe_events.trace_probe import ProbeEvent, TraceProbe, arg_field
+from kprobesim.tracing.probe_events.trace_probe import ProbeEvent, TraceProbe, arg_field, update_arg
 from kprobesim.tracing.trace_event import COMMON_SIZE, EventFile
 from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.triggers import Trigger
@@ -46,6 +46,9 @@ class TraceEprobe(TraceProbe):
     Args:
         definition: what the command asked for.
         kernel: for symbols and memory.
+
+    Raises:
+        LinuxError: ENOENT, EINVAL, an argument's symbol; the error log says nothing of it.
     """
 
     definition: EprobeDefinition
@@ -53,12 +56,14 @@ class TraceEprobe(TraceProbe):
     def __init__(self, definition: EprobeDefinition, kernel: RunningKernel) -> None:
         super().__init__(definition)
         self._kernel = kernel
+        self.args = tuple(update_arg(arg, kernel) for arg in self.args)
         self.fetchers = [ArgFetcher(arg, kernel, load=self._loader(arg)) for arg in self.args]
 
     def _loader(self, arg: ProbeArg) -> Load | None:
         """``process_fetch_insn``: the first stage, where it is about the record or the task."""
         first: FetchInsn = arg.code[0]
-        is_text = arg.type.is_string and arg.type.name != "symstr"
+        # A text that is not in guest memory has no address to go on from: it can only be taken whole.
+        is_text = arg.code[1].op is Op.ST_STRING and not arg.code[1].param
         if first.op is Op.COMM:
             return lambda hit: self._kernel.current(hit.cpu).address + self._kernel.task_offset("comm")
         if first.op is Op.DATA and not is_text:

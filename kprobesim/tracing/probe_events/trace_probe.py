@@ -6,15 +6,20 @@ Follows Linux 6.1 kernel/trace/trace_probe.h and trace_probe.c: struct trace_pro
 from __future__ import annotations
 
 import abc
+from dataclasses import replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from kprobesim.errors import LinuxError
+from kprobesim.kprobes import RunningKernel
+from kprobesim.linux_errno import Errno
 from kprobesim.tracing.event_filter import FilterField
+from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.probe_events.event_text import print_fmt
 from kprobesim.tracing.probe_events.fetch import ArgFetcher
-from kprobesim.tracing.probe_events.fetch_parse import ProbeArg
+from kprobesim.tracing.probe_events.fetch_parse import Op, ProbeArg
 from kprobesim.tracing.trace_event import TraceEvent
 
-__all__ = ["ProbeEvent", "TraceProbe", "arg_field"]
+__all__ = ["ProbeEvent", "TraceProbe", "arg_field", "update_arg"]
 
 
 class Definition(Protocol):
@@ -107,6 +112,24 @@ class TraceProbe(abc.ABC):
 
 
 P = TypeVar("P", bound=TraceProbe)
+
+
+def update_arg(arg: ProbeArg, kernel: RunningKernel) -> ProbeArg:
+    """``traceprobe_update_arg``: an argument with the address of the symbol that it names.
+
+    Raises:
+        LinuxError: ENOENT, no such symbol; EINVAL, its offset is no number.
+    """
+    code = list(arg.code)
+    for number, insn in enumerate(code):
+        if insn.op is Op.SYMBOL:
+            at = next((n for n, letter in enumerate(insn.text) if letter in "+-"), len(insn.text))
+            offset = kstrtol(insn.text[at:]) if at < len(insn.text) else 0
+            found = kernel.kallsyms.lookup_name(insn.text[:at])
+            if not found:
+                raise LinuxError(Errno.ENOENT, f"The kernel has no symbol {insn.text[:at]}.")
+            code[number + 1] = code[number + 1]._replace(param=found[0].address + offset)
+    return replace(arg, code=tuple(code))
 
 
 def arg_field(arg: ProbeArg, start: int) -> FilterField:

@@ -70,6 +70,17 @@ def test_the_task_is_known_where_no_field_has_that_name(console: Console) -> Non
     )
 
 
+def test_addresses_and_symbols_can_be_arguments_too(console: Console) -> None:
+    """traceprobe_update_arg; a text in the record has no address here, so that one behind it cannot be read."""
+    jiffies = console.lab.kernel.symbol("jiffies")
+    define(console, f"e:f sched.sched_process_exit a=@jiffies b=@0x{jiffies:x} c=\\7 d=+8(+0($comm)):string")
+    console.run("echo 1 > events/eprobes/f/enable", "cat /etc/motd")
+    words = dict(word.split("=", 1) for word in records(console)[0].split()[2:])
+    assert words["a"] == words["b"] != "0x0" and (words["c"], words["d"]) == ("0x7", "(fault)")
+    assert define(console, "e:g sched.sched_switch a=@nosuch_symbol") == "sh: write error: No such file or directory\n"
+    assert log(console) == []
+
+
 def test_a_filter_behind_if_is_for_the_other_events_records(console: Console) -> None:
     define(console, "e:reads syscalls.sys_enter_read fd=$fd:u8 if count == 777")
     console.run(
