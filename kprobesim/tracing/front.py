@@ -9,9 +9,10 @@ from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpf_syscall import BpfSyscall
 from kprobesim.tracing.bpf_trace import BpfTracePrintk
 from kprobesim.tracing.bpftool import BpftoolChannel
+from kprobesim.tracing.event_probes import EventProbes
 from kprobesim.tracing.hostfs import HostFs
 from kprobesim.tracing.kernel_events import KernelEvents
-from kprobesim.tracing.probe_events import DynEvents
+from kprobesim.tracing.probe_events import AllDynEvents, DynEvents
 from kprobesim.tracing.stack_trace import stack_trace_save
 from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs import TracingDirectory, bpffs_directory, debugfs_directory, proc_directory
@@ -35,6 +36,8 @@ class Tracing:
         kernel_events: the tracepoints and the events that come with the kernel.
         dyn_events: the probe events of the kernel's code.
         uprobe_events: the probe events of programs.
+        event_probes: the events that are made of other events' records.
+        all_dyn_events: the probes of all sorts.
         directory: the tree of tracefs.
         bpftool: by which the guest's bpftool asks.
         hostfs: the files as the guest uses them.
@@ -49,7 +52,11 @@ class Tracing:
         self.events.add(self._printk)
         self.dyn_events: Final = DynEvents(manager, self.events)
         self.uprobe_events: Final = UprobeEvents(manager, self.events)
-        self.directory: Final = TracingDirectory(manager.kernel, self.events, self.dyn_events, self.uprobe_events)
+        self.event_probes: Final = EventProbes(manager, self.events)
+        self.all_dyn_events: Final = AllDynEvents(self.events, self.dyn_events, self.uprobe_events, self.event_probes)
+        self.directory: Final = TracingDirectory(
+            manager.kernel, self.events, self.dyn_events, self.uprobe_events, self.all_dyn_events
+        )
         self.bpftool: Final = BpftoolChannel(manager.kernel, programs)
         roots = {
             _TRACEFS: self.directory.root,
@@ -78,6 +85,7 @@ class Tracing:
             self.kernel_events.save(),
             self.dyn_events.save(),
             self.uprobe_events.save(),
+            self.event_probes.save(),
             self.directory.save(),
             self.hostfs.save(),
             self.bpftool.save(),
@@ -86,11 +94,14 @@ class Tracing:
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        events, kernel_events, dyn_events, uprobe_events, directory, hostfs, bpftool, bpf = state
+        (
+            events, kernel_events, dyn_events, uprobe_events, event_probes, directory, hostfs, bpftool, bpf,
+        ) = state  # fmt: skip
         self.events.restore(events)
         self.kernel_events.restore(kernel_events)
         self.dyn_events.restore(dyn_events)
         self.uprobe_events.restore(uprobe_events)
+        self.event_probes.restore(event_probes)
         self.directory.restore(directory)
         self.hostfs.restore(hostfs)
         self.bpftool.restore(bpftool)

@@ -62,7 +62,7 @@ class HostFs:
             "hostfs_release": self._guard(self._release),
             "hostfs_mkdir": self._guard(self._changing(lambda directory: directory.mkdir)),
             "hostfs_unlink": self._guard(self._changing(lambda directory: directory.unlink)),
-            "hostfs_rmdir": self._guard(self._changing(lambda directory: directory.rmdir)),
+            "hostfs_rmdir": self._guard(self._rmdir),
         }
         for address, number in self._kernel.tables.hypercalls:
             place = self._kernel.kallsyms.lookup_size_offset(address)
@@ -86,7 +86,9 @@ class HostFs:
         def operation(cpu: VCpu, node: int, name_at: int, _: int) -> int:
             function = change(self._directory(node)[1])
             if function is None:
-                raise LinuxError(Errno.EPERM, "Here no name can be made or removed.")
+                raise LinuxError(
+                    Errno.EPERM, "Here no name can be made or removed.", hint="Instances are made in instances/."
+                )
             function(self.read_name(cpu, name_at))
             return 0
 
@@ -134,7 +136,11 @@ class HostFs:
         found = directory.children().get(data)
         if found is None:
             raise LinuxError(Errno.ENOENT, f"There is no {data}.")
-        return self._number(f"{path}/{data}") << 16 | found.mode
+        return self._number(self._child(path, data, found)) << 16 | found.mode
+
+    def _child(self, path: str, name: str, found: Node) -> str:
+        """The path of what is in a folder; a tree that hangs in another one too (tracefs in debugfs) has one path."""
+        return next((root for root, tree in self._roots.items() if tree is found), f"{path}/{name}")
 
     def read_name(self, cpu: VCpu, address: int) -> str:
         """A name in the kernel's memory, of at most 255 bytes; what is behind it may not be mapped."""
@@ -150,7 +156,7 @@ class HostFs:
         if index >= len(children):
             return 0
         name = sorted(children)[index]
-        number = self._number(f"{path}/{name}")
+        number = self._number(self._child(path, name, children[name]))
         entry = _DIRENT.pack(number, children[name].mode, name.encode("latin-1"))
         self._machine.ram.write_virtual(cpu.root, buffer, entry)
         return 1
@@ -213,6 +219,17 @@ class HostFs:
         stream = self._open.pop(handle).stream
         if stream is not None:
             stream.close()
+        return 0
+
+    def _rmdir(self, cpu: VCpu, node: int, name_at: int, _: int) -> int:
+        """``tracefs_syscall_rmdir``."""
+        path, directory = self._directory(node)
+        name = self.read_name(cpu, name_at)
+        if directory.rmdir is None:
+            raise LinuxError(Errno.EPERM, "This folder cannot be removed.")
+        if any(opened.path.startswith(f"{path}/{name}/") for opened in self._open.values()):
+            raise LinuxError(Errno.EBUSY, f"A file of {name} is open.")
+        directory.rmdir(name)
         return 0
 
     def wake_up(self, cpu: int) -> None:

@@ -280,6 +280,7 @@ FILTER_KINDS: Final = (
 )
 
 _EVENT = Field("event", "text", "`group:name`")
+_INSTANCE = Field("instance", "text", "the trace that it concerns, by its name; not there if it is no instance")
 _TRIGGER = Field("trigger", "text", "the line of the event's `trigger` file")
 _COMMAND = Field("command", "text", "the line of `kprobe_events`")
 
@@ -298,14 +299,34 @@ TRACING_KINDS: Final = (
         (_EVENT, Field("id", "number", "the number in its records"), _COMMAND),
     ),
     EventKind("event.remove", "A probe event, or one of the probes of an event, was removed.", (_EVENT, _COMMAND)),
-    EventKind("event.enable", "An event was switched on: its probes are armed, or its tracepoint is.", (_EVENT,)),
-    EventKind("event.disable", "An event was switched off; its source too, unless somebody else uses it.", (_EVENT,)),
-    EventKind("trigger.set", "A trigger was put on an event: its source is on from now.", (_EVENT, _TRIGGER)),
-    EventKind("trigger.remove", "A trigger was taken off an event.", (_EVENT, _TRIGGER)),
-    EventKind("trigger.fire", "A hit set a trigger off, and it changed something.", (_EVENT, _TRIGGER)),
+    EventKind(
+        "event.enable", "An event was switched on: its probes are armed, or its tracepoint is.", (_EVENT, _INSTANCE)
+    ),
+    EventKind(
+        "event.disable", "An event was switched off; its source too, unless somebody else uses it.", (_EVENT, _INSTANCE)
+    ),
+    EventKind(
+        "trigger.set", "A trigger was put on an event: its source is on from now.", (_EVENT, _INSTANCE, _TRIGGER)
+    ),
+    EventKind("trigger.remove", "A trigger was taken off an event.", (_EVENT, _INSTANCE, _TRIGGER)),
+    EventKind("trigger.fire", "A hit set a trigger off, and it changed something.", (_EVENT, _INSTANCE, _TRIGGER)),
+    EventKind(
+        "trace.instance",
+        "One more trace was made: a folder under `instances/`, with buffers and switches of its own.",
+        (Field("instance", "text", "its name"),),
+    ),
+    EventKind(
+        "trace.instance_remove",
+        "An instance and all that was recorded in it are gone; its events are off.",
+        (Field("instance", "text", "its name"),),
+    ),
     EventKind(
         "trace.entry",
         "An event wrote a record into the trace buffer.",
-        (_EVENT, Field("text", "text", "what `trace` shows of it, without the columns before the event's name")),
+        (
+            _EVENT,
+            _INSTANCE,
+            Field("text", "text", "what `trace` shows of it, without the columns before the event's name"),
+        ),
     ),
 )
