@@ -86,16 +86,22 @@ class WhatIf:
             applied = sum(step.insn <= insn for step in timeline.inputs)
             timeline.live(timeline.life()._replace(applied=applied, moment=Moment(insn), frozen=False))
 
-    def tell(self, language: Language) -> tuple[str, ...]:
-        """The story in sentences: the change, where the lives part, and how each ended."""
+    def tell(self, language: Language, *, events: bool = True) -> tuple[str, ...]:
+        """The story in sentences: the change, where the lives part, and how each ended.
+
+        Args:
+            language: of the sentences.
+            events: also what the first events that differ mean.
+        """
         say = _Teller(self, language)
         lines = [say.change()]
         if self.parting is None:
             lines.append(say("same", events=self.before.event_count))
         else:
             lines.append(say("part", common=self.parting.common))
-            lines.append(say("was", told=say.event(self.before, self.parting.left)))
-            lines.append(say("now", told=say.event(self.after, self.parting.right)))
+            if events:
+                lines.append(say("was", told=say.event(self.before, self.parting.left)))
+                lines.append(say("now", told=say.event(self.after, self.parting.right)))
             if self.parting.fields:
                 lines.append(say("fields", names=", ".join(self.parting.fields)))
         if self.path is not None:

@@ -9,12 +9,16 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.message import Message
+from textual.timer import Timer
 
 from kprobesim.course import Lesson
+from kprobesim.course import Scenario as Demo
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
-from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
-from kprobesim.tui.conductor import Arrived, Conductor, Failed, Progress
+from kprobesim.tui.actions import LAB_ACTIONS, PANELS, Place, bindings
+from kprobesim.tui.conductor import Arrived, Conductor, Failed
+from kprobesim.tui.lecture import Lecture
 from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import (
     GRAINS,
@@ -25,6 +29,7 @@ from kprobesim.tui.motions import (
     go_to_event,
     go_to_moment,
     go_to_place,
+    moment_of,
     repeated,
     run_to,
     stay,
@@ -34,9 +39,10 @@ from kprobesim.tui.motions import (
 )
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
+from kprobesim.tui.panels.big import BigLine
 from kprobesim.tui.panels.events import EventsPanel
 from kprobesim.tui.panels.header import Header
-from kprobesim.tui.panels.keyline import KeyLine
+from kprobesim.tui.panels.keyline import LAB_KEYS, LECTURE_KEYS, KeyLine
 from kprobesim.tui.panels.lesson import LessonBar
 from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.panels.panel import Panel, View
@@ -45,12 +51,17 @@ from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
+from kprobesim.tui.screens.blank import BlankScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.line import LineScreen
 from kprobesim.tui.screens.reply import ReplyScreen
+from kprobesim.tui.screens.what_if import WhatIfScreen
+from kprobesim.tui.screens.what_if_form import WhatIfForm, Wish, change_of
 from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.targets import Target
+from kprobesim.tui.twins import Plan, plan_of
 from kprobesim.tui.wording import say
+from kprobesim.tui.worker import Progress
 
 __all__ = ["LabScreen"]
 
@@ -62,6 +73,14 @@ _SLOW = 0.2
 _COUNT_DIGITS = 5
 
 
+class Planned(Message):
+    """A life can be lived twice."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+
+
 class LabScreen(SizedScreen):
     """A scenario's lab.
 
@@ -69,6 +88,7 @@ class LabScreen(SizedScreen):
         scenario: what to open.
     """
 
+    PLACE: ClassVar[Place] = "lab"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(LAB_ACTIONS)]
     AUTO_FOCUS = "#code"
 
@@ -89,6 +109,14 @@ class LabScreen(SizedScreen):
     LabScreen.-narrow.-reading #text { width: 1fr; }
     LabScreen.-narrow.-reading #bench { display: none; }
     LabScreen.-narrow.-low.-reading.-lesson #foot { display: none; }
+    LabScreen.-present Header, LabScreen.-present LessonBar, LabScreen.-present #text { display: none; }
+    LabScreen.-present BigLine { display: block; }
+    LabScreen.-present NarrationPanel { padding: 0 3; }
+    LabScreen.-present.-high NarrationPanel { padding: 1 4; }
+    LabScreen.-present #bench { display: block; }
+    LabScreen.-present #foot { display: block; height: 8; }
+    LabScreen.-present.-high #foot { height: 12; }
+    LabScreen.-present Panel.-near { text-opacity: 45%; border: round $foreground 15%; }
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -98,6 +126,7 @@ class LabScreen(SizedScreen):
         self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
         self.lesson: LessonView | None = None
         self._page: int | None = None
+        self.lecture = Lecture(self, scenario if isinstance(scenario, Demo) else None)
         self.grain = Grain.PHASE
         self.snapshot: Snapshot | None = None
         self.outcome = Outcome("opening")
@@ -110,11 +139,13 @@ class LabScreen(SizedScreen):
         self._typed: list[str] = []
         self._done: list[str] = []
         self._bookmarks: dict[Moment, Snapshot] = {}
+        self._wish: Wish | None = None
 
     def compose(self) -> ComposeResult:
         """Header, banner, panels, narration, keys."""
         yield Header()
         yield Banner()
+        yield BigLine()
         with Horizontal(id="desk"):
             yield TextPane(id="text")
             yield PanelBench(id="bench")
@@ -135,6 +166,7 @@ class LabScreen(SizedScreen):
 
     def on_unmount(self) -> None:
         """End the lab's thread."""
+        self.lecture.close()
         self.conductor.close()
 
     @property
@@ -158,6 +190,7 @@ class LabScreen(SizedScreen):
             self.lesson = message.lesson
             self._tell_lesson()
         self._draw()
+        self.lecture.arrived(message.outcome, message.snapshot)
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
@@ -165,6 +198,7 @@ class LabScreen(SizedScreen):
         if message.snapshot is not None:
             self._before, self.snapshot = self.snapshot, message.snapshot
         self.failure = message.error
+        self.lecture.failed()
         self._draw()
 
     @on(Progress)
@@ -209,6 +243,7 @@ class LabScreen(SizedScreen):
         if now is not None:
             self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
+            self.query_one(BigLine).show(now, language)
             self.query_one(PanelBench).show(view)
             self.query_one("#recent", EventsPanel).show(view)
             self.query_one(TimelineBar).show(now, (marked.seq for marked in self.bookmarks), language)
@@ -220,6 +255,8 @@ class LabScreen(SizedScreen):
 
     def _narrate(self) -> None:
         narration, language = self.query_one(NarrationPanel), self.language
+        playing = "playing" if self.lecture.playing else "paused" if self.lecture.presenting else ""
+        narration.play(say(language, f"lecture.{playing}", speed=f"{self.lecture.speed:g}") if playing else "")
         match self.failure:
             case None:
                 narration.tell(self.snapshot, self.outcome, language)
@@ -232,9 +269,12 @@ class LabScreen(SizedScreen):
     def _arrange(self) -> None:
         width, height = self.app.size
         reading = self._reading and bool(self.scenario.text(self.language))
-        self.set_class(reading, "-reading")
-        room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
-        single = self._maximised or room < _ALL_WIDTH or height < _ALL_HEIGHT
+        large = self.lecture.presenting
+        self.set_class(reading and not large, "-reading")
+        self.set_class(large, "-present")
+        self.query_one(KeyLine).offer(LECTURE_KEYS if large else LAB_KEYS)
+        room = width - (width // 3 if reading and not large and width >= _ALL_WIDTH else 0)
+        single = self._maximised or large or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
         paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in _BROAD
         self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
@@ -244,7 +284,31 @@ class LabScreen(SizedScreen):
         super().on_resize(event)
         self._arrange()
 
+    # What a lecture needs
+
+    @property
+    def theme_name(self) -> str:
+        """The look."""
+        return self.app.theme
+
+    def dress(self, theme: str) -> None:
+        """Take another look."""
+        self.app.theme = theme
+
+    def after(self, seconds: float, then: Callable[[], None]) -> Timer:
+        """Call something later."""
+        return self.set_timer(seconds, then)
+
+    def rearrange(self) -> None:
+        """Presenting or playing has changed."""
+        self._arrange()
+        self._narrate()
+
     # What actions call
+
+    def blank(self) -> None:
+        """An empty screen until the next key."""
+        self.app.push_screen(BlankScreen())
 
     def action_perform(self, name: str) -> None:
         """Carry out an action of the registry.
@@ -400,6 +464,29 @@ class LabScreen(SizedScreen):
 
         self.app.push_screen(GoToScreen(self.language), answered)
 
+    def ask_what_if(self) -> None:
+        """Ask what should have been different, and live the life twice."""
+        if self.snapshot is None:
+            return
+
+        def answered(wish: Wish | None) -> None:
+            if wish is not None:
+                self._wish = wish
+                self.conductor.move(
+                    plan_of(
+                        lambda lab: change_of(wish, lab),
+                        lambda lab: moment_of(lab, wish.at),
+                        lambda plan: self.post_message(Planned(plan)),
+                    )
+                )
+
+        form = WhatIfForm(self.snapshot, self._panel().cursor, self.language, self._wish)
+        self.app.push_screen(form, answered)
+
+    @on(Planned)
+    def _planned(self, message: Planned) -> None:
+        self.app.push_screen(WhatIfScreen(message.plan, lambda moment: self.move(go_to_moment(moment))))
+
     def cycle_panel(self, by: int) -> None:
         """Select the next panel or the one before."""
         self.select_panel(PANELS[(PANELS.index(self.selected) + by) % len(PANELS)])
@@ -443,14 +530,23 @@ class LabScreen(SizedScreen):
         self._arrange()
         self._panel().focus()
 
+    @property
+    def topic(self) -> str:
+        """The selected panel."""
+        return self.selected
+
+    def stop_motion(self) -> bool:
+        """Stop the motion under way; whether there was one."""
+        busy = self.conductor.busy
+        self.conductor.stop()
+        return busy
+
     def stop(self) -> None:
         """Stop the motion under way; when there is none, forget the count, or go back to the usual layout."""
         if self._count is not None:
             self._count = None
             self._draw()
-        elif self.conductor.busy:
-            self.conductor.stop()
-        elif self._maximised:
+        elif not self.stop_motion() and self._maximised:
             self.toggle_maximised()
 
     def leave(self) -> None:
