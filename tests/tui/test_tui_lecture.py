@@ -117,7 +117,7 @@ async def test_plus_and_minus_change_the_speed_and_the_frame_says_it() -> None:
 
 
 async def test_again_goes_back_one_step_and_forward_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lecture, "_DWELL", 0.05)
+    monkeypatch.setattr(lecture, "_DWELL", 2.0)
     async with lab_app() as pilot:
         await press(pilot, "right", "right")
         place = now(pilot).moment
