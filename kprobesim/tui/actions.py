@@ -133,6 +133,10 @@ class Bench(Traveller, Protocol):
         """An empty screen until the next key."""
         ...
 
+    def write_program(self) -> None:
+        """Ask for a BPF program, load it and attach it."""
+        ...
+
     def ask_what_if(self) -> None:
         """Ask what should have been different."""
         ...
@@ -281,6 +285,7 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("bookmark", ("f8", "m"), "find", lambda bench: bench.toggle_bookmark()),
     Action("next_bookmark", ("right_square_bracket",), "find", lambda bench: bench.go_to_bookmark(1)),
     Action("previous_bookmark", ("left_square_bracket",), "find", lambda bench: bench.go_to_bookmark(-1)),
+    Action("write_program", ("insert", "b"), "find", lambda bench: bench.write_program()),
     Action("what_if", ("f12", "f"), "find", lambda bench: bench.ask_what_if()),
     Action("command", ("colon", "ctrl+d"), "find", lambda bench: bench.ask_command()),
     Action("type_line", ("f9", "dollar_sign", "s"), "find", lambda bench: bench.type_line()),
@@ -340,7 +345,7 @@ _KEY_NAMES: Final = {
     "end": "End", "enter": "Enter", "escape": "Esc", "tab": "Tab", "pageup": "PgUp", "pagedown": "PgDn",
     "question_mark": "?", "asterisk": "*", "dollar_sign": "$", "left_square_bracket": "[",
     "right_square_bracket": "]", "less_than_sign": "<", "greater_than_sign": ">", "colon": ":",
-    "plus": "+", "equals_sign": "=", "minus": "-", "full_stop": ".",
+    "insert": "Insert", "plus": "+", "equals_sign": "=", "minus": "-", "full_stop": ".",
     "shift": "Shift", "ctrl": "Ctrl",
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from textual.message import Message
 
+from kprobesim.bpf.verifier import Rejected
 from kprobesim.lab import Lab
 from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import Interrupt, Outcome
@@ -64,7 +65,9 @@ class Conductor(Worker[Lab]):
         return Arrived(observe(thing, self.memory), outcome, lesson)
 
     def failed(self, thing: Lab | None, error: Exception) -> Message:
-        """The error, and where the lab is."""
+        """The error, and where the lab is; for a refused program also what the verifier did with it."""
+        if thing is not None and isinstance(error, Rejected):
+            self.memory.refuse(thing, error)
         return Failed(error, None if thing is None else observe(thing, self.memory))
 
     def retired(self, thing: Lab) -> int:

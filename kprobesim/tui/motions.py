@@ -21,6 +21,7 @@ __all__ += [
     "back_to",
     "do_line",
     "go_to_moment",
+    "in_turn",
     "moment_of",
     "repeated",
     "run_to",
@@ -195,6 +196,20 @@ def repeated(motion: Motion, count: int) -> Motion:
     return move
 
 
+def in_turn(*motions: Motion) -> Motion:
+    """One motion after the other; the last one says how it went."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        outcome = Outcome()
+        for motion in motions:
+            outcome = motion(lab, interrupt)
+            if interrupt():
+                break
+        return outcome
+
+    return move
+
+
 def run_to(address: int) -> Motion:
     """Forward to the next time that the instruction at an address is about to run."""
 
@@ -280,11 +295,16 @@ def type_line(text: str) -> Motion:
     return move
 
 
-def do_line(text: str) -> Motion:
-    """Do something to the lab in the words of the lessons, as in ``attach by_pid vfs_read``."""
+def do_line(text: str, program: str = "") -> Motion:
+    """Do something to the lab in the words of the lessons, as in ``attach by_pid vfs_read``.
+
+    Args:
+        text: the line.
+        program: for ``program NAME``, its assembly.
+    """
 
     def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-        perform(lab, parse_action(text), Path(), Budget(interrupt=interrupt))
+        perform(lab, parse_action(text, program), Path(), Budget(interrupt=interrupt))
         return Outcome("did", {"line": text})
 
     return move

@@ -9,7 +9,9 @@ from textual import events, on
 from textual.binding import BindingType
 from textual.message import Message
 
+from kprobesim.bpf.verifier import Rejected
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
+from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import LessonDesk
 from kprobesim.tui.motions import (
     GRAINS,
@@ -20,6 +22,7 @@ from kprobesim.tui.motions import (
     go_to_event,
     go_to_moment,
     go_to_place,
+    in_turn,
     moment_of,
     run_to,
     stay,
@@ -34,6 +37,7 @@ from kprobesim.tui.screens.blank import BlankScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab_face import LabFace
 from kprobesim.tui.screens.line import LineScreen
+from kprobesim.tui.screens.program import Draft, ProgramScreen
 from kprobesim.tui.screens.reply import ReplyScreen
 from kprobesim.tui.screens.what_if import WhatIfScreen
 from kprobesim.tui.screens.what_if_form import WhatIfForm, Wish, change_of
@@ -67,6 +71,7 @@ class LabScreen(LabFace):
         self._typed: list[str] = []
         self._done: list[str] = []
         self._wish: Wish | None = None
+        self._draft = Draft("prog", "vfs_read")
 
     # What actions call
 
@@ -191,6 +196,30 @@ class LabScreen(LabFace):
                 self.move(self.desk.do(text) if self.desk is not None else do_line(text))
 
         self.app.push_screen(LineScreen(self.language, tuple(self._done), "command"), answered)
+
+    def write_program(self) -> None:
+        """Ask for a program of several lines, load it, and attach it if a place is given."""
+
+        def answered(draft: Draft | None) -> None:
+            if draft is None:
+                return
+            self._draft = draft
+            if draft.send:
+                do = self.desk.do if self.desk is not None else do_line
+                steps = [do(f"program {draft.name}", draft.text)]
+                if draft.where:
+                    steps.append(do(f"attach {draft.name} {draft.where}"))
+                self.move(in_turn(*steps))
+
+        if self.snapshot is not None:
+            self.app.push_screen(ProgramScreen(self._draft, self.language), answered)
+
+    @on(Failed)
+    def _refused(self, message: Failed) -> None:
+        """A refused program is shown where it was refused."""
+        if isinstance(message.error, Rejected):
+            self.conductor.memory.walk_wanted = True
+            self.select_panel("verifier")
 
     def type_line(self) -> None:
         """Ask for a line to type at the machine's console, and show what comes."""
