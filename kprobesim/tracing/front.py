@@ -20,6 +20,7 @@ __all__ = ["Tracing"]
 
 # The node numbers of the roots are the guest's hostfs.h.
 _TRACEFS, _DEBUGFS, _PROC = 1, 2, 3
+_MOUNTS: Final = ("/sys/kernel/tracing", "/sys/kernel/debug", "/proc")
 
 
 class Tracing:
@@ -36,6 +37,7 @@ class Tracing:
         uprobe_events: the probe events of programs.
         directory: the tree of tracefs.
         bpftool: by which the guest's bpftool asks.
+        mounts: the trees by the path at which the guest mounts them.
         hostfs: the files as the guest uses them.
     """
 
@@ -54,6 +56,7 @@ class Tracing:
             _DEBUGFS: debugfs_directory(manager, self.directory.root, {"bpftool": self.bpftool.file}),
             _PROC: proc_directory(manager, programs.jit),
         }
+        self.mounts: Final = dict(zip(_MOUNTS, roots.values(), strict=True))
         self.hostfs: Final = HostFs(manager.kernel, roots)
         self.events.trace.on_write = self.hostfs.wake_up
         self.events.trace.stack_trace = lambda cpu, regs: stack_trace_save(manager, cpu, regs)

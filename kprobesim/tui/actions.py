@@ -18,6 +18,7 @@ from kprobesim.tui.wording import say
 __all__ = [
     "ACTIONS",
     "APP_ACTIONS",
+    "FILES_ACTIONS",
     "LAB_ACTIONS",
     "PANELS",
     "WHAT_IF_ACTIONS",
@@ -26,6 +27,7 @@ __all__ = [
     "Entry",
     "Fork",
     "Place",
+    "Shelf",
     "Stage",
     "Traveller",
     "bindings",
@@ -40,7 +42,7 @@ GROUPS: Final = ("what_if", "move", "find", "look", "class", "lesson", "app")
 """The headings under which help lists actions, in order."""
 
 
-Place = Literal["start", "lab", "what_if"]
+Place = Literal["start", "lab", "what_if", "files"]
 """The kinds of screens."""
 
 
@@ -121,6 +123,18 @@ class Fork(Traveller, Protocol):
         ...
 
 
+class Shelf(Protocol):
+    """What the actions of the screen of files need."""
+
+    def type_line(self) -> None:
+        """Ask for a line to type at the machine's console."""
+        ...
+
+    def leave(self) -> None:
+        """Back to the screen before."""
+        ...
+
+
 class Bench(Traveller, Protocol):
     """What the actions of the lab screen need."""
 
@@ -131,6 +145,10 @@ class Bench(Traveller, Protocol):
 
     def blank(self) -> None:
         """An empty screen until the next key."""
+        ...
+
+    def show_files(self) -> None:
+        """The machine's pseudo files, as a tree."""
         ...
 
     def write_program(self) -> None:
@@ -293,6 +311,7 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
         Action(f"panel_{name}", (str(number % 10),), "look", lambda bench, number=number: bench.number_key(number))  # type: ignore[misc]
         for number, name in enumerate(PANELS, 1)
     ),
+    Action("files", ("ctrl+f", "o"), "look", lambda bench: bench.show_files()),
     Action("maximise", ("f5", "z"), "look", lambda bench: bench.toggle_maximised()),
     Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
     Action("present", ("ctrl+l", "P"), "class", lambda bench: bench.lecture.present()),
@@ -362,10 +381,17 @@ def _is_function_key(key: str) -> bool:
     return key[:1] == "f" and key[1:].isdigit()
 
 
+FILES_ACTIONS: Final[tuple[Action[Shelf], ...]] = (
+    Action("type_line", ("f9", "dollar_sign", "s"), "find", lambda shelf: shelf.type_line()),
+    Action("leave", ("f10",), "app", lambda shelf: shelf.leave()),
+    Action("stop", ("escape",), "move", lambda shelf: shelf.leave()),
+)
+
 ACTIONS: Final[Mapping[Place, tuple[Action[Never], ...]]] = {
     "start": APP_ACTIONS,
     "lab": (*LAB_ACTIONS, *APP_ACTIONS),
     "what_if": (*WHAT_IF_ACTIONS, *APP_ACTIONS),
+    "files": (*FILES_ACTIONS, *APP_ACTIONS),
 }
 """All actions that there are on a screen."""
 

@@ -15,7 +15,7 @@ from kprobesim.tui import styles
 from kprobesim.tui.cells import fit
 from kprobesim.tui.wording import say
 
-__all__ = ["LAB_KEYS", "LEAVE", "LECTURE_KEYS", "WHAT_IF_KEYS", "KeyLine"]
+__all__ = ["FILES_KEYS", "LAB_KEYS", "LEAVE", "LECTURE_KEYS", "WHAT_IF_KEYS", "KeyLine"]
 
 Entry = tuple[str, str, str]
 
@@ -49,6 +49,13 @@ WHAT_IF_KEYS: Final = (
     ("Ctrl+G", "take", "take"),
     ("F1", "help", "help"),
     ("F3", "language", "language"),
+)
+
+FILES_KEYS: Final = (
+    ("F9", "type_line", "type_line"),
+    ("F1", "help", "help"),
+    ("F3", "language", "language"),
+    ("Ctrl+P", "palette", "palette"),
 )
 
 LECTURE_KEYS: Final = (

@@ -34,6 +34,7 @@ from kprobesim.tui.panels.panel import Panel
 from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.blank import BlankScreen
+from kprobesim.tui.screens.files import FilesScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab_face import LabFace
 from kprobesim.tui.screens.line import LineScreen
@@ -197,6 +198,15 @@ class LabScreen(LabFace):
 
         self.app.push_screen(LineScreen(self.language, tuple(self._done), "command"), answered)
 
+    def show_files(self) -> None:
+        """The machine's pseudo files, as a tree beside the console."""
+        if self.snapshot is not None:
+            self.app.push_screen(FilesScreen(self.conductor.move, self._typing))
+
+    def _typing(self, text: str) -> Motion:
+        """Type a line; in a lesson it is remembered."""
+        return self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text)
+
     def write_program(self) -> None:
         """Ask for a program of several lines, load it, and attach it if a place is given."""
 
@@ -228,7 +238,7 @@ class LabScreen(LabFace):
             if text is not None:
                 self.select_panel("console")
                 self._typed.append(text)
-                self.move(self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text))
+                self.move(self._typing(text))
 
         self.app.push_screen(LineScreen(self.language, tuple(self._typed)), answered)
 
