@@ -109,7 +109,7 @@ class FilesScreen(SizedScreen):
     FilesScreen VerticalScroll { border: round $foreground 30%; padding: 0 1; height: 2fr; }
     FilesScreen VerticalScroll:focus { border: heavy $primary; }
     FilesScreen #terminal { height: 1fr; }
-    FilesScreen Static { width: auto; }
+    FilesScreen Static { width: 1fr; }
     """
 
     def __init__(self, ask: Callable[[Motion], object], type_motion: Callable[[str], Motion]) -> None:
