@@ -14,7 +14,7 @@ _FAR: Final = 200_000_000
 _TITLES: Final = {"en": "A free lab", "zh": "自由实验"}
 _SUMMARIES: Final = {
     "en": "The kernel at its prompt: probe, attach, type and step as you like.",
-    "zh": "内核停在提示符前：布探针、挂程序、输命令、走步，随你安排。",
+    "zh": "内核停在提示符前：布设 probe、挂载程序、输命令、走步，随你安排。",
 }
 
 
