@@ -71,7 +71,7 @@ LECTURE_KEYS: Final = (
 )
 
 QUIT: Final = ("q", "quit", "quit")
-LEAVE: Final = ("Esc", "stop", "leave")
+LEAVE: Final = ("Esc", "stop", "return")
 
 
 class KeyLine(Widget):
