@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "export": ("kprobesim.cli.export", "Make a cast, a web page, a picture or JSON of a recording."),
     "follow": ("kprobesim.cli.follow", "Look where a teacher looks, on a machine of one's own."),
     "kernel": ("kprobesim.cli.kernel", "The kernel images: list, describe, disassemble."),
+    "lab": ("kprobesim.cli.lab", "A lab without a lesson."),
     "lesson": ("kprobesim.cli.lesson", "The lessons: list, run, check, write."),
     "record": ("kprobesim.cli.record", "Run commands and keep all of it in a file."),
     "replay": ("kprobesim.cli.replay", "Live a recording again."),

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from kprobesim.bpf import Assembly, Program, assemble
 from kprobesim.bpf.maps import Lost, PerfConfig, PerfEvent, Sample
 from kprobesim.bpf.object import BpfObject, load_object, read_object, section_target
+from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.image import KernelImage
 from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, KprobeConfig, Kretprobe, PostHandler, PreHandler
@@ -187,7 +188,11 @@ class Act(Look):
         assembly = assemble(source) if isinstance(source, str) else source
         told: dict[str, Any] = {"name": name, "verified": verified}
         told |= {"text": source} if isinstance(source, str) else assembly_data(source)
-        self._do(f"bpf load {name}", "load", told, lambda: self._load(assembly, name, verified))
+        try:
+            self._do(f"bpf load {name}", "load", told, lambda: self._load(assembly, name, verified))
+        except Rejected as refusal:
+            refusal.assembly, refusal.text = assembly, source if isinstance(source, str) else ""
+            raise
         return self.bpf.programs[name]
 
     def _load(self, assembly: Assembly, name: str, verified: bool) -> None:

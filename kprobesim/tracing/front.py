@@ -22,6 +22,7 @@ __all__ = ["Tracing"]
 
 # The node numbers of the roots are the guest's hostfs.h.
 _TRACEFS, _DEBUGFS, _PROC, _BPFFS = 1, 2, 3, 4
+_MOUNTS: Final = ("/sys/kernel/tracing", "/sys/kernel/debug", "/proc", "/sys/fs/bpf")
 
 
 class Tracing:
@@ -40,6 +41,7 @@ class Tracing:
         all_dyn_events: the probes of all sorts.
         directory: the tree of tracefs.
         bpftool: by which the guest's bpftool asks.
+        mounts: the trees by the path at which the guest mounts them.
         hostfs: the files as the guest uses them.
         bpf: the system call bpf(2).
     """
@@ -64,6 +66,7 @@ class Tracing:
             _PROC: proc_directory(manager, programs.jit),
             _BPFFS: bpffs_directory(programs.user.bpffs, lambda: self.bpf.references.collect()),
         }
+        self.mounts: Final = dict(zip(_MOUNTS, roots.values(), strict=True))
         self.hostfs: Final = HostFs(manager.kernel, roots)
         self.bpf: Final = BpfSyscall(manager.kernel, programs, self.hostfs)
         self.events.trace.on_write = self.hostfs.wake_up

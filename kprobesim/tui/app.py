@@ -115,8 +115,8 @@ class KprobesimApp(App[None]):
     def show_help(self) -> None:
         """Explain the selected panel, and list the keys."""
         if isinstance(self.screen, SizedScreen):
-            panel = self.screen.selected if isinstance(self.screen, LabScreen) else ""
-            self.push_screen(HelpScreen(panel, self.language, self.keys))
+            screen = self.screen
+            self.push_screen(HelpScreen(screen.PLACE, screen.topic, self.language, self.keys))
 
     def switch_language(self) -> None:
         """The next language, at once and everywhere."""
@@ -138,8 +138,7 @@ class KprobesimApp(App[None]):
     def stop_or_quit(self) -> None:
         """Stop a motion under way; otherwise leave."""
         for screen in self.screen_stack:
-            if isinstance(screen, LabScreen) and screen.conductor.busy:
-                screen.conductor.stop()
+            if isinstance(screen, SizedScreen) and screen.stop_motion():
                 return
         self.exit()
 

@@ -205,11 +205,11 @@ class LessonDesk:
         self._reports = {}
         return Outcome("was_reset")
 
-    def do(self, line: str) -> Motion:
+    def do(self, line: str, text: str = "") -> Motion:
         """Carry out an action of the lesson's language, so that it is remembered."""
 
         def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-            self.session.act(parse_action(line), interrupt=interrupt)
+            self.session.act(parse_action(line, text), interrupt=interrupt)
             return Outcome("did", {"line": line})
 
         return move

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kprobesim.course.actions import Budget, parse_action, perform
 from kprobesim.errors import BadInput
-from kprobesim.lab import Grain, Lab, Moment, Stop, last_register_write, last_write
+from kprobesim.i18n import Language
+from kprobesim.lab import Event, Grain, Lab, Moment, Stop, last_register_write, last_write
+from kprobesim.lab.clock import insn_at
 from kprobesim.tui.targets import Target
 from kprobesim.tui.values import number_text
+from kprobesim.tui.wording import say
 
 __all__ = ["GRAINS", "Interrupt", "Motion", "Outcome", "go_to_event", "go_to_place", "read_place", "step", "to_end"]
-__all__ += ["back_to", "do_line", "go_to_moment", "repeated", "run_to", "stay", "to_start", "type_line", "who_set"]
+__all__ += [
+    "back_to",
+    "do_line",
+    "go_to_moment",
+    "in_turn",
+    "moment_of",
+    "repeated",
+    "run_to",
+    "stay",
+    "to_start",
+    "type_line",
+    "who_set",
+]
 
 Interrupt = Callable[[], bool]
 
@@ -28,10 +43,24 @@ _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fpro
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a motion ended, where that is worth a sentence: a key under ``outcome`` in the texts, or empty."""
+    """How a motion ended, where that is worth a sentence: a key under ``outcome`` in the texts, or empty.
+
+    Attributes:
+        key: of the text.
+        values: what fills its gaps; a mapping has one for each language.
+    """
 
     key: str = ""
     values: dict[str, object] = field(default_factory=dict)
+
+    def tell(self, language: Language) -> str:
+        """The sentence; empty if there is none."""
+        if not self.key:
+            return ""
+        here = {
+            name: value.get(language) if isinstance(value, Mapping) else value for name, value in self.values.items()
+        }
+        return say(language, f"outcome.{self.key}", **here)
 
 
 Motion = Callable[[Lab, Interrupt], Outcome]
@@ -77,12 +106,16 @@ def go_to_event(seq: int) -> Motion:
     """To just after an event, by its position in the stream counted from 0."""
 
     def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-        if not 0 <= seq < lab.event_count:
-            raise BadInput(f"There is no event {seq + 1:,}: {lab.event_count:,} are known.")
-        lab.seek(lab.events(seq, seq + 1)[0])
+        lab.seek(_known_event(lab, seq))
         return Outcome()
 
     return move
+
+
+def _known_event(lab: Lab, seq: int) -> Event:
+    if not 0 <= seq < lab.event_count:
+        raise BadInput(f"There is no event {seq + 1:,}: {lab.event_count:,} are known.")
+    return lab.events(seq, seq + 1)[0]
 
 
 def go_to_moment(moment: Moment) -> Motion:
@@ -132,6 +165,22 @@ def _known_ns(lab: Lab) -> int:
     return max(lab.ns, *(event.ns for event in events), 0)
 
 
+def moment_of(lab: Lab, text: str) -> Moment:
+    """The moment that somebody typed, as for `go_to_place`; where the lab stands, if nothing was.
+
+    Raises:
+        BadInput: it cannot be read, or the machine has not been there.
+    """
+    if not text.strip():
+        return lab.moment
+    what, number = read_place(text)
+    if what == "event":
+        return _known_event(lab, int(number) - 1).moment
+    if what == "time":
+        return Moment(insn_at(lab.machine.log, int(number), lab.machine.ns_per_insn))
+    return Moment(int(number))
+
+
 def repeated(motion: Motion, count: int) -> Motion:
     """A motion made so often, or until it leads nowhere any more."""
 
@@ -141,6 +190,20 @@ def repeated(motion: Motion, count: int) -> Motion:
             before = lab.moment
             outcome = motion(lab, interrupt)
             if interrupt() or lab.moment == before:
+                break
+        return outcome
+
+    return move
+
+
+def in_turn(*motions: Motion) -> Motion:
+    """One motion after the other; the last one says how it went."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        outcome = Outcome()
+        for motion in motions:
+            outcome = motion(lab, interrupt)
+            if interrupt():
                 break
         return outcome
 
@@ -232,11 +295,16 @@ def type_line(text: str) -> Motion:
     return move
 
 
-def do_line(text: str) -> Motion:
-    """Do something to the lab in the words of the lessons, as in ``attach by_pid vfs_read``."""
+def do_line(text: str, program: str = "") -> Motion:
+    """Do something to the lab in the words of the lessons, as in ``attach by_pid vfs_read``.
+
+    Args:
+        text: the line.
+        program: for ``program NAME``, its assembly.
+    """
 
     def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-        perform(lab, parse_action(text), Path(), Budget(interrupt=interrupt))
+        perform(lab, parse_action(text, program), Path(), Budget(interrupt=interrupt))
         return Outcome("did", {"line": text})
 
     return move

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from kprobesim.bpf import Program
 from kprobesim.bpf.jit import listing
+from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.lab import (
@@ -29,7 +30,7 @@ from kprobesim.lab import (
 from kprobesim.tui.brief import brief
 from kprobesim.tui.labels import register_labels
 from kprobesim.tui.track import Track, TrackMaker
-from kprobesim.tui.walk import WalkView, walk_view
+from kprobesim.tui.walk import WalkView, refused_view, walk_view
 
 __all__ = ["CodeView", "EventRow", "Memory", "ProgramView", "Snapshot", "observe"]
 
@@ -164,10 +165,20 @@ class Memory:
         self.track = TrackMaker()
         self.walk_wanted = False
         self._walk: tuple[object, WalkView] | None = None
+        self._refused: tuple[Moment, WalkView] | None = None
         self._code: tuple[object, Mapping[int, tuple[tuple[int, bytes, str], ...]]] | None = None
 
-    def walk(self, program: Program | None) -> WalkView | None:
-        """What the verifier did with a program."""
+    def refuse(self, lab: Lab, refusal: Rejected) -> None:
+        """Keep what the verifier did with a program that it refused, for as long as the lab stays where it is."""
+        if refusal.assembly is not None:
+            self._refused = lab.moment, refused_view(refusal.assembly, refusal.text)
+
+    def walk(self, lab: Lab, program: Program | None) -> WalkView | None:
+        """What the verifier did with a program, or with the one that it has just refused."""
+        if self._refused is not None:
+            if self._refused[0] == lab.moment:
+                return self._refused[1]
+            self._refused = None
         if program is None or not self.walk_wanted:
             return None
         if self._walk is None or self._walk[0] is not program:
@@ -237,7 +248,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         vcpus=lab.cpus(),
         console=bytes(lab.machine.devices.output[-_CONSOLE:]).decode(errors="replace"),
         track=memory.track.track(lab),
-        walk=memory.walk(shown),
+        walk=memory.walk(lab, shown),
     )
 
 

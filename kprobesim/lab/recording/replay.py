@@ -130,7 +130,7 @@ class Player:
         if step.resting:
             self.to_rest()
         else:
-            before = max(earlier.insn if earlier else 0, self.forked)
+            before = max(earlier.insn if earlier else self.lab.start, self.forked)
             self._run_to(self.lab.timeline.head + step.insn - before)
 
     def to_rest(self) -> Stop:

@@ -71,11 +71,15 @@ class NarrationPanel(Widget):
         self.border_title = say(language, "narration.title")
         self._told = []
         if outcome.key:
-            self._told.append((f"■ {say(language, f'outcome.{outcome.key}', **outcome.values)}", styles.STRONG))
+            self._told.append((f"■ {outcome.tell(language)}", styles.STRONG))
         if now is not None:
             what, why = narrate(now, language)
             self._told += [(what, "" if outcome.key else styles.STRONG), (why, "")]
         self.refresh()
+
+    def play(self, sign: str) -> None:
+        """Show in the frame whether the lab goes on by itself."""
+        self.border_subtitle = sign
 
     def fail(self, sentence: str, hint: str, language: Language) -> None:
         """Show why a motion could not be made."""
