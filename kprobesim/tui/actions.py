@@ -138,6 +138,10 @@ class Bench(Protocol):
         """Look further down (1) or up (-1)."""
         ...
 
+    def read_on(self, by: int) -> None:
+        """Further down (1) or up (-1) in the text."""
+        ...
+
     def toggle_text(self) -> None:
         """Show or hide the text."""
         ...
@@ -236,8 +240,10 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
         for number, name in enumerate(PANELS, 1)
     ),
     Action("maximise", ("f5", "z"), "look", lambda bench: bench.toggle_maximised()),
-    Action("scroll_up", ("pageup",), "look", lambda bench: bench.scroll_panel(-1)),
-    Action("scroll_down", ("pagedown",), "look", lambda bench: bench.scroll_panel(1)),
+    Action("read_back", ("pageup",), "look", lambda bench: bench.read_on(-1)),
+    Action("read_on", ("pagedown",), "look", lambda bench: bench.read_on(1)),
+    Action("scroll_up", ("ctrl+up", "ctrl+pageup"), "look", lambda bench: bench.scroll_panel(-1)),
+    Action("scroll_down", ("ctrl+down", "ctrl+pagedown"), "look", lambda bench: bench.scroll_panel(1)),
     Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
     Action("check", ("ctrl+e", "c"), "lesson", lambda bench: bench.study(lambda desk: desk.check)),
     Action("hint", ("ctrl+t", "i"), "lesson", lambda bench: bench.study(lambda desk: desk.hint)),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kprobesim.course import Lesson, LessonSession, Part, Reveal, TaskReport, default_store, parse_action
+from kprobesim.course.actions import INPUT_VERBS
+from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.lab import Lab
@@ -63,6 +65,7 @@ class LessonView:
         over: no task is left.
         exploring: nothing counts until the learner comes back.
         notice: what went wrong with the progress file.
+        means: actions of the screen that the task needs besides the motions.
     """
 
     texts: dict[Language, LessonText]
@@ -72,6 +75,7 @@ class LessonView:
     over: bool
     exploring: bool
     notice: str
+    means: tuple[str, ...]
 
 
 class LessonDesk:
@@ -116,6 +120,9 @@ class LessonDesk:
         """Everything there is to show."""
         session = self.session
         tasks, task = self.lesson.tasks, session.task
+        if task is not None and self._reports and all(goal.what.quick for goal in task.goals):
+            # Once asked for, the ticks follow the machine.
+            self._reports = {language: session.report(task, language) for language in LANGUAGES}
         return LessonView(
             {language: self._text(language) for language in LANGUAGES},
             len(session.progress.done),
@@ -124,6 +131,7 @@ class LessonDesk:
             task is None,
             session.exploring,
             session.notice,
+            () if task is None else _means(task),
         )
 
     def check(self, lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -134,7 +142,12 @@ class LessonDesk:
             return Outcome("lesson_over")
         reports = {language: session.report(task, language) for language in LANGUAGES}
         met = session.check("en").met
-        self._told = {language: report.praise for language, report in reports.items()} if met else {}
+        number = self.lesson.tasks.index(task) + 1
+        self._told = {
+            language: say(language, "lesson.praise", number=number, text=report.praise)
+            for language, report in reports.items()
+            if met and report.praise
+        }
         self._reports = {} if met else reports
         if met and session.exploring:
             return Outcome("met_exploring")
@@ -149,8 +162,12 @@ class LessonDesk:
         if session.hint("en") is None:
             return Outcome("no_hint")
         shown = session.progress.hints[task.id]
-        label = {language: say(language, "lesson.hint", number=shown, total=len(task.hints)) for language in LANGUAGES}
-        self._told = {language: f"{label[language]} {task.hints[shown - 1][language]}" for language in LANGUAGES}
+        self._told = {
+            language: say(
+                language, "lesson.hint", number=shown, total=len(task.hints), text=task.hints[shown - 1][language]
+            )
+            for language in LANGUAGES
+        }
         return Outcome()
 
     def answer(self, text: str) -> Motion:
@@ -223,6 +240,8 @@ class LessonDesk:
             "\n\n".join([f"## {page.title}", *(self._part(part, language) for part in page.parts)]) for page in visible
         )
         task = session.task
+        if task is None and pages:
+            pages = (*pages[:-1], "\n\n".join([pages[-1], *self._afterwards(language)]))
         report = self._reports.get(language)
         goals: tuple[tuple[bool, str, str], ...] = ()
         if report is not None and task is not None and report.task == task.id:
@@ -234,10 +253,13 @@ class LessonDesk:
         )  # fmt: skip
 
     def _ending(self, language: Language) -> str:
-        lesson, skipped = self.lesson, self.session.progress.skipped
-        over = say(language, "lesson.over_skipped" if skipped else "lesson.over", tasks=", ".join(skipped))
-        extra = [texts[language] for texts in (lesson.differs, lesson.pitfall) if texts]
-        return " ".join([over, *extra])
+        skipped = self.session.progress.skipped
+        return say(language, "lesson.over_skipped" if skipped else "lesson.over", tasks=", ".join(skipped))
+
+    def _afterwards(self, language: Language) -> list[str]:
+        """What stands below the text once no task is left."""
+        named = (("lesson.differs", self.lesson.differs), ("lesson.pitfall", self.lesson.pitfall))
+        return [say(language, key, text=texts[language]) for key, texts in named if texts]
 
     def _asked(self, last: Part | None, language: Language) -> Asked | None:
         session = self.session
@@ -281,3 +303,10 @@ class LessonDesk:
         told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
         value = say(language, "lesson.value", value=revealed.value) if revealed.value else ""
         return " ".join(text for text in (told, value, revealed.explain) if text)
+
+
+def _means(task: Task) -> tuple[str, ...]:
+    """Which dialogs of the screen lead to a task's solution; arrows and Space are always at hand."""
+    verbs = {action.verb for action in task.solution}
+    typed, commanded = verbs & {"$", "type"}, verbs & (INPUT_VERBS - {"$", "type"})
+    return tuple(name for name, used in (("type_line", typed), ("command", commanded)) if used)

@@ -14,13 +14,15 @@ from kprobesim.tui.targets import Target
 from kprobesim.tui.values import number_text
 
 __all__ = ["GRAINS", "Interrupt", "Motion", "Outcome", "go_to_event", "go_to_place", "read_place", "step", "to_end"]
-__all__ += ["back_to", "do_line", "go_to_moment", "repeated", "run_to", "stay", "to_start", "type_line", "who_set"]
+__all__ += ["back_to", "do_line", "go_to_moment", "repeated", "run_to", "run_to_place", "stay", "to_start", "type_line"]
+__all__ += ["who_set"]
 
 Interrupt = Callable[[], bool]
 
 GRAINS = (Grain.HIT, Grain.PHASE, Grain.LINE, Grain.INSTRUCTION, Grain.BPF)
 """From the coarsest to the finest."""
 
+_SYMBOL = re.compile(r"[A-Za-z_][\w.]{2,}(\+(0x[0-9a-fA-F]+|\d+))?")
 _FAR = 1_000_000_000
 _WINDOWS = (2_000, 60_000, 1_000_000, 16_000_000, 1 << 60)
 _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
@@ -103,11 +105,13 @@ def stay(lab: Lab, interrupt: Interrupt) -> Outcome:
 
 
 def go_to_place(text: str) -> Motion:
-    """To an event number, an instruction ``i123`` or a time ``24.6ms``.
+    """To an event number, an instruction ``i123`` or a time ``24.6ms``; or on to a place in the code.
 
     Raises:
         BadInput: the text is none of these.
     """
+    if _SYMBOL.fullmatch(text.strip()):
+        return run_to_place(text.strip())
     what, number = read_place(text)
     if what == "event":
         return go_to_event(int(number) - 1)
@@ -155,6 +159,15 @@ def run_to(address: int) -> Motion:
         if stop is Stop.ADDRESS or interrupt():
             return Outcome()
         return Outcome("not_reached", {"place": lab.symbolize(address)})
+
+    return move
+
+
+def run_to_place(place: str) -> Motion:
+    """Forward to a symbol, or some bytes behind it."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        return run_to(lab.address_of(place))(lab, interrupt)
 
     return move
 

@@ -88,7 +88,7 @@ class LabScreen(SizedScreen):
     LabScreen.-reading #text { display: block; }
     LabScreen.-narrow.-reading #text { width: 1fr; }
     LabScreen.-narrow.-reading #bench { display: none; }
-    LabScreen.-narrow.-low.-reading.-lesson #foot { display: none; }
+    LabScreen.-narrow.-low.-reading.-lesson #foot { height: 4; }
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -128,7 +128,8 @@ class LabScreen(SizedScreen):
 
     def on_mount(self) -> None:
         """Draw what there is, and open the lab behind it."""
-        self._reading = bool(self.scenario.text(self.language)) and self.app.size.width >= _ALL_WIDTH
+        has_text = bool(self.scenario.text(self.language))
+        self._reading = has_text and (self.desk is not None or self.app.size.width >= _ALL_WIDTH)
         self.retell()
         self.conductor.start()
         self.set_interval(_SLOW, self._watch)
@@ -157,6 +158,7 @@ class LabScreen(SizedScreen):
                 self._page = None
             self.lesson = message.lesson
             self._tell_lesson()
+            self._arrange()
         self._draw()
 
     @on(Failed)
@@ -202,7 +204,14 @@ class LabScreen(SizedScreen):
         language, now = self.language, self.snapshot
         self.query_one(Header).show(now, self.scenario.title(language), language)
         keys = self.query_one(KeyLine)
-        keys.show(self.grain, language, has_text=bool(self.scenario.text(language)), count=self._count)
+        keys.show(
+            self.grain,
+            language,
+            has_text=bool(self.scenario.text(language)),
+            count=self._count,
+            needed=self.lesson.means if self.lesson is not None else (),
+            listed=len(self.app.screen_stack) > 2,
+        )
         if not self.conductor.busy:
             keys.running(None)
         self._narrate()
@@ -419,6 +428,13 @@ class LabScreen(SizedScreen):
         if self.selected == "events" and not self.has_class("-single"):
             return self.query_one("#recent", EventsPanel)
         return self.query_one(f"#{self.selected}", Panel)
+
+    def read_on(self, by: int) -> None:
+        """Further down (1) or up (-1) in the text, then to its next page; without a text, in the selected panel."""
+        if not self.has_class("-reading"):
+            self.scroll_panel(by)
+        elif not self.query_one(TextPane).read_on(by):
+            self.turn_page(by)
 
     def scroll_panel(self, by: int) -> None:
         """Look further up or down in the selected panel.
