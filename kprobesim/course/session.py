@@ -100,6 +100,14 @@ class LessonSession:
             return len(pages) - 1
         return next(number for number, page in enumerate(pages) if task.id in page.tasks)
 
+    @property
+    def next_page(self) -> int:
+        """Index of the page on which the text goes on behind the last task that is over."""
+        over = {*self.progress.done, *self.progress.skipped}
+        parts = [(number, part) for number, page in enumerate(self.pages("en")) for part in page.parts]
+        passed = max((i for i, (_, part) in enumerate(parts) if part.kind == "task" and part.text in over), default=-1)
+        return parts[min(passed + 1, len(parts) - 1)][0]
+
     def visible(self, language: Language) -> tuple[Page, ...]:
         """The text as far as the learner should see it: up to the prediction or the task to be dealt with now.
 

@@ -66,6 +66,7 @@ class LessonView:
         exploring: nothing counts until the learner comes back.
         notice: what went wrong with the progress file.
         means: actions of the screen that the task needs besides the motions.
+        page: index of the page on which the text goes on behind the last task that is done.
     """
 
     texts: dict[Language, LessonText]
@@ -76,6 +77,7 @@ class LessonView:
     exploring: bool
     notice: str
     means: tuple[str, ...]
+    page: int
 
 
 class LessonDesk:
@@ -132,6 +134,7 @@ class LessonDesk:
             session.exploring,
             session.notice,
             () if task is None else _means(task),
+            session.next_page,
         )
 
     def check(self, lab: Lab, interrupt: Interrupt) -> Outcome:

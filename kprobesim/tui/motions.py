@@ -22,7 +22,7 @@ Interrupt = Callable[[], bool]
 GRAINS = (Grain.HIT, Grain.PHASE, Grain.LINE, Grain.INSTRUCTION, Grain.BPF)
 """From the coarsest to the finest."""
 
-_SYMBOL = re.compile(r"[A-Za-z_][\w.]{2,}(\+(0x[0-9a-fA-F]+|\d+))?")
+_PLACE = re.compile(r"0x[0-9a-fA-F]{1,16}|[A-Za-z_][\w.]{2,}(\+(0x[0-9a-fA-F]+|\d+))?")
 _FAR = 1_000_000_000
 _WINDOWS = (2_000, 60_000, 1_000_000, 16_000_000, 1 << 60)
 _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
@@ -110,9 +110,12 @@ def go_to_place(text: str) -> Motion:
     Raises:
         BadInput: the text is none of these.
     """
-    if _SYMBOL.fullmatch(text.strip()):
-        return run_to_place(text.strip())
-    what, number = read_place(text)
+    try:
+        what, number = read_place(text)
+    except BadInput:
+        if _PLACE.fullmatch(text.strip()):
+            return run_to_place(text.strip())
+        raise
     if what == "event":
         return go_to_event(int(number) - 1)
 

@@ -18,6 +18,8 @@ _BUTTONS = ("check", "hint", "reply", "explore", "skip")
 _MORE = ("solution", "reset")
 """Where the frame is wide enough for them."""
 _GAPS = (3, 2, 1)
+_CORNERS = 6
+"""Cells of the frame beside what can be clicked."""
 _MOST_GOALS = 3
 
 
@@ -66,13 +68,12 @@ class LessonBar(Widget):
 
     def _buttons(self, view: LessonView, language: Language) -> Content:
         """All of them if they fit, otherwise those that a task cannot do without."""
-        room = self.size.width - 4
         shown = Content("")
-        for names in ((*_BUTTONS, *_MORE), _BUTTONS):
-            parts = [_button(name, view, language) for name in names if _is_offered(name, view, language)]
+        for names, framed in (((*_BUTTONS, *_MORE), True), (_BUTTONS, True), (_BUTTONS, False)):
+            parts = [_button(name, view, language, framed) for name in names if _is_offered(name, view, language)]
             for gap in _GAPS:
                 shown = Content(" " * gap).join(parts)
-                if shown.cell_length <= room:
+                if shown.cell_length <= self.outer_size.width - _CORNERS:
                     return shown
         return shown
 
@@ -92,6 +93,7 @@ def _is_offered(name: str, view: LessonView, language: Language) -> bool:
     return name != "reply" or view.texts[language].asked is not None
 
 
-def _button(name: str, view: LessonView, language: Language) -> Content:
+def _button(name: str, view: LessonView, language: Language, framed: bool) -> Content:
     word = say(language, f"lesson.button_{'return' if name == 'explore' and view.exploring else name}")
+    word = word if framed else word.strip("[]")
     return Content.from_markup(f"[@click=screen.perform('{name}')]$word[/]", word=word)

@@ -14,8 +14,8 @@ from textual.widgets import Markdown
 __all__ = ["TextPane", "folded"]
 
 _FENCE: Final = "```"
-_AROUND: Final = 8
-"""Cells that frame, padding, scroll bar and the margin of a block take from a line of it."""
+_AROUND: Final = 2
+"""Cells that the scroll bar takes."""
 _LEAST: Final = 16
 _INDENT: Final = "    "
 
@@ -32,7 +32,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     TextPane { border: round $foreground 30%; padding: 0 1; &:focus { border: heavy $primary; } }
     TextPane Markdown { padding: 0; }
     TextPane MarkdownH1, TextPane MarkdownH2 { margin: 0 0 1 0; padding: 0; content-align: left middle; }
-    TextPane MarkdownFence { margin: 0 0 1 0; & > Label { padding: 0 2; } }
+    TextPane MarkdownFence { margin: 0 0 1 0; & > Label { padding: 0; } }
     TextPane MarkdownBlockQuote { margin: 0 0 1 0; }
     """
 
@@ -95,8 +95,9 @@ def _broken(line: str, width: int) -> list[str]:
     pieces: list[str] = []
     while cell_len(line) > width:
         head = set_cell_size(line, width).rstrip()
-        space = head.rfind(" ")
-        if space > len(_INDENT) and head[:space].strip():
+        # Two blanks part columns; a break there reads better than one inside a column.
+        space = head.rfind("  " if "  " in head[len(_INDENT) :] else " ")
+        if head[:space].strip():
             head = head[:space]
         pieces.append(head.rstrip())
         line = _INDENT + line[len(head) :].lstrip()

@@ -88,7 +88,7 @@ class LabScreen(SizedScreen):
     LabScreen.-reading #text { display: block; }
     LabScreen.-narrow.-reading #text { width: 1fr; }
     LabScreen.-narrow.-reading #bench { display: none; }
-    LabScreen.-narrow.-low.-reading.-lesson #foot { height: 4; }
+    LabScreen.-narrow.-low.-reading.-lesson #foot { height: 5; }
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -97,7 +97,7 @@ class LabScreen(SizedScreen):
         self.desk = LessonDesk(scenario) if isinstance(scenario, Lesson) else None
         self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
         self.lesson: LessonView | None = None
-        self._page: int | None = None
+        self._page = 0
         self.grain = Grain.PHASE
         self.snapshot: Snapshot | None = None
         self.outcome = Outcome("opening")
@@ -151,11 +151,9 @@ class LabScreen(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
-            if self.lesson is None:
-                # Who begins reads from the first page on; who comes back, from where the lesson was left.
-                self._page = None if message.lesson.number > 1 else 0
-            elif len(self.lesson.texts["en"].pages) != len(message.lesson.texts["en"].pages):
-                self._page = None
+            if self.lesson is None or self.lesson.page != message.lesson.page:
+                self._page = message.lesson.page
+                self._reading = True
             self.lesson = message.lesson
             self._tell_lesson()
             self._arrange()
@@ -195,7 +193,7 @@ class LabScreen(SizedScreen):
             return
         self.set_class(True, "-lesson")
         pages = self.lesson.texts[self.language].pages
-        number = len(pages) - 1 if self._page is None else min(self._page, len(pages) - 1)
+        number = min(self._page, len(pages) - 1)
         place = say(self.language, "lesson.page", number=number + 1, total=len(pages))
         self.query_one(TextPane).show(place, pages[number])
         self.query_one(LessonBar).show(self.lesson, self.language)
@@ -346,7 +344,7 @@ class LabScreen(SizedScreen):
         """The page of the lesson behind the one shown (1) or before it (-1)."""
         if self.lesson is not None:
             last = len(self.lesson.texts["en"].pages) - 1
-            self._page = min(max((last if self._page is None else self._page) + by, 0), last)
+            self._page = min(max(self._page + by, 0), last)
             self._tell_lesson()
 
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
