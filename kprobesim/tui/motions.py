@@ -65,7 +65,7 @@ def _forward(lab: Lab, grain: Grain, moved: bool) -> Outcome:
 
 def to_start(lab: Lab, interrupt: Interrupt) -> Outcome:
     """To the beginning of the experiment."""
-    lab.seek(lab.start)
+    lab.seek(lab.beginning)
     return Outcome("start")
 
 

@@ -249,7 +249,7 @@ def _probed(lab: Lab) -> int | None:
     """The place of the newest event that is about a probe."""
     for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
         event = lab.events(seq, seq + 1)[0]
-        if event.kind.startswith("kprobe.") and event.cpu == lab.cpu:
+        if event.kind.startswith("kprobe.") and event.cpu == lab.cpu and "addr" in event.fields:
             return int(event.fields["addr"])
     return None
 

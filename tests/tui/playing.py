@@ -43,11 +43,13 @@ async def act(pilot: Run, action: Action) -> None:
     """Do one action as a learner would."""
     match action.verb, action.words:
         case "answer", (_, answer):
+            asked = lesson_view(pilot).texts["en"].asked
             await press(pilot, "ctrl+a")
-            await write(pilot, answer)
+            # A digit chooses an option at once; a number is typed.
+            await (press(pilot, answer) if asked is not None and asked.options else write(pilot, answer))
         case "predict", (_, option):
             await press(pilot, "ctrl+a", option)
-        case ("step" | "back" as way), words:
+        case (("step" | "back" as way), words):
             grains = [Grain(word) for word in words if not word.isdigit()]
             await choose_grain(pilot, grains[0] if grains else Grain.PHASE)
             counts = [word for word in words if word.isdigit()]
