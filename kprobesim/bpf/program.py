@@ -85,7 +85,7 @@ class Program:
         address: of what stands for its ``struct bpf_prog``, likewise.
 
     Raises:
-        LoadError: what bpf(BPF_PROG_LOAD) says. There is no verifier behind it yet: see kprobesim.bpf.check.
+        LoadError: what bpf(BPF_PROG_LOAD) says before it asks the verifier; see kprobesim.bpf.check.
     """
 
     def __init__(

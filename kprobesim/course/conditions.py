@@ -10,7 +10,16 @@ from kprobesim.course.strict import Strict
 from kprobesim.errors import BadInput
 from kprobesim.lab import Lab
 
-__all__ = ["COMPARISONS", "Condition", "as_number", "as_text", "read_condition", "read_conditions"]
+__all__ = [
+    "AT_LEAST_ONE",
+    "COMPARISONS",
+    "Condition",
+    "as_number",
+    "as_text",
+    "read_condition",
+    "read_conditions",
+    "read_optional_condition",
+]
 
 COMPARISONS: Final[dict[str, str]] = {
     "eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥", "contains": "∋",
@@ -40,6 +49,9 @@ class Condition:
         return ", ".join(f"{COMPARISONS[name]} {wanted}" for name, wanted in self.tests)
 
 
+AT_LEAST_ONE: Final = Condition((("ge", 1),))
+
+
 def read_condition(table: Strict, key: str, value: Any) -> Condition:
     """A condition as a lesson's file writes it.
 
@@ -60,6 +72,12 @@ def read_condition(table: Strict, key: str, value: Any) -> Condition:
     if not found:
         table.refuse(f"{key} says nothing.", key)
     return Condition(tuple(found))
+
+
+def read_optional_condition(table: Strict, key: str) -> Condition | None:
+    """The condition under a key; None if there is none."""
+    given = table.any(key)
+    return None if given is None else read_condition(table, key, given)
 
 
 def read_conditions(table: Strict, key: str) -> Mapping[str, Condition]:

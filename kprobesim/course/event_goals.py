@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from kprobesim.course.conditions import Condition, as_number, read_condition, read_conditions
-from kprobesim.course.finding import Finding, GoalKind, View
+from kprobesim.course.conditions import AT_LEAST_ONE, Condition, as_number, read_conditions, read_optional_condition
+from kprobesim.course.finding import Finding, GoalKind, View, last_line
 from kprobesim.course.readings import events_behind
 from kprobesim.course.strict import Strict
 from kprobesim.lab import EVENT_KINDS, Event, Lab, Phase
 
 __all__ = ["AtGoal", "ConsoleGoal", "EventGoal", "OrderGoal"]
 
-_AT_LEAST_ONE: Final = Condition((("ge", 1),))
 _SINCE: Final = ("start", "task")
 
 
@@ -66,8 +65,7 @@ class EventGoal(GoalKind):
     def read(cls, table: Strict) -> EventGoal:
         """From the lesson's file."""
         pattern = _Pattern.read(table)
-        count = read_condition(table, "count", table.any("count")) if "count" in table else _AT_LEAST_ONE
-        table.any("count")
+        count = read_optional_condition(table, "count") or AT_LEAST_ONE
         return cls(pattern, count, table.choice("since", _SINCE, "start"))
 
     def check(self, view: View) -> Finding:
@@ -190,4 +188,4 @@ class ConsoleGoal(GoalKind):
         """Look."""
         lines = [event.fields["text"] for event in events_behind(view.lab, view.starts[self.since], "console")]
         met = any(self.contains in line for line in lines)
-        return Finding(met, {"wanted": self.contains, "found": lines[-1][:120] if lines else "-"})
+        return Finding(met, {"wanted": self.contains, "found": last_line(lines)})

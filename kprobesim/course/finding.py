@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from kprobesim.course.questions import Computed
 from kprobesim.course.strict import Strict
 from kprobesim.lab import Lab
 
-__all__ = ["Finding", "GoalKind", "View"]
+__all__ = ["Finding", "GoalKind", "View", "last_line"]
+
+_SHOWN: Final = 120
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,8 @@ class GoalKind(ABC):
     @abstractmethod
     def check(self, view: View) -> Finding:
         """Look."""
+
+
+def last_line(lines: Sequence[str]) -> str:
+    """The newest of some lines, as much of it as a sentence has room for."""
+    return lines[-1][:_SHOWN] if lines else "-"

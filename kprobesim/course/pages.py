@@ -9,14 +9,14 @@ A mark is a line of its own, invisible wherever Markdown is shown::
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from kprobesim.errors import BadInput
 
-__all__ = ["Block", "Page", "Part", "fenced_blocks", "read_pages"]
+__all__ = ["Block", "Page", "Part", "fenced_blocks", "page_behind", "pages_until", "read_pages"]
 
 _MARK: Final = re.compile(r"<!--\s*(task|predict)\s+([a-z0-9-]{1,64})\s*-->")
 _MOST_PAGES: Final = 60
@@ -137,6 +137,51 @@ def read_pages(source: str, path: Path, tasks: Sequence[str], predictions: Seque
     pages.append(Page(title, tuple(parts)))
     _complete(path, seen, tasks, predictions)
     return tuple(pages)
+
+
+def pages_until(pages: Sequence[Page], over: Collection[str], revealed: Collection[str]) -> tuple[Page, ...]:
+    """A lesson's text up to the prediction or the task to be dealt with now.
+
+    A prediction holds the text back until its answer was revealed, unless a later task is over already.
+
+    Args:
+        pages: the whole text.
+        over: the tasks that are done or skipped.
+        revealed: the predictions whose answers were shown.
+    """
+    parts = _parts(pages)
+    passed = _passed(parts, over)
+    last = len(parts) - 1
+    for i, (_, part) in enumerate(parts[passed + 1 :], passed + 1):
+        if part.kind == "task" or (part.kind == "predict" and part.text not in revealed):
+            last = i
+            break
+    shown: list[Page] = []
+    for number, page in enumerate(pages):
+        kept = tuple(part for i, (of, part) in enumerate(parts) if of == number and i <= last)
+        if kept or (shown and last == len(parts) - 1):
+            shown.append(Page(page.title, kept))
+    return tuple(shown)
+
+
+def page_behind(pages: Sequence[Page], over: Collection[str]) -> int:
+    """Index of the page on which a lesson's text goes on behind the last task that is over.
+
+    Args:
+        pages: the whole text.
+        over: the tasks that are done or skipped.
+    """
+    parts = _parts(pages)
+    return parts[min(_passed(parts, over) + 1, len(parts) - 1)][0]
+
+
+def _parts(pages: Sequence[Page]) -> list[tuple[int, Part]]:
+    return [(number, part) for number, page in enumerate(pages) for part in page.parts]
+
+
+def _passed(parts: Sequence[tuple[int, Part]], over: Collection[str]) -> int:
+    """Index of the last task that is over; -1 if none is."""
+    return max((i for i, (_, part) in enumerate(parts) if part.kind == "task" and part.text in over), default=-1)
 
 
 def fenced_blocks(source: str) -> list[Block]:

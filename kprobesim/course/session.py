@@ -11,7 +11,7 @@ from kprobesim.course.conditions import Condition, as_text
 from kprobesim.course.finding import View
 from kprobesim.course.journal import Journal
 from kprobesim.course.lesson import Lesson, Task
-from kprobesim.course.pages import Page
+from kprobesim.course.pages import Page, page_behind, pages_until
 from kprobesim.course.progress import Progress, ProgressStore
 from kprobesim.course.questions import Computed, Option, Prediction
 from kprobesim.course.readings import first_event, read_value
@@ -76,7 +76,7 @@ class LessonSession:
     @property
     def task(self) -> Task | None:
         """The first task that is neither done nor skipped; None at the end of the lesson."""
-        over = {*self.progress.done, *self.progress.skipped}
+        over = self._over
         return next((task for task in self.lesson.tasks if task.id not in over), None)
 
     @property
@@ -103,34 +103,19 @@ class LessonSession:
     @property
     def next_page(self) -> int:
         """Index of the page on which the text goes on behind the last task that is over."""
-        over = {*self.progress.done, *self.progress.skipped}
-        parts = [(number, part) for number, page in enumerate(self.pages("en")) for part in page.parts]
-        passed = max((i for i, (_, part) in enumerate(parts) if part.kind == "task" and part.text in over), default=-1)
-        return parts[min(passed + 1, len(parts) - 1)][0]
+        return page_behind(self.pages("en"), self._over)
+
+    @property
+    def _over(self) -> set[str]:
+        return {*self.progress.done, *self.progress.skipped}
 
     def visible(self, language: Language) -> tuple[Page, ...]:
         """The text as far as the learner should see it: up to the prediction or the task to be dealt with now.
 
-        A prediction holds the text back until its answer was revealed, unless a later task is done already.
-
         Raises:
             BadInput: it cannot be read.
         """
-        over = {*self.progress.done, *self.progress.skipped}
-        pages = self.pages(language)
-        parts = [(number, part) for number, page in enumerate(pages) for part in page.parts]
-        passed = max((i for i, (_, part) in enumerate(parts) if part.kind == "task" and part.text in over), default=-1)
-        last = len(parts) - 1
-        for i, (_, part) in enumerate(parts[passed + 1 :], passed + 1):
-            if part.kind == "task" or (part.kind == "predict" and part.text not in self.progress.revealed):
-                last = i
-                break
-        shown: list[Page] = []
-        for number, page in enumerate(pages):
-            kept = tuple(part for i, (of, part) in enumerate(parts) if of == number and i <= last)
-            if kept or (shown and last == len(parts) - 1):
-                shown.append(Page(page.title, kept))
-        return tuple(shown)
+        return pages_until(self.pages(language), self._over, self.progress.revealed)
 
     # Tasks
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from kprobesim.course.conditions import Condition, as_text, read_condition
-from kprobesim.course.finding import Finding, GoalKind, View
+from kprobesim.course.conditions import AT_LEAST_ONE, Condition, as_text, read_condition, read_optional_condition
+from kprobesim.course.finding import Finding, GoalKind, View, last_line
 from kprobesim.course.questions import Computed, read_computed, read_options
 from kprobesim.course.readings import check_reading, kprobe_at, memory_at, read_value
 from kprobesim.course.strict import Strict
@@ -15,7 +15,6 @@ from kprobesim.lab import Lab
 
 __all__ = ["AnswerGoal", "FileGoal", "KprobeGoal", "MapGoal", "MemoryGoal", "ValueGoal"]
 
-_AT_LEAST_ONE: Final = Condition((("ge", 1),))
 _STATES: Final = ("registered", "absent", "armed", "disarmed", "optimized")
 _MAX_COMPARED: Final = 256
 
@@ -96,14 +95,9 @@ class MapGoal(GoalKind):
     @classmethod
     def read(cls, table: Strict) -> MapGoal:
         """From the lesson's file."""
-
-        def condition(key: str) -> Condition | None:
-            given = table.any(key)
-            return None if given is None else read_condition(table, key, given)
-
-        return cls(
-            table.text("map", limit=64), condition("key"), condition("value"), condition("count") or _AT_LEAST_ONE
-        )
+        name = table.text("map", limit=64)
+        key, value, count = (read_optional_condition(table, which) for which in ("key", "value", "count"))
+        return cls(name, key, value, count or AT_LEAST_ONE)
 
     def check(self, view: View) -> Finding:
         """Look."""
@@ -158,8 +152,7 @@ class FileGoal(GoalKind):
         if text is None:
             return Finding(False, values, "none")
         met = self.contains in text and not (self.lacks and self.lacks in text)
-        lines = text.splitlines()
-        return Finding(met, {**values, "found": lines[-1][:120] if lines else "-"})
+        return Finding(met, {**values, "found": last_line(text.splitlines())})
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Registering, arming and removing probes.
+"""Registering, enabling and removing probes.
 
 Follows Linux 6.1 kernel/kprobes.c and arch/x86/kernel/kprobes/core.c. The order of the checks in `register_kprobe` is
 Linux's, as it decides which errno one sees.
@@ -12,12 +12,13 @@ from typing import Any
 from kprobesim.errors import LinuxError
 from kprobesim.image import MAX_INSN_SIZE
 from kprobesim.kprobes.aggregate import aggr_post_handler, aggr_pre_handler
+from kprobesim.kprobes.arming import Arming
 from kprobesim.kprobes.blacklist import Blacklist
 from kprobesim.kprobes.config import KprobeConfig
 from kprobesim.kprobes.ftrace import Ftrace
 from kprobesim.kprobes.jump_label import JumpLabels
 from kprobesim.kprobes.kernel import RunningKernel
-from kprobesim.kprobes.kprobe import INT3, NOP5, Kprobe, KprobeCtlblk, KprobeFlag
+from kprobesim.kprobes.kprobe import NOP5, Kprobe, KprobeCtlblk, KprobeFlag
 from kprobesim.kprobes.kprobe_ftrace import KprobeFtrace
 from kprobesim.kprobes.optimize import Optimizer
 from kprobesim.kprobes.places import ProbePlaces
@@ -45,6 +46,7 @@ class Kprobes:
         slots: the instruction slots.
         ctlblk: ``kprobe_ctlblk`` by CPU number.
         ftrace: who has hooked which function's entry.
+        arming: puts sites into the kernel's code and takes them away.
         all_disarmed: the global switch: probes are registered but none is armed.
     """
 
@@ -62,10 +64,11 @@ class Kprobes:
         self.all_disarmed = False
         self._table: dict[int, Kprobe] = {}
         self._ever: dict[int, Kprobe] = {}
-        self._places: dict[int, tuple[str, int]] = {}
+        self._places: dict[tuple[int | None, str], dict[str, Any]] = {}
         self._lingering: frozenset[int] = frozenset()
         can_optimize = self.config.optprobes and kernel.has_symbol("optimized_callback")
         self.optimizer = Optimizer(self) if can_optimize else None
+        self.arming = Arming(self.text, self.on_ftrace, self.optimizer)
 
     # Looking
 
@@ -96,14 +99,16 @@ class Kprobes:
         return probe.addr is not None and self.kernel.read(probe.addr, 1)[0] != probe.opcode
 
     def place(self, probe: Kprobe) -> dict[str, Any]:
-        """The fields that say in an event which probe it is about."""
-        address = probe.addr
-        assert address is not None
-        if address not in self._places:
-            found = self.kernel.kallsyms.lookup_size_offset(address)
-            self._places[address] = (found[0].name, found[1]) if found else ("", 0)
-        symbol, offset = self._places[address]
-        return {"addr": address, "symbol": symbol, "offset": offset, "probe": probe.name or f"{symbol}+{offset:#x}"}
+        """The fields that say in an event which probe it is about; not to be changed."""
+        key = probe.addr, probe.name
+        fields = self._places.get(key)
+        if fields is None:
+            assert probe.addr is not None
+            found = self.kernel.kallsyms.lookup_size_offset(probe.addr)
+            symbol, offset = (found[0].name, found[1]) if found else ("", 0)
+            name = probe.name or f"{symbol}+{offset:#x}"
+            fields = self._places[key] = {"addr": probe.addr, "symbol": symbol, "offset": offset, "probe": name}
+        return fields
 
     # Registering
 
@@ -142,7 +147,7 @@ class Kprobes:
     def _arm_or_unhash(self, probe: Kprobe, address: int) -> None:
         """Arm a new probe; one that cannot be armed is as if it had never been registered (REG-20)."""
         try:
-            self._arm(probe)
+            self.arming.arm(probe)
         except LinuxError:
             del self._table[address]
             probe.forget()
@@ -235,50 +240,13 @@ class Kprobes:
         if site.is_disabled and not probe.is_disabled:
             site.flags &= ~KprobeFlag.DISABLED
             if not self.all_disarmed:
-                self._arm(site)
+                self.arming.arm(site)
 
     def inc_nmissed_count(self, site: Kprobe) -> None:
         """``kprobes_inc_nmissed_count``: each probe of a site has missed a hit (AGG-05)."""
         for missed in site.children if site.children is not None else (site,):
             missed.nmissed += 1
             self.kernel.machine.emit("kprobe.miss", **self.place(missed), nmissed=missed.nmissed)
-
-    # Arming: one byte, then every CPU is made to see it
-
-    def _arm(self, site: Kprobe) -> None:
-        """``__arm_kprobe``: a jump over this address becomes an int3 first; then this one may become a jump."""
-        assert site.addr is not None
-        if site.flags & KprobeFlag.FTRACE:
-            self.on_ftrace.arm(site)
-            return
-        if self.optimizer is not None and (around := self.optimizer.optimized_around(site.addr)) is not None:
-            self.optimizer.unoptimize(around, force=True)
-        self._poke(site, INT3)
-        if self.optimizer is not None:
-            self.optimizer.optimize(site)
-
-    def _disarm(self, site: Kprobe, *, reopt: bool = True) -> None:
-        """``__disarm_kprobe``: what is a jump stays one until the optimizer comes; its handlers do not run any more."""
-        assert site.addr is not None
-        if site.flags & KprobeFlag.FTRACE:
-            self.on_ftrace.disarm(site)
-            return
-        if self.optimizer is None:
-            self._poke(site, site.opcode)
-            return
-        self.optimizer.unoptimize(site, force=self.all_disarmed)
-        if not self.optimizer.is_queued(site):
-            self._poke(site, site.opcode)
-            if reopt and (around := self.optimizer.optimized_around(site.addr)) is not None:
-                self.optimizer.optimize(around)
-
-    def disarm_now(self, site: Kprobe) -> None:
-        """``arch_disarm_kprobe``: put the first byte back."""
-        self._poke(site, site.opcode)
-
-    def _poke(self, site: Kprobe, byte: int) -> None:
-        assert site.addr is not None
-        self.text.text_poke(site.addr, bytes([byte]))
 
     # Removing
 
@@ -317,7 +285,7 @@ class Kprobes:
     def _unlink(self, site: Kprobe, probe: Kprobe) -> list[int]:
         """``__unregister_kprobe_top``: disable a probe, take it out of the table; the slots that nobody needs now."""
         self._disable(site, probe)
-        if site.children is None or (len(site.children) == 1 and self._is_disarmed(site)):
+        if site.children is None or (len(site.children) == 1 and self.arming.is_disarmed(site)):
             self.drop(site)
             if self.optimizer is not None:
                 self.optimizer.free(site)
@@ -360,9 +328,6 @@ class Kprobes:
         """The probes that CPUs are handling."""
         return [probe for block in self.ctlblk for probe in block.handled]
 
-    def _is_disarmed(self, site: Kprobe) -> bool:
-        return site.is_disabled if self.optimizer is None else self.optimizer.is_disarmed(site)
-
     # Enabling and disabling
 
     def disable_kprobe(self, probe: Kprobe) -> None:
@@ -382,7 +347,7 @@ class Kprobes:
             if not all(child.is_disabled for child in site.children or ()):
                 return
         if not self.all_disarmed and not site.is_disabled:
-            self._disarm(site)
+            self.arming.disarm(site)
         site.flags |= KprobeFlag.DISABLED
 
     def enable_kprobe(self, probe: Kprobe) -> None:
@@ -400,7 +365,7 @@ class Kprobes:
         if not self.all_disarmed and site.is_disabled:
             site.flags &= ~KprobeFlag.DISABLED
             try:
-                self._arm(site)
+                self.arming.arm(site)
             except LinuxError:
                 probe.flags, site.flags = before
                 raise
@@ -413,9 +378,9 @@ class Kprobes:
         for site in self.sites():
             if not site.is_disabled:
                 if on:
-                    self._arm(site)
+                    self.arming.arm(site)
                 else:
-                    self._disarm(site, reopt=False)
+                    self.arming.disarm(site, with_all=True)
         if not on and self.optimizer is not None:
             self.optimizer.wait()
 

@@ -8,7 +8,7 @@ hypercalls.
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from kprobesim.errors import GuestError
 from kprobesim.image import MAX_INSN_SIZE
@@ -124,22 +124,23 @@ class Int3Path:
         self._set_current(probe, regs.cpu, block, flags)
         block.status = KprobeStatus.HIT_ACTIVE
         place = self._kprobes.place(probe)
-        self._machine.record("kprobe.hit", {**place, "by": "int3"})
+        self._machine.record("kprobe.hit", place | {"by": "int3"})
         if probe.pre_handler is not None:
             answer = probe.pre_handler(probe, regs)
             if not isinstance(answer, int):
                 # Meanwhile the probe may have been removed: then its remains are current.
                 return then(answer, lambda told: self._after_pre_handler(block.current or probe, regs, block, told))
             return self._after_pre_handler(probe, regs, block, answer)
-        self._setup_singlestep(probe, regs, block, reenter=False)
+        self._setup_singlestep(probe, regs, block, place, reenter=False)
         return 1
 
     def _after_pre_handler(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, answer: int) -> int:
-        self._machine.record("kprobe.pre_handler", {**self._kprobes.place(probe), "ret": answer})
+        place = self._kprobes.place(probe)
+        self._machine.record("kprobe.pre_handler", place | {"ret": answer})
         if answer:
             self._reset_current(block, regs.cpu)
         else:
-            self._setup_singlestep(probe, regs, block, reenter=False)
+            self._setup_singlestep(probe, regs, block, place, reenter=False)
         return 1
 
     def _reenter_kprobe(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
@@ -150,18 +151,20 @@ class Int3Path:
                 report=self._machine.report(self._machine.cpus[regs.cpu]),
             )
         self._kprobes.inc_nmissed_count(probe)
-        self._setup_singlestep(probe, regs, block, reenter=True)
+        self._setup_singlestep(probe, regs, block, self._kprobes.place(probe), reenter=True)
 
-    def _setup_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, *, reenter: bool) -> None:
+    def _setup_singlestep(
+        self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, place: dict[str, Any], *, reenter: bool
+    ) -> None:
         assert probe.ainsn is not None
         if probe.is_optimized:
-            self._setup_detour_execution(probe, regs, block, reenter=reenter)
+            self._setup_detour_execution(probe, regs, block, place, reenter=reenter)
             return
         if probe.ainsn.boostable and not (self._trap_flag is not None and probe.post_handler is not None):
             if not reenter:
                 self._reset_current(block, regs.cpu)
             regs.ip = probe.ainsn.insn
-            self._machine.record("kprobe.boost", {**self._kprobes.place(probe), "slot": probe.ainsn.insn})
+            self._machine.record("kprobe.boost", place | {"slot": probe.ainsn.insn})
             return
         if reenter:
             block.previous = (block.current, block.status, block.old_flags, block.saved_flags)
@@ -169,7 +172,7 @@ class Int3Path:
             block.status = KprobeStatus.REENTER
         if probe.ainsn.emulate_op is not None:
             probe.ainsn.emulate_op(regs)
-            self._machine.emit("kprobe.emulate", **self._kprobes.place(probe), insn=probe.ainsn.text, ip=regs.ip)
+            self._machine.record("kprobe.emulate", place | {"insn": probe.ainsn.text, "ip": regs.ip})
             self._post_process(probe, regs, block)
             return
         if not reenter:
@@ -179,17 +182,18 @@ class Int3Path:
             return
         regs.flags &= ~_IF
         regs.ip = probe.ainsn.insn
-        place = self._kprobes.place(probe)
         saved_if = int(block.saved_flags != 0)
-        self._machine.record("kprobe.singlestep", {**place, "slot": probe.ainsn.insn, "saved_if": saved_if})
+        self._machine.record("kprobe.singlestep", place | {"slot": probe.ainsn.insn, "saved_if": saved_if})
 
-    def _setup_detour_execution(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, *, reenter: bool) -> None:
+    def _setup_detour_execution(
+        self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, place: dict[str, Any], *, reenter: bool
+    ) -> None:
         """The instructions run in the detour buffer, which jumps back by itself: no second trap (OPT-06)."""
         assert probe.optinsn is not None
         regs.ip = probe.optinsn.detour
         if not reenter:
             self._reset_current(block, regs.cpu)
-        self._machine.record("kprobe.detour", {**self._kprobes.place(probe), "ip": probe.optinsn.detour})
+        self._machine.record("kprobe.detour", place | {"ip": probe.optinsn.detour})
 
     def _resume_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
         assert probe.ainsn is not None and probe.addr is not None
@@ -198,7 +202,7 @@ class Int3Path:
         regs.ip = ip
         if FixUp.RESTORE_IF not in self._without:
             regs.flags |= block.saved_flags
-        self._machine.record("kprobe.resume", {**self._kprobes.place(probe), "ip": ip})
+        self._machine.record("kprobe.resume", self._kprobes.place(probe) | {"ip": ip})
 
     def _post_process(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
         if block.status is not KprobeStatus.REENTER:

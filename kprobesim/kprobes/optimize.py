@@ -240,7 +240,7 @@ class Optimizer:
         for op in self._freeing:
             op.flags &= ~KprobeFlag.OPTIMIZED
             if op.is_disabled and not op.flags & KprobeFlag.GONE:
-                self._kprobes.disarm_now(op)
+                self._kprobes.arming.disarm_now(op)
             if not op.children:
                 self._kprobes.drop(op)
                 self._dropped.append(op)

@@ -42,7 +42,7 @@ def bpf_view(running: RunningProgram, kernel: RunningKernel, registers: dict[str
         kernel: whose memory holds its stack.
         registers: of the vCPU it runs on.
     """
-    execution, jited = running.execution, running.call.jited
+    execution, jited = running.execution, running.jited
     pc, executed = 0, 0
     values: tuple[int, ...] = (0, running.ctx, *(0,) * 8, running.fp)
     if jited is not None:
@@ -53,7 +53,7 @@ def bpf_view(running: RunningProgram, kernel: RunningKernel, registers: dict[str
     elif execution is not None:
         values, pc, executed = tuple(execution.regs), execution.pc, execution.executed
     # A tail call has gone on in another program.
-    bound = running.call.bound if execution is None else execution.bound
+    bound = running.bound if execution is None else execution.bound
     program = bound.program if isinstance(bound, BoundProgram) else running.program
     return BpfView(program, pc, values, kernel.read(values[10] - _STACK_SIZE, _STACK_SIZE), executed)
 

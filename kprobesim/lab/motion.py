@@ -269,9 +269,9 @@ class Motion:
     def _code_slot(self) -> int | None:
         """The program's instruction that the CPU is at, in machine code; -1 in a prologue or a helper."""
         running = self._lab.bpf.running
-        if running is None or running.call.jited is None:
+        if running is None or running.jited is None:
             return None
-        slot = running.call.jited.slot_at(self._machine.registers()["rip"])
+        slot = running.jited.slot_at(self._machine.registers()["rip"])
         return -1 if slot is None else slot
 
     def _next_in_code(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kprobesim.errors import BadInput
-from kprobesim.machine import PAGE_SIZE, Event, MemoryFault, Moment
+from kprobesim.machine import PAGE_SIZE, Event, MemoryFault, Moment, noting_writes
 
 if TYPE_CHECKING:
     from kprobesim.lab.lab import Lab
@@ -71,7 +71,7 @@ def last_write(lab: Lab, address: int, size: int, interrupt: Interrupt = lambda:
         return int.from_bytes(lab.machine.ram.read(physical, size), "little")
 
     def last_in(first: int, last: int) -> int | None:
-        with lab.machine.noting_writes(physical, size) as found:
+        with noting_writes(lab.machine, physical, size) as found:
             lab.timeline.run(last)
         return found[-1] if found else None
 

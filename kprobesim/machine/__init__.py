@@ -12,6 +12,7 @@ from kprobesim.machine.registers import GENERAL
 from kprobesim.machine.timeline import Input, Life, Timeline
 from kprobesim.machine.upcalls import Answer, GuestCall, each, is_abandoned, then
 from kprobesim.machine.vcpu import VCpu
+from kprobesim.machine.watching import noting_writes
 
 __all__ = [
     "GENERAL",
@@ -38,5 +39,6 @@ __all__ = [
     "each",
     "event_json",
     "is_abandoned",
+    "noting_writes",
     "then",
 ]

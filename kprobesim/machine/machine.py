@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -18,15 +18,13 @@ from kprobesim.machine.delayed_work import DelayedWork, Waiting, Work
 from kprobesim.machine.devices import TIMER_VECTOR, Devices
 from kprobesim.machine.events import EventLog, Moment, StopAtMoment
 from kprobesim.machine.memory import PhysicalMemory
+from kprobesim.machine.turns import Turns
 from kprobesim.machine.vcpu import VCpu, VCpuState
 
 __all__ = ["Machine", "MachineState", "Stop"]
 
 _SLICE: Final = 1_000_000
 _INTERRUPT_POLL: Final = 16
-_TURN_MIN, _TURN_SPREAD = 512, 1024
-_WIDEST_WRITE: Final = 64  # bytes: what one instruction may write at once
-_MASK64: Final = (1 << 64) - 1
 
 
 class Stop(Enum):
@@ -113,9 +111,7 @@ class Machine:
         self._work = DelayedWork()
         self.devices = Devices(self)
         self.cpus = [VCpu(self, number, counting_hook=counting_hook) for number in range(cpus)]
-        self._turn_cpu = 0
-        self._turn_left = 0
-        self._turn_random = seed & _MASK64
+        self._turns = Turns(self.cpus, seed)
         self._running: VCpu | None = None
         self._seq = 0
         self._event_insn = 0
@@ -123,6 +119,7 @@ class Machine:
         self._step = 0
         self._stop_at: Moment | None = None
         self._stop_kinds: frozenset[str] = frozenset()
+        self._stops = False  # whether one of the two is set
 
     # Starting
 
@@ -167,7 +164,7 @@ class Machine:
     @property
     def current_cpu(self) -> VCpu:
         """The vCPU whose turn it is."""
-        return self._running or self.cpus[self._turn_cpu]
+        return self._running or self.cpus[self._turns.number]
 
     # Events
 
@@ -184,18 +181,15 @@ class Machine:
         """The same as `emit`, for where every hit comes by: the fields come in a dict that nobody else keeps."""
         running = self._running
         insn = self.retired if running is None else self.retired + running.engine.executed - 1
-        if insn == self._event_insn:
-            self._event += 1
-        else:
-            self._event_insn, self._event = insn, 1
-        self._step = 0
+        number = self._event + 1 if insn == self._event_insn else 1
+        self._event_insn, self._event, self._step = insn, number, 0
         seq, records = self._seq, self.log.records
         if seq == len(records):
             if seq >= self.log.capacity:
                 self.log.refuse()
-            records.append((insn, self._event, self._turn_cpu, kind, fields, self.idle_ns))
+            records.append((insn, number, self._turns.number, kind, fields, self.idle_ns))
         self._seq = seq + 1
-        if kind in self._stop_kinds or (self._stop_at is not None and (insn, self._event, 0) >= self._stop_at):
+        if self._stops and (kind in self._stop_kinds or (self._stop_at is not None and self.moment >= self._stop_at)):
             self._freeze()
 
     def fine_step(self) -> None:
@@ -215,51 +209,15 @@ class Machine:
         """The machine is to be stopped inside the present instruction, maybe at a fine step."""
         return self._stop_at is not None and self._stop_at.insn == self.insn
 
+    def _stop_where(self, moment: Moment | None, kinds: frozenset[str]) -> None:
+        self._stop_at, self._stop_kinds = moment, kinds
+        self._stops = moment is not None or bool(kinds)
+
     def _freeze(self) -> None:
         self.frozen = self.current_cpu.registers()
         raise StopAtMoment
 
     # Running
-
-    @contextmanager
-    def watching(self, address: int | None) -> Iterator[None]:
-        """While code runs: end runs before the instruction at a virtual address, on whichever vCPU."""
-        if address is None:
-            yield
-            return
-        for cpu in self.cpus:
-            cpu.engine.watch(address)
-        try:
-            yield
-        finally:
-            for cpu in self.cpus:
-                cpu.engine.watch(None)
-
-    @contextmanager
-    def noting_writes(self, place: int, size: int) -> Iterator[list[int]]:
-        """While code runs: note which instructions write to some bytes of RAM, on whichever vCPU.
-
-        What the host writes is not noted: exception frames, what functions of the host do.
-
-        Args:
-            place: physical address of the first byte.
-            size: bytes.
-
-        Returns:
-            Numbers of the instructions, in order; grows while code runs.
-        """
-        found: list[int] = []
-
-        def written(address: int, wide: int) -> None:
-            if place < address + wide:
-                found.append(self.insn)
-
-        # The engine's bounds are for a write's first byte, and a wide one may begin before the place.
-        first, last = max(place - _WIDEST_WRITE + 1, 0), place + size - 1
-        with ExitStack() as stack:
-            for cpu in self.cpus:
-                stack.enter_context(cpu.engine.noting_writes(first, last, written))
-            yield found
 
     def run(self, limit: int, *, stop_at: Moment | None = None, stop_kinds: frozenset[str] = frozenset()) -> Stop:
         """Run until ``limit`` instructions are retired in all, or something else stops the machine.
@@ -275,7 +233,7 @@ class Machine:
         if self.failure is not None:
             raise self.failure
         assert self.frozen is None, "a frozen machine goes on from a checkpoint"
-        self._stop_at, self._stop_kinds = stop_at, stop_kinds
+        self._stop_where(stop_at, stop_kinds)
         try:
             with _without_collector():
                 return self._run(limit)
@@ -288,7 +246,7 @@ class Machine:
             self.failure = failure if isinstance(failure, GuestError) else None
             raise
         finally:
-            self._stop_at, self._stop_kinds = None, frozenset()
+            self._stop_where(None, frozenset())
 
     @contextmanager
     def stopping_at(self, moment: Moment | None, kinds: frozenset[str]) -> Iterator[None]:
@@ -298,13 +256,13 @@ class Machine:
             moment: as in `run`.
             kinds: as in `run`.
         """
-        self._stop_at, self._stop_kinds = moment, kinds
+        self._stop_where(moment, kinds)
         try:
             yield
         except StopAtMoment:
             self.retired = self._event_insn
         finally:
-            self._stop_at, self._stop_kinds = None, frozenset()
+            self._stop_where(None, frozenset())
 
     def _run(self, limit: int) -> Stop:
         while self.off is None:
@@ -318,13 +276,13 @@ class Machine:
                 continue
             if due is not None and (deadline is None or due < deadline):
                 deadline = due
-            cpu = self._next_turn()
+            cpu = self._turns.next()
             if cpu is None:
                 if deadline is None:
                     return Stop.IDLE
                 self._skip_to(deadline)
                 continue
-            budget = min(limit - self.retired, self._turn_left, self.slice)
+            budget = min(limit - self.retired, self._turns.left, self.slice)
             if deadline is not None:
                 budget = min(budget, self._insns_until(deadline))
             if cpu.pending:
@@ -347,7 +305,7 @@ class Machine:
             raise
         finally:
             self._running = None
-        self._turn_left -= executed
+        self._turns.left -= executed
         if cpu.syscall_pending:
             # The rise to ring 0 belongs to the syscall instruction, so that is not retired before it.
             self.retired += executed - 1
@@ -359,24 +317,6 @@ class Machine:
             self.retired += 1
         else:
             self.retired += executed
-
-    def _next_turn(self) -> VCpu | None:
-        """The vCPU that runs now, or None if all wait."""
-        cpu = self.cpus[self._turn_cpu]
-        if self._turn_left > 0 and cpu.runnable:
-            return cpu
-        for offset in range(1, len(self.cpus) + 1):
-            number = (self._turn_cpu + offset) % len(self.cpus)
-            if self.cpus[number].runnable:
-                self._turn_cpu, self._turn_left = number, self._turn_length()
-                return self.cpus[number]
-        return None
-
-    def _turn_length(self) -> int:
-        if len(self.cpus) == 1:
-            return 1 << 62
-        self._turn_random = (self._turn_random * 6364136223846793005 + 1442695040888963407) & _MASK64
-        return _TURN_MIN + (self._turn_random >> 33) % _TURN_SPREAD
 
     def reschedule(self) -> None:
         """End the run under way: who runs next may have changed."""
@@ -496,7 +436,7 @@ class Machine:
             self.idle_ns,
             self._seq,
             event,
-            (self._turn_cpu, self._turn_left, self._turn_random),
+            self._turns.save(),
             self.off,
             tuple(cpu.save() for cpu in self.cpus),
             self.devices.save(),
@@ -507,7 +447,7 @@ class Machine:
         """Go back to a saved state; RAM must hold that state's contents already."""
         self.retired, self.idle_ns, self._seq = state.retired, state.idle_ns, state.seq
         self._event_insn, self._event, self._step = state.retired, state.event, 0
-        self._turn_cpu, self._turn_left, self._turn_random = state.turn
+        self._turns.restore(state.turn)
         self.off = state.off
         self.frozen, self.failure = None, None
         for cpu, saved in zip(self.cpus, state.cpus, strict=True):

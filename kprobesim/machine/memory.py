@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import struct
 from dataclasses import dataclass
+from operator import itemgetter
 
 from kprobesim.errors import KprobesimError
 
@@ -19,6 +20,7 @@ PAGE_SIZE = 4096
 PRESENT, WRITABLE, USER, LARGE = 1 << 0, 1 << 1, 1 << 2, 1 << 7
 NO_EXECUTE = 1 << 63
 _ADDRESS = 0x000F_FFFF_FFFF_F000
+_MOST_WALKS = 4096
 _U64 = struct.Struct("<Q")
 
 
@@ -68,9 +70,12 @@ class PhysicalMemory:
         if size <= 0 or size % PAGE_SIZE:
             raise ValueError(f"RAM size {size:#x} is not a multiple of {PAGE_SIZE}")
         self.size = size
+        self._last_page = size - PAGE_SIZE
         self.bytes = mmap.mmap(-1, size)
         self._anchor = (ctypes.c_char * size).from_buffer(self.bytes)
         self._words = memoryview(self.bytes).cast("Q")
+        # Root and page number -> what reads the entries on the way, what they were, and where the page is.
+        self._walks: dict[tuple[int, int], tuple[itemgetter[tuple[int, ...]], tuple[int, ...], int]] = {}
 
     @property
     def host_address(self) -> int:
@@ -119,29 +124,44 @@ class PhysicalMemory:
         Raises:
             MemoryFault: it is not mapped, or not canonical.
         """
+        walk = self._walks.get((root, virtual >> 12))
+        if walk is not None:
+            # What was found before holds as long as each entry on the way is what it was: half the cost of a walk.
+            read_entries, entries, page = walk
+            if read_entries(self._words) == entries:
+                return page | virtual & 0xFFF
+        return self._walk(root, virtual) | virtual & 0xFFF
+
+    def _walk(self, root: int, virtual: int) -> int:
+        """The physical address of a page; what was found on the way is kept."""
         if virtual >> 47 not in (0, 0x1FFFF):
             raise MemoryFault(virtual)
         words = self._words
         try:
-            entry = words[(root & _ADDRESS) + (virtual >> 36 & 0xFF8) >> 3]
-            if not entry & 1:
+            at4 = (root & _ADDRESS) + (virtual >> 36 & 0xFF8) >> 3
+            entry4 = words[at4]
+            if not entry4 & PRESENT:
                 raise MemoryFault(virtual)
-            entry = words[(entry & _ADDRESS) + (virtual >> 27 & 0xFF8) >> 3]
-            if not entry & 1:
-                raise MemoryFault(virtual)
-            if entry & 0x80:
-                return entry & 0x000F_FFFF_C000_0000 | virtual & 0x3FFF_FFFF
-            entry = words[(entry & _ADDRESS) + (virtual >> 18 & 0xFF8) >> 3]
-            if not entry & 1:
-                raise MemoryFault(virtual)
-            if entry & 0x80:
-                return entry & 0x000F_FFFF_FFE0_0000 | virtual & 0x1F_FFFF
-            entry = words[(entry & _ADDRESS) + (virtual >> 9 & 0xFF8) >> 3]
+            at1 = at2 = at3 = (entry4 & _ADDRESS) + (virtual >> 27 & 0xFF8) >> 3
+            entry1 = entry2 = entry3 = words[at3]
+            inside = 0x3FFF_F000
+            if entry3 & PRESENT and not entry3 & LARGE:
+                at1 = at2 = (entry3 & _ADDRESS) + (virtual >> 18 & 0xFF8) >> 3
+                entry1 = entry2 = words[at2]
+                inside = 0x1F_F000
+                if entry2 & PRESENT and not entry2 & LARGE:
+                    at1 = (entry2 & _ADDRESS) + (virtual >> 9 & 0xFF8) >> 3
+                    entry1 = words[at1]
+                    inside = 0
         except IndexError:
             raise MemoryFault(virtual) from None
-        if not entry & 1:
+        if not entry1 & PRESENT:
             raise MemoryFault(virtual)
-        return entry & _ADDRESS | virtual & 0xFFF
+        page = entry1 & _ADDRESS & ~inside | virtual & inside
+        if len(self._walks) == _MOST_WALKS:
+            self._walks.clear()
+        self._walks[root, virtual >> 12] = itemgetter(at4, at3, at2, at1), (entry4, entry3, entry2, entry1), page
+        return page
 
     def page_entry(self, root: int, virtual: int) -> PageEntry:
         """Like `translate`, with size and permissions.
@@ -168,7 +188,8 @@ class PhysicalMemory:
         """
         if (virtual & 0xFFF) + size <= PAGE_SIZE:
             physical = self.translate(root, virtual)
-            return self.read(physical, size)
+            # The usual case of `read`, without another call.
+            return self.bytes[physical : physical + size] if physical < self._last_page else self.read(physical, size)
         parts = []
         while size > 0:
             chunk = min(size, PAGE_SIZE - (virtual & 0xFFF))
@@ -182,8 +203,13 @@ class PhysicalMemory:
         Raises:
             MemoryFault: naming the first address that is not mapped.
         """
-        if (virtual & 0xFFF) + len(data) <= PAGE_SIZE:
-            self.write(self.translate(root, virtual), data)
+        size = len(data)
+        if (virtual & 0xFFF) + size <= PAGE_SIZE:
+            physical = self.translate(root, virtual)
+            if physical < self._last_page:
+                self.bytes[physical : physical + size] = data
+            else:
+                self.write(physical, data)
             return
         done, places = 0, []
         while done < len(data):

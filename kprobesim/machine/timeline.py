@@ -13,6 +13,7 @@ from kprobesim.errors import GuestError
 from kprobesim.machine.checkpoints import Checkpoint, Checkpoints, Component
 from kprobesim.machine.events import Moment
 from kprobesim.machine.machine import Machine, Stop
+from kprobesim.machine.watching import watching
 
 __all__ = ["Input", "Life", "Timeline"]
 
@@ -159,7 +160,7 @@ class Timeline:
             stop = self._advance(min(here, limit), kinds)
             if stop is not Stop.LIMIT or here > limit:
                 return stop
-        with self.machine.watching(stop_address):
+        with watching(self.machine, stop_address):
             return self._advance(limit, kinds)
 
     # Moving

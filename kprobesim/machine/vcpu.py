@@ -13,21 +13,20 @@ from unicorn import x86_const as x86
 from kprobesim.errors import BusError, TripleFault
 from kprobesim.machine import loader
 from kprobesim.machine.engine import Context, Engine
+from kprobesim.machine.hypercalls import HypercallSide
 from kprobesim.machine.memory import MemoryFault, is_canonical
 from kprobesim.machine.registers import GENERAL, SYSTEM, RegisterSet
 from kprobesim.machine.traps import (
     ERROR_CODE_VECTORS,
     RECORDED_VECTORS,
+    VECTOR_NAMES,
     DeliveryFault,
     deliver,
     escalate,
     vector_name,
 )
-from kprobesim.machine.upcalls import Answer, GuestCall
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from kprobesim.machine.devices import Hypercall
     from kprobesim.machine.machine import Machine
 
@@ -50,7 +49,6 @@ _SYSCALL_SET: Final = (
     "rip", "rflags", "rcx", "r11", "cs", "rax", "rdi", "rsi", "rdx", "r10", "r8", "r9", "star", "lstar", "fmask",
 )  # fmt: skip
 _SYSCALL_CHANGES: Final = 4
-_ARGUMENTS: Final = ("rdi", "rsi", "rdx", "rcx", "r8")
 
 
 class VCpuState(NamedTuple):
@@ -64,7 +62,7 @@ class VCpuState(NamedTuple):
     held: bool
 
 
-class VCpu:
+class VCpu(HypercallSide):
     """A CPU of the machine.
 
     Args:
@@ -91,6 +89,7 @@ class VCpu:
         self._machine = machine
         self._ram = machine.ram
         self.engine = Engine(machine.ram, self, counting_hook=counting_hook)
+        super().__init__(self.engine)
         handle = self.engine.handle
         self._trap = RegisterSet(handle, _TRAP_SET)
         self._write_trap = self._trap.writer(_TRAP_CHANGES)
@@ -99,13 +98,7 @@ class VCpu:
         self._all = RegisterSet(handle, (*GENERAL, *SYSTEM, "efer", "star", "lstar", "fmask", "kernel_gs_base"))
         self._syscall = RegisterSet(handle, _SYSCALL_SET)
         self._write_syscall = self._syscall.writer(_SYSCALL_CHANGES)
-        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3", "rsp"))
-        self._more = RegisterSet(handle, ("rcx", "r8", "r9"))
-        self._answer = RegisterSet(handle, ("rax", "r10"))
         self._cr3 = RegisterSet(handle, ("cr3",))
-        self._guest_call = RegisterSet(handle, ("r10", *_ARGUMENTS))
-        self._write_guest_call = [self._guest_call.writer(1 + count) for count in range(1 + len(_ARGUMENTS))]
-        self._suspended: list[Generator[GuestCall, int, int]] = []
 
     # Starting
 
@@ -162,61 +155,6 @@ class VCpu:
         return self._machine.devices.port_in(port, size)
 
     # Hypercalls
-
-    def call_arguments(self) -> tuple[int, int, int]:
-        """RDI, RSI and RDX of a hypercall under way."""
-        words = self._call.words
-        self._call.read()
-        return words[0], words[1], words[2]
-
-    def more_arguments(self) -> tuple[int, int, int]:
-        """RCX, R8 and R9 of a hypercall under way, for stubs of functions with more than three arguments."""
-        words = self._more.words
-        self._more.read()
-        return words[0], words[1], words[2]
-
-    @property
-    def root(self) -> int:
-        """CR3 at the hypercall under way."""
-        return self._call.words[3]
-
-    @property
-    def stack_pointer(self) -> int:
-        """RSP at the hypercall under way."""
-        return self._call.words[4]
-
-    def answer(self, answer: Answer) -> None:
-        """Return from a hypercall under way: now, or after the calls into the guest that the answer takes."""
-        if isinstance(answer, int):
-            words = self._answer.words
-            words[0], words[1] = answer & 0xFFFF_FFFF_FFFF_FFFF, 0
-            self._answer.write()
-        else:
-            self._suspended.append(answer)
-            self._go_on(None)
-
-    def resume(self) -> None:
-        """The guest has made the call that it was asked for; RDI is what it returned."""
-        self._go_on(self.call_arguments()[0])
-
-    def _go_on(self, returned: int | None) -> None:
-        """Let the innermost answer go on with what its call returned; None starts it."""
-        answer = self._suspended[-1]
-        try:
-            address, args = next(answer) if returned is None else answer.send(returned)
-        except StopIteration as done:
-            self._suspended.pop()
-            self.answer(done.value)
-            return
-        words = self._guest_call.words
-        words[0] = address
-        words[1 : 1 + len(args)] = list(args)
-        self._write_guest_call[len(args)]()
-
-    @property
-    def suspended(self) -> bool:
-        """A function of the host waits for the guest; such a moment is passed through but cannot be kept."""
-        return bool(self._suspended)
 
     def defer(self, call: Hypercall) -> None:
         """Stop the run after the ``out`` under way: the host's function is called outside of it, by `play_deferred`."""
@@ -302,12 +240,8 @@ class VCpu:
         trap.read()
         cs, rip, first = words[_CS], words[_RIP], vector
         while True:
-            fields: dict[str, Any] = {
-                "vector": vector,
-                "name": vector_name(vector),
-                "rip": rip,
-                "user": int(cs & 3 == 3),
-            }
+            name = VECTOR_NAMES.get(vector) or vector_name(vector)
+            fields: dict[str, Any] = {"vector": vector, "name": name, "rip": rip, "user": int(cs & 3 == 3)}
             if error_code is not None:
                 fields["error_code"] = error_code
             if vector == _PAGE_FAULT:
@@ -435,4 +369,4 @@ class VCpu:
         self.online, self.halted, self.timer, self.held = state.online, state.halted, state.timer, state.held
         self.pending = list(state.pending)
         self.syscall_pending, self._deferred = False, None
-        self._suspended.clear()
+        self._abandon()

@@ -33,7 +33,7 @@ from kprobesim.machine import Answer, VCpu, then
 from kprobesim.tracing.bpf_context import ContextArea
 from kprobesim.tracing.bpf_ids import BpfIds, ProgramTypes
 from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
-from kprobesim.tracing.bpf_runs import BpfRuns, Call, Guard, RunningProgram
+from kprobesim.tracing.bpf_runs import BpfRuns, Guard, RunningProgram
 from kprobesim.tracing.bpf_user import BpfUser
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 from kprobesim.tracing.filters import Filters
@@ -238,18 +238,19 @@ class BpfPrograms:
 
         # The handlers outlive a journey to before the load, which makes the program anew: they know it by its name.
 
+        def run(regs: PtRegs) -> Answer:
+            name, ip, cookie = attachment.program, attachment.func_ip, attachment.cookie
+            return self.run(name, regs.cpu, regs.address, ip=ip, cookie=cookie)
+
         def on_hit(probe: Kprobe, regs: PtRegs) -> Answer:
-            overrides = self.programs[attachment.program].kprobe_override
-            ip = regs.ip if overrides else 0
-
-            def done(r0: int) -> int:
-                # Linux's kprobe_perf_func: the probed instruction is not executed where the program has moved on.
-                return int(overrides and regs.ip != ip)
-
-            return then(self._run(attachment, regs), done)
+            if not self.programs[attachment.program].kprobe_override:
+                return then(run(regs), _execute_the_probed_instruction)
+            ip = regs.ip
+            # Linux's kprobe_perf_func: the probed instruction is not executed where the program has moved on.
+            return then(run(regs), lambda _: int(regs.ip != ip))
 
         def on_return(node: RethookNode, regs: PtRegs) -> Answer:
-            return self._run(attachment, regs)
+            return run(regs)
 
         if attachment.kretprobe is None:
             attachment.kprobe.pre_handler = on_hit
@@ -358,9 +359,6 @@ class BpfPrograms:
 
     # On a hit
 
-    def _run(self, attachment: Attachment, regs: PtRegs) -> Answer:
-        return self.run(attachment.program, regs.cpu, regs.address, ip=attachment.func_ip, cookie=attachment.cookie)
-
     def run(
         self, name: str, cpu: int, ctx: int, *, ip: int = 0, cookie: int = 0, regs: int = 0, guard: Guard = Guard.CPU
     ) -> Answer:
@@ -370,13 +368,15 @@ class BpfPrograms:
             name: of the program.
             cpu: number of the vCPU.
             ctx: guest address of its context.
-            ip, cookie, regs, guard: see Call.
+            ip, cookie: see Hit.
+            regs: guest address of the registers at the hit; 0: the context is these registers.
+            guard: what keeps it from running.
 
         Returns:
             R0, or by way of the guest; 0 if its guard kept it from running.
         """
-        call = Call(self._bound[name], self._jited.get(name), cpu, ctx, ip, cookie, regs, guard)
-        return self._runs.run(call, self._stacks[cpu])
+        bound, jited, stack = self._bound[name], self._jited.get(name), self._stacks[cpu]
+        return self._runs.run(RunningProgram(cpu, ctx, regs or ctx, ip, cookie, bound, jited, guard, stack))
 
     def run_on(
         self, name: str, cpu: VCpu, context: bytes, *, regs: int = 0, cookie: int = 0, guard: Guard = Guard.CPU
@@ -388,7 +388,8 @@ class BpfPrograms:
             cpu: the vCPU, in the hypercall of a tracepoint.
             context: its bytes.
             regs: address of the registers; 0 for those of the code around the tracepoint.
-            cookie, guard: see Call.
+            cookie: see Hit.
+            guard: what keeps it from running.
         """
         place = self._contexts.put(cpu, self._runs.depth(cpu.number), context, regs, with_regs=guard is Guard.CPU)
         if place is None:
@@ -450,6 +451,11 @@ def _event(attachment: Attachment) -> dict[str, str | int]:
     if probe.symbol_name:
         return kind | {"func": probe.symbol_name, "offset": probe.offset}
     return kind | {"addr": probe.addr or 0}
+
+
+def _execute_the_probed_instruction(_: int) -> int:
+    """What a pre_handler answers, whatever the program's result is."""
+    return 0
 
 
 def _verify(program: Program) -> int:

@@ -19,9 +19,9 @@ from kprobesim.errors import GuestError
 from kprobesim.kprobes import KprobeManager
 from kprobesim.machine import Answer, GuestCall, Hypercall, VCpu
 from kprobesim.tracing.bpf_jit import JitedCode
-from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
+from kprobesim.tracing.environment import Hit, KernelEnvironment, KernelMemory
 
-__all__ = ["BpfRuns", "Call", "Guard", "RunningProgram"]
+__all__ = ["BpfRuns", "Guard", "RunningProgram", "led_astray"]
 
 _MASK64: Final = (1 << 64) - 1
 _REGISTER_ARGUMENTS: Final = 3
@@ -41,43 +41,22 @@ class Guard(Enum):
 
 
 @dataclass(slots=True)
-class Call:
-    """What is to be run, and where it was hit.
+class RunningProgram(Hit):
+    """A program in the middle of a run, as a frozen machine shows it.
 
     Attributes:
         bound: the program and its surroundings, for the interpreter.
         jited: its machine code, if it is run as that.
-        cpu: number of the vCPU.
-        ctx: guest address of its context.
-        ip: what ``bpf_get_func_ip`` answers.
-        cookie: what ``bpf_get_attach_cookie`` answers.
-        regs: guest address of the registers that helpers follow the stack from; 0: the context is these registers.
         guard: when it is not run.
-    """
-
-    bound: BoundProgram
-    jited: JitedCode | None
-    cpu: int
-    ctx: int
-    ip: int = 0
-    cookie: int = 0
-    regs: int = 0
-    guard: Guard = Guard.CPU
-
-
-@dataclass(slots=True)
-class RunningProgram:
-    """A program in the middle of a run, as a frozen machine shows it.
-
-    Attributes:
-        call: what runs, and for whom.
         fp: R10 of its first function.
         execution: its registers and place, when it is being stepped; None before the first step of a fast run, and for
             machine code, which has the CPU's own.
         looked_up: address of each element that it got a pointer to -> the map, the key, the value at that time.
     """
 
-    call: Call
+    bound: BoundProgram
+    jited: JitedCode | None
+    guard: Guard
     fp: int
     execution: Execution | None = None
     looked_up: dict[int, tuple[BpfMap, bytes, bytes]] = field(default_factory=dict)
@@ -85,12 +64,7 @@ class RunningProgram:
     @property
     def program(self) -> Program:
         """What runs."""
-        return self.call.bound.program
-
-    @property
-    def ctx(self) -> int:
-        """Guest address of its context."""
-        return self.call.ctx
+        return self.bound.program
 
 
 class BpfRuns:
@@ -127,42 +101,34 @@ class BpfRuns:
         for running in self._running.values():
             running.clear()
 
-    def run(self, call: Call, stack: int) -> Answer:
+    def run(self, running: RunningProgram) -> Answer:
         """Run a program to its end.
 
         Args:
-            call: what, and for whom.
-            stack: guest address above the stack that the interpreter gives it.
+            running: the program, about to run; ``fp`` is guest address above the stack that the interpreter gives it.
 
         Returns:
             R0, or by way of the guest; 0 if its guard kept it from running, and if it faulted.
         """
-        name = call.bound.program.name
-        if self._is_kept_out(call):
+        bound, inside = running.bound, self._running[running.cpu]
+        name = bound.program.name
+        if inside and _is_kept_out(running, inside):
             self._machine.emit("bpf.skip", prog=name)
             return 0
-        if call.jited is not None:
-            return self._run_jited(call, call.jited)
-        running = RunningProgram(call, stack)
-        self._running[call.cpu].append(running)
-        self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": stack})
-        self._is_asked_by(call)
+        if running.jited is not None:
+            return self._run_jited(running, running.jited)
+        inside.append(running)
+        self._machine.record("bpf.enter", {"prog": name, "ctx": running.ctx, "fp": running.fp})
+        self._env.hit = running
         try:
-            bound = call.bound
-            r0 = self._step_through(running) if self._machine.steps_matter else bound.run(call.ctx, stack)
+            r0 = self._step_through(running) if self._machine.steps_matter else bound.run(running.ctx, running.fp)
         except RunError as error:
             r0 = 0
             self._machine.emit("bpf.fault", prog=name, message=str(error))
         else:
             self._end(running, r0)
-        self._running[call.cpu].pop()
+        inside.pop()
         return r0
-
-    def _is_kept_out(self, call: Call) -> bool:
-        others = [running.call for running in self._running[call.cpu] if running.call.guard is call.guard]
-        if call.guard is Guard.PROGRAM:
-            return any(other.bound.program is call.bound.program for other in others)
-        return call.guard is Guard.CPU and bool(others)
 
     def _step_through(self, running: RunningProgram) -> int:
         """The same run, with a moment after every instruction."""
@@ -171,25 +137,24 @@ class BpfRuns:
             if execution.executed:
                 self._machine.fine_step()
 
-        call = running.call
-        running.execution = call.bound.start(call.ctx, running.fp, hook=after_previous)
+        running.execution = running.bound.start(running.ctx, running.fp, hook=after_previous)
         return running.execution.run()
 
-    def _run_jited(self, call: Call, jited: JitedCode) -> Generator[GuestCall, int, int]:
-        name = call.bound.program.name
-        fp = self._machine.cpus[call.cpu].stack_pointer - _PROLOGUE_PUSHES
-        running = RunningProgram(call, fp)
-        self._running[call.cpu].append(running)
-        self._machine.record("bpf.enter", {"prog": name, "ctx": call.ctx, "fp": fp, "jited": jited.code.entry})
+    def _run_jited(self, running: RunningProgram, jited: JitedCode) -> Generator[GuestCall, int, int]:
+        program, cpu = running.program, running.cpu
+        running.fp = self._machine.cpus[cpu].stack_pointer - _PROLOGUE_PUSHES
+        self._running[cpu].append(running)
+        fields = {"prog": program.name, "ctx": running.ctx, "fp": running.fp, "jited": jited.code.entry}
+        self._machine.record("bpf.enter", fields)
         # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
-        arrays = self._arrays_without_calls(call.bound.program)
-        self._kernel.preempt_count_add(call.cpu, 1)
-        r0 = yield GuestCall(jited.code.entry, (call.ctx,))
-        self._kernel.preempt_count_add(call.cpu, -1)
+        arrays = self._arrays_without_calls(program)
+        self._kernel.preempt_count_add(cpu, 1)
+        r0 = yield GuestCall(jited.code.entry, (running.ctx,))
+        self._kernel.preempt_count_add(cpu, -1)
         for which, before in arrays:
             self._tell_changes(which, before)
         self._end(running, r0)
-        self._running[call.cpu].pop()
+        self._running[cpu].pop()
         return r0
 
     def _arrays_without_calls(self, program: Program) -> list[tuple[ArrayMap, bytes]]:
@@ -225,14 +190,9 @@ class BpfRuns:
 
     # Helpers
 
-    def _is_asked_by(self, call: Call) -> None:
-        env = self._env
-        env.cpu, env.ctx, env.ip, env.cookie = call.cpu, call.ctx, call.ip, call.cookie
-        env.regs = call.regs or call.ctx
-
     def around(self, helper: Helper, ctx: HelperContext, args: tuple[int, ...]) -> int:
         """Call a helper for the program that runs on this CPU, and tell of it."""
-        machine, running = self._machine, self._running[self._env.cpu][-1]
+        machine, running = self._machine, self._running[self._env.hit.cpu][-1]
         target: tuple[BpfMap, bytes] | None = None
         old = b""
         if helper.name in ("map_lookup_elem", "map_update_elem", "map_delete_elem"):
@@ -257,7 +217,7 @@ class BpfRuns:
     ) -> Generator[GuestCall, int, int]:
         """A helper that calls functions of the program, which the guest does."""
         assert helper.steps is not None
-        calls = helper.steps(running.call.bound.helpers, *args)
+        calls = helper.steps(running.bound.helpers, *args)
         answer: int | None = None
         while True:
             try:
@@ -266,11 +226,9 @@ class BpfRuns:
                 result = int(done.value) & _MASK64
                 break
             except MemoryFault as fault:
-                raise GuestError(
-                    f"bpf_{helper.name} was led astray: {fault}", report=self._machine.report(cpu)
-                ) from fault
+                raise led_astray(helper, fault, self._machine.report(cpu)) from fault
             answer = yield GuestCall(function, (*arguments, 0, 0, 0, 0, 0)[:5])
-            self._is_asked_by(running.call)
+            self._env.hit = running
         name, told = f"bpf_{helper.name}", list(args)
         self._machine.emit("bpf.helper", prog=running.program.name, name=name, args=told, ret=result)
         return result
@@ -301,14 +259,25 @@ class BpfRuns:
             args = (rdi, rsi, rdx)[:count]
             if count > _REGISTER_ARGUMENTS:
                 args += cpu.more_arguments()[: count - _REGISTER_ARGUMENTS]
-            self._is_asked_by(running.call)
+            self._env.hit = running
             if helper.steps is not None:
                 return self._call_back(cpu, running, helper, args)
             try:
-                return self.around(helper, running.call.bound.helpers, args)
+                return self.around(helper, running.bound.helpers, args)
             except MemoryFault as fault:
-                raise GuestError(
-                    f"bpf_{helper.name} was led astray: {fault}", report=self._machine.report(cpu)
-                ) from fault
+                raise led_astray(helper, fault, self._machine.report(cpu)) from fault
 
         return call
+
+
+def _is_kept_out(running: RunningProgram, inside: list[RunningProgram]) -> bool:
+    """Whether a program's guard keeps it from running inside of others, the outermost first."""
+    guard = running.guard
+    if guard is Guard.CPU:
+        return any(other.guard is guard for other in inside)
+    return guard is Guard.PROGRAM and any(other.guard is guard and other.program is running.program for other in inside)
+
+
+def led_astray(helper: Helper, fault: MemoryFault, report: str) -> GuestError:
+    """Machine code has given a helper an address where nothing is, which no verified program can."""
+    return GuestError(f"bpf_{helper.name} was led astray: {fault}", report=report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from kprobesim.bpf import Arena, MemoryFault
@@ -15,7 +16,7 @@ from kprobesim.machine import MemoryFault as NothingMapped
 from kprobesim.tracing.callchain import CallChain
 from kprobesim.tracing.vmap import VMAP_BASE, map_pages
 
-__all__ = ["KernelEnvironment", "KernelMemory"]
+__all__ = ["Hit", "KernelEnvironment", "KernelMemory"]
 
 _USER_END: Final = 1 << 47
 _MASK32: Final = (1 << 32) - 1
@@ -70,6 +71,25 @@ class KernelMemory:
         return DIRECT_MAP, memoryview(self._kernel.machine.ram.bytes)
 
 
+@dataclass(slots=True)
+class Hit:
+    """Where a program was hit: what its helpers answer from.
+
+    Attributes:
+        cpu: number of the vCPU.
+        ctx: guest address of the program's context.
+        regs: guest address of the registers at the hit, which helpers follow the stack from; often the context.
+        ip: what ``bpf_get_func_ip`` answers: address of the probed function, or 0.
+        cookie: what ``bpf_get_attach_cookie`` answers.
+    """
+
+    cpu: int
+    ctx: int
+    regs: int
+    ip: int
+    cookie: int
+
+
 class KernelEnvironment:
     """What helpers ask of the machine.
 
@@ -78,11 +98,7 @@ class KernelEnvironment:
         seed: of ``bpf_get_prandom_u32``.
 
     Attributes:
-        cpu: number of the vCPU that the program runs on; set before each run.
-        ctx: guest address of its context; set before each run.
-        regs: guest address of the registers at its hit, which may be its context; set before each run.
-        ip: address of the probed function, or 0; set before each run.
-        cookie: set before each run.
+        hit: what the program that asks runs for; set before each run and each call of a helper.
         on_printk: takes the CPU and the text of a line for the trace.
     """
 
@@ -90,11 +106,7 @@ class KernelEnvironment:
         self._kernel = manager.kernel
         self._chain = CallChain(manager, self.read_user)
         self._random = seed & _MASK32 or 1
-        self.cpu = 0
-        self.ctx = 0
-        self.regs = 0
-        self.ip = 0
-        self.cookie = 0
+        self.hit = Hit(0, 0, 0, 0, 0)
         self.on_printk: Callable[[int, str], None] = lambda cpu, text: None
 
     def ktime_get_ns(self) -> int:
@@ -103,18 +115,18 @@ class KernelEnvironment:
 
     def smp_processor_id(self) -> int:
         """The vCPU's number."""
-        return self.cpu
+        return self.hit.cpu
 
     def current_pid_tgid(self) -> int:
         """``tgid << 32 | pid`` of the current task."""
-        task = self._kernel.current(self.cpu)
+        task = self._kernel.current(self.hit.cpu)
         return task.tgid << 32 | task.pid
 
     def current_uid_gid(self) -> int:
         """``gid << 32 | uid`` of the current task; 0 where the kernel has no credentials."""
         kernel = self._kernel
         try:
-            cred = kernel.read_u64(kernel.current(self.cpu).address + kernel.task_offset("cred"))
+            cred = kernel.read_u64(kernel.current(self.hit.cpu).address + kernel.task_offset("cred"))
         except ImageError:
             return 0
         ids = []
@@ -127,19 +139,19 @@ class KernelEnvironment:
 
     def current_comm(self) -> bytes:
         """The current task's name."""
-        return self._kernel.current(self.cpu).comm.split(b"\0")[0]
+        return self._kernel.current(self.hit.cpu).comm.split(b"\0")[0]
 
     def current_task(self) -> int:
         """Address of the current ``struct task_struct``."""
-        return self._kernel.current(self.cpu).address
+        return self._kernel.current(self.hit.cpu).address
 
     def func_ip(self) -> int:
         """Address of the probed function; 0 if the probe is not on its entry."""
-        return self.ip
+        return self.hit.ip
 
     def attach_cookie(self) -> int:
         """The number given when the program was attached."""
-        return self.cookie
+        return self.hit.cookie
 
     def prandom_u32(self) -> int:
         """The next of the machine's own random numbers (Marsaglia's xorshift32)."""
@@ -153,7 +165,7 @@ class KernelEnvironment:
     def trace_printk(self, text: str) -> None:
         """A line for trace_pipe."""
         self._kernel.machine.emit("trace.printk", text=text.rstrip("\n"))
-        self.on_printk(self.cpu, text)
+        self.on_printk(self.hit.cpu, text)
 
     def read_kernel(self, addr: int, size: int) -> bytes:
         """Kernel memory; MemoryFault where nothing is mapped."""
@@ -226,7 +238,7 @@ class KernelEnvironment:
     def _regs(self, ctx: int) -> PtRegs | None:
         kernel = self._kernel
         try:
-            return PtRegs(kernel.machine.ram, kernel.root, ctx, self.cpu)
+            return PtRegs(kernel.machine.ram, kernel.root, ctx, self.hit.cpu)
         except NothingMapped:
             return None
 
@@ -235,7 +247,7 @@ class KernelEnvironment:
         task = self.current_task()
         if user and not self._mm(task):
             return None
-        kernel = self.regs if ctx == self.ctx else ctx
+        kernel = self.hit.regs if ctx == self.hit.ctx else ctx
         regs = self._regs(self.task_pt_regs(task) if user else kernel)
         if regs is None:
             return None
@@ -244,7 +256,7 @@ class KernelEnvironment:
     def task_callchain(self, task: int, depth: int) -> Sequence[int] | None:
         """The frames of a task that sleeps; of the current one none but those below where a program runs are known."""
         if task == self.current_task():
-            regs = self._regs(self.regs)
+            regs = self._regs(self.hit.regs)
             return None if regs is None else self._chain.kernel(regs, depth)
         return self._chain.sleeping(task, depth)
 
@@ -312,8 +324,8 @@ class KernelEnvironment:
 
     def save(self) -> object:
         """The state of the random numbers, and who ran last."""
-        return self._random, self.cpu, self.ctx, self.regs
+        return self._random, self.hit
 
     def restore(self, state: Any) -> None:
         """Put back what `save` gave."""
-        self._random, self.cpu, self.ctx, self.regs = state
+        self._random, self.hit = state

@@ -29,8 +29,8 @@ from kprobesim.errors import GuestError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.machine import Answer, Hypercall, VCpu
 from kprobesim.tracing.bpf_jit import BpfJit
-from kprobesim.tracing.bpf_runs import BpfRuns, Call
-from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
+from kprobesim.tracing.bpf_runs import BpfRuns, Guard, RunningProgram, led_astray
+from kprobesim.tracing.environment import Hit, KernelEnvironment, KernelMemory
 from kprobesim.tracing.seccomp_names import action_name
 
 __all__ = ["Filters"]
@@ -203,7 +203,8 @@ class Filters:
                 self._bound.clear()
             program = _FilterProgram("seccomp filter" if seccomp else "socket filter", _decoded(raw))
             bound = self._bound[raw] = BoundProgram(program, self._memory, self._env, around=self._runs.around)
-        return self._runs.run(Call(bound, None, cpu.number, values[1]), values[10])
+        ctx, fp = values[1], values[10]
+        return self._runs.run(RunningProgram(cpu.number, ctx, ctx, 0, 0, bound, None, Guard.CPU, fp))
 
     def _called_by_code(self, helper: Helper) -> Hypercall:
         """A function that machine code calls as the interpreter calls it."""
@@ -213,13 +214,11 @@ class Filters:
             args = (rdi, rsi, rdx)[:count]
             if count > _REGISTER_ARGUMENTS:
                 args += cpu.more_arguments()[: count - _REGISTER_ARGUMENTS]
-            self._env.cpu = cpu.number
+            self._env.hit = Hit(cpu.number, 0, 0, 0, 0)
             try:
                 result: int = helper.function(context, *args)
             except MemoryFault as fault:
-                raise GuestError(
-                    f"bpf_{helper.name} was led astray: {fault}", report=self._machine.report(cpu)
-                ) from fault
+                raise led_astray(helper, fault, self._machine.report(cpu)) from fault
             return result & _MASK64
 
         return call

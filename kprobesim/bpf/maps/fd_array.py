@@ -5,28 +5,43 @@ kernel/bpf/core.c:bpf_prog_map_compatible. The pointers (8 bytes each, ``array->
 each stands for is Python state.
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from kprobesim.bpf.maps.array import IndexedMap
 from kprobesim.bpf.maps.base import MapSpec, Place
 from kprobesim.bpf.maps.flags import UpdateFlag
+from kprobesim.bpf.maps.perf_buffer import PerfEvent
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
 
 if TYPE_CHECKING:
-    from kprobesim.bpf.maps.perf_buffer import PerfEvent
     from kprobesim.bpf.program import Program
 
-__all__ = ["FdArray", "PerfEventArray", "ProgArray"]
+__all__ = ["FdArray", "PerfEventArray", "ProgArray", "ReadableFdArray"]
 
 
-Target = TypeVar("Target")
+class KernelObject(Protocol):
+    """What a pointer can stand for."""
+
+    @property
+    def address(self) -> int:
+        """Its guest address."""
+
+
+class NumberedObject(KernelObject, Protocol):
+    """What user space knows by a number."""
+
+    @property
+    def id(self) -> int:
+        """That number."""
+
+
+Target = TypeVar("Target", bound=KernelObject)
+Numbered = TypeVar("Numbered", bound=NumberedObject)
 
 
 class FdArray(IndexedMap, Generic[Target]):
     """What they share. ``Target`` is the kind of object."""
-
-    readable: ClassVar[bool] = True
 
     def __init__(self, spec: MapSpec, number: int, place: Place) -> None:
         super().__init__(spec, number, place, 8)
@@ -35,14 +50,6 @@ class FdArray(IndexedMap, Generic[Target]):
     def target(self, index: int) -> Target | None:
         """The object at an index; None if there is none, also past the end."""
         return self._targets.get(index)
-
-    def _pointer(self, target: Target) -> int:
-        """What stands in the array for an object: its guest address."""
-        raise NotImplementedError
-
-    def _id(self, target: Target) -> int:
-        """By which number user space knows it."""
-        raise NotImplementedError
 
     def _accept(self, target: Target) -> int:
         """0, or why the object is not taken."""
@@ -59,7 +66,7 @@ class FdArray(IndexedMap, Generic[Target]):
         if refusal:
             return refusal
         self._targets = {**self._targets, index: target}
-        self.memory.write(self.element(key), self._pointer(target).to_bytes(8, "little"))
+        self.memory.write(self.element(key), target.address.to_bytes(8, "little"))
         return 0
 
     def delete_elem(self, key: bytes) -> int:
@@ -86,11 +93,8 @@ class FdArray(IndexedMap, Generic[Target]):
         return -Errno.EBADF
 
     def read_value(self, key: bytes) -> bytes | None:
-        """See BpfMap: the object's id (bpf_fd_array_map_lookup_elem)."""
-        if not self.readable:
-            raise LinuxError(Errno.ENOTSUPP, f"What a {self.spec.type} holds cannot be read back.")
-        target = self.target(int.from_bytes(key, "little"))
-        return None if target is None else self._id(target).to_bytes(4, "little")
+        """See BpfMap: without map_fd_sys_lookup_elem it cannot be read (bpf_fd_array_map_lookup_elem)."""
+        raise LinuxError(Errno.ENOTSUPP, f"What a {self.spec.type} holds cannot be read back.")
 
     def _save(self) -> object:
         return self._targets
@@ -99,7 +103,16 @@ class FdArray(IndexedMap, Generic[Target]):
         self._targets = state
 
 
-class ProgArray(FdArray["Program"]):
+class ReadableFdArray(FdArray[Numbered]):
+    """An array whose objects have a number that user space may ask for."""
+
+    def read_value(self, key: bytes) -> bytes | None:
+        """See BpfMap: the object's id (bpf_fd_array_map_lookup_elem)."""
+        target = self.target(int.from_bytes(key, "little"))
+        return None if target is None else target.id.to_bytes(4, "little")
+
+
+class ProgArray(ReadableFdArray["Program"]):
     """Programs to tail-call.
 
     The first one, or the first to use the array, decides of which type all are, and whether they are machine code.
@@ -124,12 +137,6 @@ class ProgArray(FdArray["Program"]):
     def _accept(self, target: "Program") -> int:
         return 0 if self.compatible(target) else -Errno.EINVAL
 
-    def _pointer(self, target: "Program") -> int:
-        return target.address
-
-    def _id(self, target: "Program") -> int:
-        return target.id
-
     def _save(self) -> object:
         return super()._save(), self._owner
 
@@ -138,13 +145,8 @@ class ProgArray(FdArray["Program"]):
         super()._restore(targets)
 
 
-class PerfEventArray(FdArray["PerfEvent"]):
+class PerfEventArray(FdArray[PerfEvent]):
     """Perf events, as a rule one for each CPU, for bpf_perf_event_output and bpf_perf_event_read."""
-
-    readable = False
-
-    def _pointer(self, target: "PerfEvent") -> int:
-        return target.address
 
     def _save(self) -> object:
         events = sorted(self._targets.items())

@@ -10,6 +10,7 @@ Follows Linux kernel/bpf/bpf_lru_list.c, function by function.
 """
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -37,7 +38,7 @@ class NodeType(IntEnum):
     LOCAL_PENDING = 4
 
 
-class Lru:
+class Lru(ABC):
     """What both kinds share: one ``struct bpf_lru_list`` and how it is rotated and shrunk.
 
     Args:
@@ -189,17 +190,17 @@ class Lru:
 
     # What the two kinds differ in
 
+    @abstractmethod
     def populate(self, nodes: list[int]) -> None:
         """Put all nodes on free lists."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pop_free(self) -> int:
         """A node for a new element, thrown out of the hash if need be; 0 if there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def push_free(self, node: int) -> None:
         """A node whose element is gone."""
-        raise NotImplementedError
 
 
 class CommonLru(Lru):

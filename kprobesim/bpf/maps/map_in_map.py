@@ -8,7 +8,7 @@ from typing import Any
 
 from kprobesim.bpf.errors import LoadError
 from kprobesim.bpf.maps.base import BpfMap, MapSpec, Place
-from kprobesim.bpf.maps.fd_array import FdArray
+from kprobesim.bpf.maps.fd_array import ReadableFdArray
 from kprobesim.bpf.maps.flags import MapFlag, UpdateFlag
 from kprobesim.bpf.maps.hash import HashMap
 from kprobesim.linux_errno import Errno
@@ -47,7 +47,7 @@ def map_meta_equal(shown: MapSpec, other: MapSpec) -> bool:
     return alike
 
 
-class ArrayOfMaps(FdArray[BpfMap]):
+class ArrayOfMaps(ReadableFdArray[BpfMap]):
     """An array of maps; a place may be empty.
 
     Attributes:
@@ -60,12 +60,6 @@ class ArrayOfMaps(FdArray[BpfMap]):
 
     def _accept(self, target: BpfMap) -> int:
         return 0 if map_meta_equal(self.inner, target.spec) else -Errno.EINVAL
-
-    def _pointer(self, target: BpfMap) -> int:
-        return target.address
-
-    def _id(self, target: BpfMap) -> int:
-        return target.id
 
     def lookup_elem(self, key: bytes) -> int:
         """Address of the map at an index; 0 for an empty place (array_of_map_lookup_elem)."""

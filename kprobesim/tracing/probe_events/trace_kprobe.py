@@ -1,75 +1,41 @@
-"""Probe events: one event of the trace, and the probes that write it.
+"""One event of ``kprobe_events`` and the probes that write it.
 
-Follows Linux 6.1 kernel/trace/trace_kprobe.c and trace_probe.h: struct trace_kprobe, struct trace_probe_event.
+Follows Linux 6.1 kernel/trace/trace_kprobe.c: struct trace_kprobe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, Self
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode, RunningKernel
 from kprobesim.linux_errno import Errno
-from kprobesim.tracing.event_filter import FilterField
 from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.probe_events.command import ProbeDefinition
-from kprobesim.tracing.probe_events.event_text import print_fmt, print_record
+from kprobesim.tracing.probe_events.event_text import print_record
 from kprobesim.tracing.probe_events.fetch import ArgFetcher
 from kprobesim.tracing.probe_events.fetch_parse import FetchInsn, Op, ProbeArg
+from kprobesim.tracing.probe_events.trace_probe import ProbeEvent, TraceProbe
 from kprobesim.tracing.symbols import hashed_pointer
-from kprobesim.tracing.trace_event import TraceEvent
 
 __all__ = ["TraceKprobe", "TraceProbeEvent"]
 
 _MAX_ARGSTR_LEN: Final = 63
 
 
-class TraceProbeEvent(TraceEvent):
-    """``struct trace_probe_event``: what one name under ``events/`` stands for.
+class TraceProbeEvent(ProbeEvent["TraceKprobe"]):
+    """An event of ``kprobe_events``.
 
     Args:
-        group, name: its place under ``events/``.
-        is_return: its probes are return probes.
-        manager: where they are registered.
-
-    Attributes:
-        is_return: as given.
-        probes: the probes, the oldest first.
+        group, name, is_return: see `ProbeEvent`.
+        manager: where its probes are registered.
     """
 
     def __init__(self, group: str, name: str, is_return: bool, manager: KprobeManager) -> None:
-        super().__init__(group, name)
-        self.is_return = is_return
-        self.probes: list[TraceKprobe] = []
+        super().__init__(group, name, is_return)
         self._manager = manager
-
-    @property
-    def args(self) -> tuple[ProbeArg, ...]:
-        """The arguments; those of all its probes have the same names and types."""
-        return self.probes[0].args if self.probes else ()
-
-    @property
-    def head_size(self) -> int:
-        """Bytes of a record before the arguments."""
-        return 24 if self.is_return else 16
-
-    @property
-    def fields(self) -> tuple[FilterField, ...]:
-        """The place of the hit, then the arguments."""
-        names = ("__probe_func", "__probe_ret_ip") if self.is_return else ("__probe_ip",)
-        head = [FilterField(name, "unsigned long", 8 + 8 * n, 8, False) for n, name in enumerate(names)]
-        for arg in self.args:
-            offset = self.head_size + arg.offset
-            head.append(
-                FilterField(arg.name, arg.fmttype, offset, arg.size, arg.type.is_signed, arg.type.is_string, arg.count)
-            )
-        return tuple(head)
-
-    def print_fmt(self) -> str:
-        """``__set_print_fmt``."""
-        return print_fmt(self.is_return, self.args)
 
     def print_record(self, record: bytes) -> str:
         """``print_kprobe_event``, ``print_kretprobe_event``."""
@@ -99,18 +65,8 @@ class TraceProbeEvent(TraceEvent):
     def _live_probes(self) -> list[TraceKprobe]:
         return [p for p in self.probes if p.kprobe.addr is not None and not p.kprobe.flags & KprobeFlag.GONE]
 
-    def save(self) -> Any:
-        """Its changeable state and its probes."""
-        return super().save(), tuple(self.probes)
 
-    def restore(self, state: Any) -> None:
-        """Go back to what `save` returned."""
-        common, probes = state
-        super().restore(common)
-        self.probes = list(probes)
-
-
-class TraceKprobe:
+class TraceKprobe(TraceProbe):
     """``struct trace_kprobe``: one probe of an event.
 
     Args:
@@ -119,12 +75,11 @@ class TraceKprobe:
         dispatch: called on each hit with this probe, the registers and, for a return, where it returns to.
 
     Attributes:
-        definition, event: what it is, and what it writes to.
-        args: its arguments, with addresses for symbols once it is registered.
+        args: its arguments, with addresses for symbols once it is registered; there are no fetchers before.
         kprobe, kretprobe: the probe itself; the latter for return probes.
-        nhit: how often it was hit.
-        size: bytes of the arguments in a record.
     """
+
+    definition: ProbeDefinition
 
     def __init__(
         self,
@@ -132,12 +87,7 @@ class TraceKprobe:
         kernel: RunningKernel,
         dispatch: Callable[[TraceKprobe, PtRegs, int | None], None],
     ) -> None:
-        self.definition = definition
-        self.event: TraceProbeEvent | None = None
-        self.args = definition.args
-        self.size = sum(arg.size for arg in self.args)
-        self.nhit = 0
-        self.fetchers: list[ArgFetcher] = []
+        super().__init__(definition)
         self._kernel = kernel
         self.kprobe = Kprobe(
             symbol_name=definition.symbol,
@@ -196,26 +146,15 @@ class TraceKprobe:
             return f"0x{hashed_pointer(self._kernel, where.address or 0)}"
         return f"{where.symbol}+{where.offset}" if where.offset else where.symbol
 
-    def show(self) -> str:
-        """The line of ``kprobe_events`` (``trace_kprobe_show``)."""
-        head = "p"
-        if self.kretprobe is not None:
-            head = f"r{self.kretprobe.maxactive or ''}"
-        words = [f"{head}:{self.definition.group}/{self.definition.event}", self.place()]
-        return " ".join(words + [f"{arg.name}={arg.comm}" for arg in self.args]) + "\n"
+    def head(self) -> str:
+        """``p``, or ``r`` and how many calls it can follow at a time."""
+        return f"r{self.kretprobe.maxactive or ''}" if self.kretprobe is not None else "p"
 
-    def match(self, words: list[str]) -> bool:
-        """Whether the words behind a delete command fit (``trace_kprobe_match_command_head``)."""
-        if not words:
-            return True
-        if self.place()[:_MAX_ARGSTR_LEN] != words[0] or len(self.args) < len(words) - 1:
-            return False
-        texts = (f"{arg.name}={arg.comm}"[:_MAX_ARGSTR_LEN] for arg in self.args)
-        return all(text == word for text, word in zip(texts, words[1:], strict=False))
+    def is_at(self, place: str) -> bool:
+        """``trace_kprobe_match_command_head``: the word is compared with as much of the place as its buffer holds."""
+        return self.place()[:_MAX_ARGSTR_LEN] == place
 
-    def is_same(self, other: TraceKprobe) -> bool:
-        """``trace_kprobe_has_same_kprobe``; as in Linux, two bare addresses count as one place."""
+    def has_same_place(self, other: Self) -> bool:
+        """As in Linux, two bare addresses count as one place."""
         here, there = self.definition, other.definition
-        if (here.symbol or "unknown", here.offset) != (there.symbol or "unknown", there.offset):
-            return False
-        return [arg.comm for arg in self.args] == [arg.comm for arg in other.args]
+        return (here.symbol or "unknown", here.offset) == (there.symbol or "unknown", there.offset)

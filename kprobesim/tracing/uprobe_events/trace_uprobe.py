@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import PtRegs, RunningKernel
 from kprobesim.kprobes.uprobes import Uprobe, UprobeConsumer, Uprobes
-from kprobesim.tracing.event_filter import FilterField
-from kprobesim.tracing.probe_events.event_text import print_args, print_fmt
+from kprobesim.tracing.probe_events.event_text import print_args
 from kprobesim.tracing.probe_events.fetch import ArgFetcher
-from kprobesim.tracing.probe_events.fetch_parse import ProbeArg
-from kprobesim.tracing.trace_event import TraceEvent
+from kprobesim.tracing.probe_events.trace_probe import ProbeEvent, TraceProbe
 from kprobesim.tracing.uprobe_events.command import UprobeDefinition
 
 __all__ = ["TraceUprobe", "UprobeEvent"]
@@ -21,52 +19,19 @@ __all__ = ["TraceUprobe", "UprobeEvent"]
 Dispatch = Callable[["TraceUprobe", PtRegs, "int | None"], None]
 
 
-class UprobeEvent(TraceEvent):
-    """What one name under ``events/`` stands for.
+class UprobeEvent(ProbeEvent["TraceUprobe"]):
+    """An event of ``uprobe_events``.
 
     Args:
-        group, name: its place under ``events/``.
-        is_return: its probes are return probes.
-        uprobes: where they are registered.
+        group, name, is_return: see `ProbeEvent`.
+        uprobes: where its probes are registered.
         kernel: for symbols in arguments.
-
-    Attributes:
-        is_return: as given.
-        probes: the probes, the oldest first.
     """
 
     def __init__(self, group: str, name: str, is_return: bool, uprobes: Uprobes, kernel: RunningKernel) -> None:
-        super().__init__(group, name)
-        self.is_return = is_return
-        self.probes: list[TraceUprobe] = []
+        super().__init__(group, name, is_return)
         self._uprobes = uprobes
         self._kernel = kernel
-
-    @property
-    def args(self) -> tuple[ProbeArg, ...]:
-        """The arguments; those of all its probes have the same names and types."""
-        return self.probes[0].args if self.probes else ()
-
-    @property
-    def head_size(self) -> int:
-        """Bytes of a record before the arguments."""
-        return 24 if self.is_return else 16
-
-    @property
-    def fields(self) -> tuple[FilterField, ...]:
-        """The place of the hit, then the arguments."""
-        names = ("__probe_func", "__probe_ret_ip") if self.is_return else ("__probe_ip",)
-        head = [FilterField(name, "unsigned long", 8 + 8 * n, 8, False) for n, name in enumerate(names)]
-        for arg in self.args:
-            offset = self.head_size + arg.offset
-            head.append(
-                FilterField(arg.name, arg.fmttype, offset, arg.size, arg.type.is_signed, arg.type.is_string, arg.count)
-            )
-        return tuple(head)
-
-    def print_fmt(self) -> str:
-        """``__set_print_fmt``."""
-        return print_fmt(self.is_return, self.args)
 
     def print_record(self, record: bytes) -> str:
         """``print_uprobe_event``: addresses as numbers, as they are a program's."""
@@ -96,20 +61,8 @@ class UprobeEvent(TraceEvent):
         for probe in self.probes:
             probe.disable(self._uprobes)
 
-    def save(self) -> Any:
-        """Its changeable state and its probes."""
-        return super().save(), tuple((probe, probe.save()) for probe in self.probes)
 
-    def restore(self, state: Any) -> None:
-        """Go back to what `save` returned."""
-        common, probes = state
-        super().restore(common)
-        for probe, saved in probes:
-            probe.restore(saved)
-        self.probes = [probe for probe, _ in probes]
-
-
-class TraceUprobe:
+class TraceUprobe(TraceProbe):
     """``struct trace_uprobe``: one probe of an event.
 
     Args:
@@ -118,21 +71,14 @@ class TraceUprobe:
         dispatch: called on each hit with this probe, the registers and, for a return, the function.
 
     Attributes:
-        definition, event: what it is, and what it writes to.
-        args: its arguments.
-        fetchers: how they are fetched.
-        size: bytes of the arguments in a record.
-        nhit: how often it was hit.
         base: where the file's first byte would be in the process that is being looked at.
     """
 
+    definition: UprobeDefinition
+
     def __init__(self, definition: UprobeDefinition, kernel: RunningKernel, dispatch: Dispatch) -> None:
-        self.definition = definition
-        self.event: UprobeEvent | None = None
-        self.args = definition.args
+        super().__init__(definition)
         self.fetchers = [ArgFetcher(arg, kernel, user_base=lambda: self.base) for arg in self.args]
-        self.size = sum(arg.size for arg in self.args)
-        self.nhit = 0
         self.base = 0
         self._uprobe: Uprobe | None = None
 
@@ -177,34 +123,26 @@ class TraceUprobe:
         reference = f"(0x{where.ref_ctr_offset:x})" if where.ref_ctr_offset else ""
         return f"{where.filename}:0x{where.offset:016x}{reference}"
 
-    def show(self) -> str:
-        """The line of ``uprobe_events`` (``trace_uprobe_show``)."""
-        where = self.definition
-        words = [f"{'r' if where.is_return else 'p'}:{where.group}/{where.event}", self.place()]
-        return " ".join(words + [f"{arg.name}={arg.comm}" for arg in self.args]) + "\n"
+    def head(self) -> str:
+        """``p`` or ``r``."""
+        return "r" if self.definition.is_return else "p"
 
-    def match(self, words: list[str]) -> bool:
-        """Whether the words behind a delete command fit (``trace_uprobe_match_command_head``)."""
-        if not words:
-            return True
-        if self.place() != words[0] or len(self.args) < len(words) - 1:
-            return False
-        texts = (f"{arg.name}={arg.comm}" for arg in self.args)
-        return all(text == word for text, word in zip(texts, words[1:], strict=False))
+    def is_at(self, place: str) -> bool:
+        """``trace_uprobe_match_command_head``."""
+        return self.place() == place
 
-    def is_same(self, other: TraceUprobe) -> bool:
-        """``trace_uprobe_has_same_uprobe``."""
+    def has_same_place(self, other: Self) -> bool:
+        """The same byte of the same file, by whatever path."""
         here, there = self.definition, other.definition
-        if (here.file.inode, here.offset) != (there.file.inode, there.offset):
-            return False
-        return [arg.comm for arg in self.args] == [arg.comm for arg in other.args]
+        return (here.file.inode, here.offset) == (there.file.inode, there.offset)
 
     # Going back and forth in time
 
     def save(self) -> Any:
         """Its changeable state."""
-        return self.nhit, self._uprobe
+        return super().save(), self._uprobe
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        self.nhit, self._uprobe = state
+        common, self._uprobe = state
+        super().restore(common)

@@ -86,8 +86,8 @@ class Panel(Widget, can_focus=True):
     # For subclasses
 
     def draw(self, view: View, width: int) -> Rows:
-        """The rows, each ``width`` cells wide."""
-        raise NotImplementedError
+        """The rows, each ``width`` cells wide; none by default."""
+        return Rows([])
 
     def heading(self, view: View) -> str:
         """What stands in the frame behind the panel's name."""

@@ -94,6 +94,17 @@ def test_deletions_that_work(lab: Lab, command: str) -> None:
     assert listed(lab) == [] and not list(lab.manager.kprobes)
 
 
+def test_a_deletion_compares_arguments_to_their_end(lab: Lab) -> None:
+    """TFS-05: the buffer of 63 letters is only for the place."""
+    argument = f"{'n' * 31}={'+0(' * 8}%di{')' * 8}"
+    assert len(argument) > 63
+    assert define(lab, f"p:a vfs_read {argument}:u64") is None
+    error = define(lab, f"-:a vfs_read {argument}")
+    assert error is not None and error.errno is Errno.ENOENT
+    assert define(lab, f"-:a vfs_read {argument}:u64") is None
+    assert listed(lab) == []
+
+
 def test_the_text_is_untouched_until_enabled() -> None:
     """TFS-02, REG-25: a new event is [DISABLED]; the global switch disarms without a mark."""
     console = Console()

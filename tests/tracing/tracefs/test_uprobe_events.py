@@ -49,6 +49,7 @@ def test_commands_as_they_are_listed(lab: Lab) -> None:
         "p:d /bin/cat:0x1080%return": "r:uprobes/d /bin/cat:0x0000000000001080",
         "p /bin/../bin/./cat:0x1081": "p:uprobes/p_cat_0x1081 /bin/../bin/./cat:0x0000000000001081",
         "r /bin/cat:0x1082": "r:uprobes/p_cat_0x1082 /bin/cat:0x0000000000001082",
+        "p:e\xa0/bin/cat:0x1083": "p:uprobes/e /bin/cat:0x0000000000001083",
     }
     for command in commands:
         assert define(lab, command) is None, command
@@ -171,6 +172,24 @@ def test_lines_of_the_trace() -> None:
     assert profile == [["/bin/cat", "in", "2"], ["/bin/cat", "out", "2"], ["/bin/cat", "nop", "2"]]
     assert console.run("echo > uprobe_events", "cat uprobe_events") == ""
     assert not list(console.lab.manager.uprobes)
+
+
+def test_a_deletion_that_is_refused_midway_empties_the_trace_all_the_same() -> None:
+    """TFS-06: the records of what is gone by then could not be read any more."""
+    console = Console()
+    main = Program(console.lab.manager.uprobes, "/bin/cat")["main"]
+    console.run(
+        f"echo 'p:g/a /bin/cat:{main:#x}' > uprobe_events",
+        f"echo 'p:g/b /bin/cat:{main:#x}' >> uprobe_events",
+        "echo 1 > events/g/enable",
+        "cat /etc/hostname",
+        "echo 0 > events/g/a/enable",
+    )
+    text = console.lab.tracing.events.output.text
+    assert b" a: (" in text() and b" b: (" in text()
+    assert console.run("echo '-:g/' >> uprobe_events") == "sh: write error: Device or resource busy\n"
+    assert [probe.definition.event for probe in console.lab.tracing.uprobe_events.probes] == ["b"]
+    assert b": (0x" not in text()
 
 
 def test_format_of_a_return_probe() -> None:

@@ -1,0 +1,396 @@
+"""Doing something to a machine from outside: its console, memory and registers, probes, programs and their maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from kprobesim.bpf import Assembly, Program, assemble
+from kprobesim.bpf.maps import Lost, PerfConfig, PerfEvent, Sample
+from kprobesim.bpf.object import BpfObject, load_object, read_object, section_target
+from kprobesim.errors import BadInput, KprobesimError
+from kprobesim.image import KernelImage
+from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, KprobeConfig, Kretprobe, PostHandler, PreHandler
+from kprobesim.lab.deeds import Deed
+from kprobesim.lab.look import Look
+from kprobesim.lab.program_data import assembly_data
+from kprobesim.machine import GENERAL, Machine, Timeline
+from kprobesim.tracing import Attachment
+from kprobesim.tracing.attach import link_for
+from kprobesim.tracing.links import Link, Places, ProbeLink
+from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
+
+__all__ = ["Act"]
+
+T = TypeVar("T")
+
+_WORD: Final = (1 << 64) - 1
+
+
+class Act(Look):
+    """The part of `Lab` that acts. Each act is an input of the timeline: going back undoes it.
+
+    Args:
+        image, machine, config, sources: see `Look`.
+
+    Attributes:
+        timeline: the machine's life.
+    """
+
+    def __init__(self, image: KernelImage, machine: Machine, config: KprobeConfig, sources: Path | None) -> None:
+        super().__init__(image, machine, config, sources)
+        self.timeline = Timeline(machine, [self.manager, self.bpf, self.tracing])
+
+    # The machine
+
+    def type(self, text: str) -> None:
+        """Type a line at the machine's console, where init reads commands.
+
+        Args:
+            text: without the newline.
+        """
+        data = text.encode(errors="replace")
+        self._do(text, "type", {"text": data.decode()}, lambda: self.machine.devices.type(data + b"\n"))
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C at the machine's console."""
+        self._do("^C", "interrupt", {}, lambda: self.machine.devices.type(b"\x03"))
+
+    def poke(self, address: int, data: bytes) -> None:
+        """Change bytes of the machine's memory, code included, as nothing in the machine itself would do it.
+
+        Args:
+            address: virtual, in the address space that the current vCPU is in.
+            data: what is to stand there.
+
+        Raises:
+            MemoryFault: not mapped.
+        """
+        text = f"{self.symbolize(address)} = {data[:16].hex(' ')}"
+        told = {"address": address, "bytes": data.hex()}
+        self._do(text, "poke", told, lambda: self.machine.write_code(address, data))
+
+    def set_register(self, register: str, value: int, cpu: int | None = None) -> None:
+        """Change a register of a vCPU, the current one by default.
+
+        Args:
+            register: a general register, ``rip`` or ``rflags``.
+            value: 64 bits.
+            cpu: its number.
+
+        Raises:
+            BadInput: there is no such vCPU, or the register cannot be set.
+        """
+        number = self._number(cpu)
+        if register not in GENERAL:
+            raise BadInput(f"{register!r} cannot be set.", hint=f"These can: {', '.join(GENERAL)}.")
+        told = {"register": register, "value": value & _WORD, "cpu": number}
+        target = self.machine.cpus[number]
+        text = f"cpu{number} {register} = {value & _WORD:#x}"
+        self._do(text, "set_register", told, lambda: target.set_register(register, value & _WORD))
+
+    # Probes
+
+    def kprobe(
+        self,
+        where: str,
+        *,
+        pre_handler: PreHandler | None = None,
+        post_handler: PostHandler | None = None,
+        name: str = "",
+        disabled: bool = False,
+    ) -> Kprobe:
+        """Register a probe.
+
+        Args:
+            where: ``symbol``, ``symbol+offset`` or an address in hex.
+            pre_handler, post_handler: Python functions, called as in the kernel. They must do the same each time they
+                are called, as going back runs them again.
+            name: what events call it.
+            disabled: do not arm it.
+
+        Raises:
+            BadInput: ``where`` cannot be read.
+            LinuxError: what register_kprobe() would return.
+        """
+        probe = self._probe_at(where)
+        probe.pre_handler, probe.post_handler, probe.name, probe.disabled = pre_handler, post_handler, name, disabled
+        plain = pre_handler is None and post_handler is None
+        self._do(
+            f"register_kprobe {where}",
+            "kprobe" if plain else "",
+            {"where": where, "name": name, "disabled": disabled},
+            lambda: self.manager.kprobes.register_kprobe(probe),
+            made=probe,
+        )
+        return probe
+
+    def unregister_kprobe(self, probe: Kprobe) -> None:
+        """Remove a probe."""
+        text = f"unregister_kprobe {probe.name or probe.symbol_name or hex(probe.address or 0)}"
+        self._do(text, "unregister_kprobe", {}, lambda: self.manager.kprobes.unregister_kprobe(probe), of=probe)
+
+    def fprobe(
+        self,
+        match: str,
+        *,
+        entry_handler: FprobeHandler | None = None,
+        exit_handler: FprobeHandler | None = None,
+        notfilter: str | None = None,
+        name: str = "fprobe",
+    ) -> Fprobe:
+        """Probe the entries and returns of all functions whose names match; ftrace serves it, so the profile must be
+        *distro*.
+
+        Args:
+            match: names; ``*``, ``?`` and ``[...]`` as in a shell.
+            entry_handler, exit_handler: called with the fprobe, the function's address, the registers and the bytes of
+                the call, or None. They must do the same each time they are called.
+            notfilter: names to leave out.
+            name: what events call it.
+
+        Raises:
+            LinuxError: what register_fprobe() would return.
+        """
+        fprobe = Fprobe(entry_handler, exit_handler, name=name)
+        text = f"register_fprobe {match}" + (f" but {notfilter}" if notfilter else "")
+        self._do(
+            text,
+            "fprobe" if entry_handler is None and exit_handler is None else "",
+            {"match": match, "notfilter": notfilter or "", "name": name},
+            lambda: self.manager.fprobes.register_fprobe(fprobe, match, notfilter),
+            made=fprobe,
+        )
+        return fprobe
+
+    def unregister_fprobe(self, fprobe: Fprobe) -> None:
+        """Remove an fprobe."""
+        text = f"unregister_fprobe {fprobe.name}"
+        self._do(text, "unregister_fprobe", {}, lambda: self.manager.fprobes.unregister_fprobe(fprobe), of=fprobe)
+
+    # Programs
+
+    def load_program(self, source: str | Assembly, name: str, *, verified: bool = True) -> Program:
+        """Load a BPF program.
+
+        Args:
+            source: assembly text, or what `kprobesim.bpf.assemble` made of it.
+            name: what events call it.
+            verified: False leaves the verifier out, which no kernel does: to see what it protects from.
+
+        Raises:
+            AsmError: the text makes no sense.
+            LoadError: the kernel would refuse it.
+        """
+        assembly = assemble(source) if isinstance(source, str) else source
+        told: dict[str, Any] = {"name": name, "verified": verified}
+        told |= {"text": source} if isinstance(source, str) else assembly_data(source)
+        self._do(f"bpf load {name}", "load", told, lambda: self._load(assembly, name, verified))
+        return self.bpf.programs[name]
+
+    def _load(self, assembly: Assembly, name: str, verified: bool) -> None:
+        self.bpf.load(assembly, name, verified=verified)
+
+    def set_bpf_jit(self, enable: int) -> None:
+        """Set ``net.core.bpf_jit_enable``: programs loaded from now on become x86-64 code, or are interpreted.
+
+        Args:
+            enable: 0 or 1; 2 as 1.
+        """
+        text = f"sysctl net.core.bpf_jit_enable={enable}"
+        self._do(text, "bpf_jit_enable", {"enable": enable}, lambda: self.bpf.jit.set_enabled(enable))
+
+    def attach(self, program: str, where: str, *, kind: str = "kprobe", returns: bool = False, cookie: int = 0) -> Link:
+        """Attach a loaded program.
+
+        Args:
+            program: its name.
+            where: the place, as it stands in a section's name behind the kind: ``vfs_read``, ``vfs_read+0x4``,
+                ``syscalls/sys_enter_openat``, ``sched_switch``, ``/bin/cat:main``, ``vfs_*``; for a kprobe an address
+                in hex, too.
+            kind: what a section's name begins with: ``kprobe``, ``kretprobe``, ``ksyscall``, ``kretsyscall``,
+                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``) or
+                ``raw_tracepoint`` (``raw_tp``).
+            returns: the same as the kind ``kretprobe``.
+            cookie: what ``bpf_get_attach_cookie`` answers.
+
+        Raises:
+            BadInput: no such program or kind, or ``where`` cannot be read.
+            LinuxError: what the kernel would refuse it with.
+        """
+        link = self._link(program, where, "kretprobe" if returns and kind == "kprobe" else kind, cookie)
+        self._do(
+            f"attach {link}",
+            "attach",
+            {"program": program, "where": where, "section": kind, "returns": returns, "cookie": cookie},
+            link.attach,
+            made=link,
+        )
+        return link
+
+    def _link(self, program: str, where: str, kind: str, cookie: int) -> Link:
+        if kind in ("kprobe", "kretprobe"):
+            probe = self._probe_at(where)
+            returns = Kretprobe(probe) if kind == "kretprobe" else None
+            return ProbeLink(self.bpf, Attachment(program, probe, returns, cookie))
+        target = section_target(f"{kind}/{where}")
+        link = link_for(self.places, program, target, cookie) if target is not None else None
+        if link is None:
+            raise BadInput(f"There is no way to attach a program to {f'{kind}/{where}'[:60]!r}.")
+        return link
+
+    @property
+    def places(self) -> Places:
+        """Where programs can be attached."""
+        return Places(self.manager, self.bpf, self.tracing.events, self.tracing.kernel_events.tracepoints)
+
+    def detach(self, link: Link | Attachment) -> None:
+        """Undo an attachment; the program stays loaded."""
+        wanted = ProbeLink(self.bpf, link) if isinstance(link, Attachment) else link
+        self._do(f"detach {wanted}", "detach", {}, wanted.detach, of=wanted)
+
+    def load_object(self, source: str | Path | BpfObject, *, attach: bool = True) -> LoadedObject:
+        """Load what clang made of a C program, and attach its programs where their sections say.
+
+        Args:
+            source: path of the `.o` file, or what `open_object` made of it.
+            attach: False only loads. Programs in a section such as ``kprobe`` name no place and are only loaded, too.
+
+        Raises:
+            ObjectError: the file makes no sense.
+            LoadError: a map or program that the kernel refuses; `Rejected`, with the log, if it was the verifier.
+            BadInput: a program that cannot be attached by itself here.
+            LinuxError: a probe that was refused.
+        """
+        found = source if isinstance(source, BpfObject) else self.open_object(source)
+        plan = plan_names(found, self.bpf)
+        wanted = [
+            link
+            for program in found.programs
+            if attach
+            and program.name in plan.programs
+            and (link := link_for(self.places, plan.programs[program.name], program.target)) is not None
+        ]
+        self.timeline.input(f"bpf load object {found.name}", lambda: load_into(self.bpf, plan))
+        for number, link in enumerate(wanted):
+            try:
+                self.timeline.input(f"attach {link}", link.attach)
+            except KprobesimError:
+                for attached in wanted[:number]:
+                    self.timeline.input(f"detach {attached}", attached.detach)
+                raise
+        return plan
+
+    def open_object(self, path: str | Path) -> BpfObject:
+        """Read a `.o` file and relocate it against this kernel; nothing is loaded.
+
+        Raises:
+            ObjectError: the file makes no sense.
+        """
+        return load_object(read_object(Path(path)), Path(path).name, kernel_of(self.kernel))
+
+    # What a user's program does with maps beside looking up and storing
+
+    def open_perf_buffer(
+        self, name: str, pages: int = 8, config: PerfConfig = PerfConfig.BPF_OUTPUT
+    ) -> tuple[PerfEvent, ...]:
+        """Open a perf event on each CPU and store them in a map; see BpfUser.open_perf_buffer."""
+        return self._as_user(
+            f"perf_buffer__new {name}",
+            "open_perf_buffer",
+            {"map": name, "pages": pages, "config": config.name},
+            lambda: self.bpf.user.open_perf_buffer(name, pages, config),
+        )
+
+    def read_perf_buffer(self, name: str) -> list[tuple[int, Sample | Lost]]:
+        """Read all that waits in the rings of a perf event array; see BpfUser.read_perf_buffer."""
+        text = f"perf_buffer__consume {name}"
+        return self._as_user(text, "read_perf_buffer", {"map": name}, lambda: self.bpf.user.read_perf_buffer(name))
+
+    def read_ringbuf(self, name: str) -> list[bytes]:
+        """Read all complete samples of a ring buffer; see BpfUser.read_ringbuf."""
+        text = f"ring_buffer__consume {name}"
+        return self._as_user(text, "read_ringbuf", {"map": name}, lambda: self.bpf.user.read_ringbuf(name))
+
+    def write_user_ringbuf(self, name: str, sample: bytes) -> bool:
+        """Put a sample into a ring that programs read; see BpfUser.write_user_ringbuf."""
+        return self._as_user(
+            f"user_ring_buffer__submit {name}",
+            "write_user_ringbuf",
+            {"map": name, "bytes": sample.hex()},
+            lambda: self.bpf.user.write_user_ringbuf(name, sample),
+        )
+
+    def fill_prog_array(self, name: str, index: int, program: str) -> None:
+        """Store a program in a program array.
+
+        Args:
+            name: of the map.
+            index: the place in it.
+            program: the program's name.
+
+        Raises:
+            BadInput: there is no such map or program.
+            LinuxError: what bpf(BPF_MAP_UPDATE_ELEM) would say.
+        """
+
+        def fill() -> None:
+            found = self.bpf.programs.get(program)
+            if found is None:
+                raise BadInput(f"There is no program named {program}.")
+            self.bpf.user.store(name, index.to_bytes(4, "little"), found)
+
+        told = {"map": name, "index": index, "program": program}
+        self._as_user(f"bpf_map_update_elem {name}[{index}] = {program}", "fill_prog_array", told, fill)
+
+    def _as_user(self, text: str, kind: str, data: Mapping[str, Any], act: Callable[[], T]) -> T:
+        """An input with an answer; going back and forth asks for it again, and the first one was given already."""
+        results: list[T] = []
+        self._do(text, kind, data, lambda: results.append(act()))
+        return results[0]
+
+    # How it is done, and where
+
+    def _do(
+        self,
+        text: str,
+        kind: str,
+        data: Mapping[str, Any],
+        apply: Callable[[], object],
+        *,
+        made: object = None,
+        of: object = None,
+    ) -> None:
+        """One input of the timeline, with what is needed to do it again on another machine."""
+        resting = self.machine.frozen is None and all(cpu.halted for cpu in self.machine.cpus if cpu.online)
+        self.timeline.input(text, Deed(apply, kind, data, resting, made, of))
+
+    def address_of(self, where: str) -> int:
+        """The address of ``symbol``, ``symbol+offset`` or an address in hex.
+
+        Raises:
+            BadInput: it cannot be read, or there is no such symbol.
+        """
+        probe = self._probe_at(where)
+        if probe.address is not None:
+            return probe.address + probe.offset
+        assert probe.symbol_name is not None
+        found = self.kernel.kallsyms.lookup_name(probe.symbol_name)
+        if not found:
+            near = self.kernel.kallsyms.near_names(probe.symbol_name)
+            hint = f"Did you mean {' or '.join(near)}?" if near else ""
+            raise BadInput(f"The kernel has no symbol {probe.symbol_name}.", hint=hint)
+        return found[0].address + probe.offset
+
+    def _probe_at(self, where: str) -> Kprobe:
+        symbol, plus, offset = where.partition("+")
+        try:
+            number = int(offset, 0) if plus else 0
+            if symbol[:1].isdigit():
+                return Kprobe(address=int(symbol, 16 if not symbol.startswith("0x") else 0), offset=number)
+        except ValueError:
+            raise BadInput(
+                f"{where!r} is not a place to probe.", hint="Write symbol, symbol+0x10 or 0xffffffff81000000."
+            ) from None
+        return Kprobe(symbol_name=symbol, offset=number)

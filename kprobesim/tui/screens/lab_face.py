@@ -1,0 +1,239 @@
+"""What the lab screen shows: its parts and their layout, and what came back from the lab."""
+
+from __future__ import annotations
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+
+from kprobesim.course import Lesson
+from kprobesim.errors import KprobesimError
+from kprobesim.lab import Grain, Moment
+from kprobesim.tui.conductor import Arrived, Conductor, Failed, Progress
+from kprobesim.tui.lesson import LessonDesk, LessonView
+from kprobesim.tui.motions import Outcome
+from kprobesim.tui.panels.banner import Banner
+from kprobesim.tui.panels.bench import PanelBench
+from kprobesim.tui.panels.events import EventsPanel
+from kprobesim.tui.panels.header import Header
+from kprobesim.tui.panels.keyline import KeyLine
+from kprobesim.tui.panels.lesson import LessonBar
+from kprobesim.tui.panels.narration import NarrationPanel
+from kprobesim.tui.panels.panel import Panel, View
+from kprobesim.tui.panels.text_pane import TextPane
+from kprobesim.tui.panels.too_small import TooSmall
+from kprobesim.tui.panels.track import TimelineBar
+from kprobesim.tui.scenario import Scenario
+from kprobesim.tui.screens.base import SizedScreen
+from kprobesim.tui.snapshot import Snapshot
+from kprobesim.tui.wording import say
+
+__all__ = ["LabFace"]
+
+_ALL_WIDTH, _ALL_HEIGHT = 110, 32
+_PAIR_WIDTH = 76
+_BROAD = ("verifier", "console")
+"""Panels that need a small screen's whole width."""
+_SLOW = 0.2
+
+
+class LabFace(SizedScreen):
+    """A scenario's lab as it is seen; what can be done in it is in `LabScreen`.
+
+    Args:
+        scenario: what to open.
+
+    Attributes:
+        desk: the lesson's side of the lab; None where the scenario is no lesson.
+        conductor: plays the motions.
+        lesson: how the lesson stands; None until there is one.
+        grain: how far a step goes.
+        snapshot: the moment that is shown; None until the lab is open.
+        outcome: how the last motion ended.
+        failure: why it did not.
+        selected: the name of the panel that the keys are for.
+    """
+
+    AUTO_FOCUS = "#code"
+
+    DEFAULT_CSS = """
+    LabFace { layout: vertical; }
+    #desk { height: 1fr; }
+    #text { width: 33%; display: none; }
+    #foot { height: 7; }
+    #foot NarrationPanel { width: 1fr; height: 1fr; }
+    #recent { width: 44; height: 1fr; }
+    LabFace.-single #recent { display: none; }
+    LabFace.-single #foot { height: 6; }
+    LabFace.-broad #recent { width: 76; }
+    LabFace.-tall #foot { height: 9; }
+    LabFace.-low LessonBar { height: 5; }
+    LabFace.-lesson LessonBar { display: block; }
+    LabFace.-reading #text { display: block; }
+    LabFace.-narrow.-reading #text { width: 1fr; }
+    LabFace.-narrow.-reading #bench { display: none; }
+    LabFace.-narrow.-low.-reading.-lesson #foot { height: 5; }
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__()
+        self.scenario = scenario
+        self.desk = LessonDesk(scenario) if isinstance(scenario, Lesson) else None
+        self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
+        self.lesson: LessonView | None = None
+        self._page = 0
+        self.grain = Grain.PHASE
+        self.snapshot: Snapshot | None = None
+        self.outcome = Outcome("opening")
+        self.selected = "code"
+        self._before: Snapshot | None = None
+        self.failure: Exception | None = None
+        self._maximised = False
+        self._reading = False
+        self._count: str | None = None
+        self._bookmarks: dict[Moment, Snapshot] = {}
+
+    def compose(self) -> ComposeResult:
+        """Header, banner, panels, narration, keys."""
+        yield Header()
+        yield Banner()
+        with Horizontal(id="desk"):
+            yield TextPane(id="text")
+            yield PanelBench(id="bench")
+        yield LessonBar()
+        with Horizontal(id="foot"):
+            yield NarrationPanel()
+            yield EventsPanel(id="recent")
+        yield TimelineBar()
+        yield KeyLine()
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        """Draw what there is, and open the lab behind it."""
+        has_text = bool(self.scenario.text(self.language))
+        self._reading = has_text and (self.desk is not None or self.app.size.width >= _ALL_WIDTH)
+        self.retell()
+        self.conductor.start()
+        self.set_interval(_SLOW, self._watch)
+
+    def on_unmount(self) -> None:
+        """End the lab's thread."""
+        self.conductor.close()
+
+    @property
+    def bookmarks(self) -> list[Snapshot]:
+        """The marked moments, in order."""
+        return sorted(self._bookmarks.values(), key=lambda marked: marked.moment)
+
+    # What came back from the lab
+
+    @on(Arrived)
+    def _arrived(self, message: Arrived) -> None:
+        self.conductor.settled()
+        self._before, self.snapshot = self.snapshot, message.snapshot
+        self.outcome, self.failure = message.outcome, None
+        if message.lesson is not None:
+            if self.lesson is None or self.lesson.page != message.lesson.page:
+                self._page = message.lesson.page
+                self._reading = True
+            self.lesson = message.lesson
+            self._tell_lesson()
+            self._arrange()
+        self._draw()
+
+    @on(Failed)
+    def _failed(self, message: Failed) -> None:
+        self.conductor.settled()
+        if message.snapshot is not None:
+            self._before, self.snapshot = self.snapshot, message.snapshot
+        self.failure = message.error
+        self._draw()
+
+    @on(Progress)
+    def _progress(self, message: Progress) -> None:
+        if self.conductor.busy:
+            self.query_one(KeyLine).running(message.instructions)
+
+    def _watch(self) -> None:
+        if not self.conductor.busy:
+            self.query_one(KeyLine).running(None)
+
+    # Drawing
+
+    def retell(self) -> None:
+        """Say everything again, in the language of the moment."""
+        super().retell()
+        if self.desk is None:
+            self.query_one(TextPane).show(self.scenario.title(self.language), self.scenario.text(self.language))
+        self._tell_lesson()
+        self._draw()
+        self._arrange()
+
+    def _tell_lesson(self) -> None:
+        """The page and the task, if this is a lesson."""
+        if self.lesson is None:
+            return
+        self.set_class(True, "-lesson")
+        pages = self.lesson.texts[self.language].pages
+        number = min(self._page, len(pages) - 1)
+        place = say(self.language, "lesson.page", number=number + 1, total=len(pages))
+        self.query_one(TextPane).show(place, pages[number])
+        self.query_one(LessonBar).show(self.lesson, self.language)
+
+    def _draw(self) -> None:
+        language, now = self.language, self.snapshot
+        self.query_one(Header).show(now, self.scenario.title(language), language)
+        keys = self.query_one(KeyLine)
+        keys.show(
+            self.grain,
+            language,
+            has_text=bool(self.scenario.text(language)),
+            count=self._count,
+            needed=self.lesson.means if self.lesson is not None else (),
+            listed=len(self.app.screen_stack) > 2,
+        )
+        if not self.conductor.busy:
+            keys.running(None)
+        self._narrate()
+        if now is not None:
+            self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
+            view = View(now, self._before, language)
+            self.query_one(PanelBench).show(view)
+            self.query_one("#recent", EventsPanel).show(view)
+            self.query_one(TimelineBar).show(now, (marked.seq for marked in self.bookmarks), language)
+
+    def _remark(self, outcome: Outcome) -> None:
+        """Say something that is no motion's end."""
+        self.outcome, self.failure = outcome, None
+        self._narrate()
+
+    def _narrate(self) -> None:
+        narration, language = self.query_one(NarrationPanel), self.language
+        match self.failure:
+            case None:
+                narration.tell(self.snapshot, self.outcome, language)
+            case KprobesimError() as error:
+                narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
+            case error:
+                sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
+                narration.fail(sentence, say(language, "narration.mistake_hint"), language)
+
+    def _arrange(self) -> None:
+        width, height = self.app.size
+        reading = self._reading and bool(self.scenario.text(self.language))
+        self.set_class(reading, "-reading")
+        room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
+        single = self._maximised or room < _ALL_WIDTH or height < _ALL_HEIGHT
+        self.set_class(single, "-single")
+        paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in _BROAD
+        self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose the layout for the new size."""
+        super().on_resize(event)
+        self._arrange()
+
+    def _panel(self) -> Panel:
+        if self.selected == "events" and not self.has_class("-single"):
+            return self.query_one("#recent", EventsPanel)
+        return self.query_one(f"#{self.selected}", Panel)
