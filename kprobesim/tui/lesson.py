@@ -93,6 +93,7 @@ class LessonDesk:
         self._store = store or default_store()
         self._session: LessonSession | None = None
         self._told: dict[Language, str] = {}
+        self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
         self._reveals: dict[tuple[str, Language], Reveal] = {}
 
@@ -207,7 +208,9 @@ class LessonDesk:
         """Show how the task can be done."""
         if self.session.task is None:
             return Outcome("lesson_over")
-        lines = "; ".join(str(action) for action in self.session.show_solution())
+        actions = self.session.show_solution()
+        self._solved = self.session.task.id
+        lines = "; ".join(action.line for action in actions)
         self._told = {language: say(language, "lesson.solution", lines=lines) for language in LANGUAGES}
         return Outcome()
 
@@ -225,11 +228,16 @@ class LessonDesk:
         self._reports = {}
         return Outcome("was_reset")
 
-    def do(self, line: str) -> Motion:
-        """Carry out an action of the lesson's language, so that it is remembered."""
+    def do(self, line: str, text: str = "") -> Motion:
+        """Carry out an action of the lesson's language, so that it is remembered.
+
+        Args:
+            line: the action.
+            text: for ``program``, its assembly.
+        """
 
         def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-            self.session.act(parse_action(line), interrupt=interrupt)
+            self.session.act(parse_action(line, text), interrupt=interrupt)
             return Outcome("did", {"line": line})
 
         return move
@@ -294,6 +302,12 @@ class LessonDesk:
         if task.question is not None:
             lines += [">", f"> {task.question.question[language]}", ">"]
             lines += [f"> {number}. {option[language]}" for number, option in enumerate(task.question.options, 1)]
+        shown, total = self.session.progress.hints.get(task.id, 0), len(task.hints)
+        for given, hint in enumerate(task.hints[:shown], 1):
+            lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=hint[language])}"]
+        if task.id == self._solved:
+            actions = "\n".join(str(action) for action in task.solution)
+            lines += [">", f"> {say(language, 'lesson.solution', lines='')}", "", "```text", actions, "```"]
         return "\n".join(lines)
 
     def _revealed(self, name: str, language: Language) -> str:
@@ -305,7 +319,8 @@ class LessonDesk:
         key = "lesson.right" if revealed.chosen == revealed.right else "lesson.wrong"
         told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
         value = say(language, "lesson.value", value=revealed.value) if revealed.value else ""
-        return " ".join(text for text in (told, value, revealed.explain) if text)
+        # Chinese sentences are not parted by blanks.
+        return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)
 
 
 def _means(task: Task) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from kprobesim.course.actions import Action
 from kprobesim.lab import Grain
 from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.motions import GRAINS
-from tests.tui.rig import Run, lab_screen, press
+from tests.tui.rig import Run, lab_screen, press, settle
 
 _KEYS = {" ": "space"}
 _ENDS = {"start": "home", "end": "end"}
@@ -65,6 +65,11 @@ async def act(pilot: Run, action: Action) -> None:
         case "$", (line,):
             await press(pilot, "f9")
             await write(pilot, line)
+        case "program", _:
+            desk = lab_screen(pilot).desk
+            assert desk is not None
+            lab_screen(pilot).move(desk.do(action.line, action.text))
+            await settle(pilot)
         case _:
             await press(pilot, "colon")
             await write(pilot, action.line)

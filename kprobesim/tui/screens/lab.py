@@ -177,6 +177,8 @@ class LabScreen(LabFace):
 
     def ask_command(self) -> None:
         """Ask for something to do to the lab, in the words of the lessons."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text:
@@ -187,6 +189,8 @@ class LabScreen(LabFace):
 
     def type_line(self) -> None:
         """Ask for a line to type at the machine's console, and show what comes."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text is not None:
@@ -204,6 +208,8 @@ class LabScreen(LabFace):
 
     def ask_place(self) -> None:
         """Ask where to go."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text:

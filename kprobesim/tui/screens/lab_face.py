@@ -190,7 +190,7 @@ class LabFace(SizedScreen):
             has_text=bool(self.scenario.text(language)),
             count=self._count,
             needed=self.lesson.means if self.lesson is not None else (),
-            listed=len(self.app.screen_stack) > 2,
+            listed=self.app.screen_stack.index(self) > 1,
         )
         if not self.conductor.busy:
             keys.running(None)

@@ -104,6 +104,16 @@ def test_where_nothing_can_be_written_the_old_file_stays(tmp_path: Path) -> None
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
+def test_what_is_no_file_stays_what_it_is() -> None:
+    path = Path("/dev/full")
+    if not path.is_char_device():
+        pytest.skip("no /dev/full here")
+    _, recording = full()
+    with pytest.raises(KprobesimError, match="No space left on device"):
+        save_recording(recording, path)
+    assert path.is_char_device()
+
+
 def test_a_file_that_was_cut_off_says_so_wherever_it_was_cut(tmp_path: Path) -> None:
     _, recording = full()
     path = tmp_path / "cut"
