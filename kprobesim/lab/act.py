@@ -315,19 +315,31 @@ class Act(Look):
         self, name: str, pages: int = 8, config: PerfConfig = PerfConfig.BPF_OUTPUT
     ) -> tuple[PerfEvent, ...]:
         """Open a perf event on each CPU and store them in a map; see BpfUser.open_perf_buffer."""
-        return self._as_user(f"perf_buffer__new {name}", lambda: self.bpf.user.open_perf_buffer(name, pages, config))
+        return self._as_user(
+            f"perf_buffer__new {name}",
+            "open_perf_buffer",
+            {"map": name, "pages": pages, "config": config.name},
+            lambda: self.bpf.user.open_perf_buffer(name, pages, config),
+        )
 
     def read_perf_buffer(self, name: str) -> list[tuple[int, Sample | Lost]]:
         """Read all that waits in the rings of a perf event array; see BpfUser.read_perf_buffer."""
-        return self._as_user(f"perf_buffer__consume {name}", lambda: self.bpf.user.read_perf_buffer(name))
+        text = f"perf_buffer__consume {name}"
+        return self._as_user(text, "read_perf_buffer", {"map": name}, lambda: self.bpf.user.read_perf_buffer(name))
 
     def read_ringbuf(self, name: str) -> list[bytes]:
         """Read all complete samples of a ring buffer; see BpfUser.read_ringbuf."""
-        return self._as_user(f"ring_buffer__consume {name}", lambda: self.bpf.user.read_ringbuf(name))
+        text = f"ring_buffer__consume {name}"
+        return self._as_user(text, "read_ringbuf", {"map": name}, lambda: self.bpf.user.read_ringbuf(name))
 
     def write_user_ringbuf(self, name: str, sample: bytes) -> bool:
         """Put a sample into a ring that programs read; see BpfUser.write_user_ringbuf."""
-        return self._as_user(f"user_ring_buffer__submit {name}", lambda: self.bpf.user.write_user_ringbuf(name, sample))
+        return self._as_user(
+            f"user_ring_buffer__submit {name}",
+            "write_user_ringbuf",
+            {"map": name, "bytes": sample.hex()},
+            lambda: self.bpf.user.write_user_ringbuf(name, sample),
+        )
 
     def fill_prog_array(self, name: str, index: int, program: str) -> None:
         """Store a program in a program array.
@@ -348,12 +360,14 @@ class Act(Look):
                 raise BadInput(f"There is no program named {program}.")
             self.bpf.user.store(name, index.to_bytes(4, "little"), found)
 
-        self._as_user(f"bpf_map_update_elem {name}[{index}] = {program}", fill)
+        told = {"map": name, "index": index, "program": program}
+        self._as_user(f"bpf_map_update_elem {name}[{index}] = {program}", "fill_prog_array", told, fill)
 
-    def _as_user(self, text: str, act: Callable[[], T]) -> T:
+    def _as_user(self, text: str, kind: str, data: Mapping[str, Any], act: Callable[[], T]) -> T:
+        """An input with an answer; going back and forth asks for it again, and the first one was given already."""
         results: list[T] = []
-        self.timeline.input(text, lambda: results.append(act()))
-        return results[-1]
+        self._do(text, kind, data, lambda: results.append(act()))
+        return results[0]
 
     # How it is done, and where
 

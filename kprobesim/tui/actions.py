@@ -211,6 +211,10 @@ class Bench(Traveller, Protocol):
         """Ask for a line to type at the machine's console."""
         ...
 
+    def read_on(self, by: int) -> None:
+        """Further down (1) or up (-1) in the text."""
+        ...
+
     def toggle_text(self) -> None:
         """Show or hide the text."""
         ...
@@ -289,8 +293,8 @@ MOVE_ACTIONS: Final[tuple[Action[Traveller], ...]] = (
     Action("stop", ("escape",), "move", lambda here: here.stop()),
     Action("next_panel", ("tab",), "look", lambda here: here.cycle_panel(1)),
     Action("previous_panel", ("shift+tab",), "look", lambda here: here.cycle_panel(-1)),
-    Action("scroll_up", ("pageup",), "look", lambda here: here.scroll_panel(-1)),
-    Action("scroll_down", ("pagedown",), "look", lambda here: here.scroll_panel(1)),
+    Action("scroll_up", ("ctrl+up", "ctrl+pageup"), "look", lambda here: here.scroll_panel(-1)),
+    Action("scroll_down", ("ctrl+down", "ctrl+pagedown"), "look", lambda here: here.scroll_panel(1)),
     Action("leave", ("f10",), "app", lambda here: here.leave()),
 )
 """What every screen with a machine on it can do."""
@@ -317,6 +321,8 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     ),
     Action("files", ("ctrl+f", "o"), "look", lambda bench: bench.show_files()),
     Action("maximise", ("f5", "z"), "look", lambda bench: bench.toggle_maximised()),
+    Action("read_back", ("pageup",), "look", lambda bench: bench.read_on(-1)),
+    Action("read_on", ("pagedown",), "look", lambda bench: bench.read_on(1)),
     Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
     Action("present", ("ctrl+l", "P"), "class", lambda bench: bench.lecture.present()),
     Action("play", ("ctrl+y", "p"), "class", lambda bench: bench.lecture.play()),

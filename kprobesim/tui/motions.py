@@ -25,6 +25,7 @@ __all__ += [
     "moment_of",
     "repeated",
     "run_to",
+    "run_to_place",
     "stay",
     "to_start",
     "type_line",
@@ -36,6 +37,7 @@ Interrupt = Callable[[], bool]
 GRAINS = (Grain.HIT, Grain.PHASE, Grain.LINE, Grain.INSTRUCTION, Grain.BPF)
 """From the coarsest to the finest."""
 
+_PLACE = re.compile(r"0x[0-9a-fA-F]{1,16}|[A-Za-z_][\w.]{2,}(\+(0x[0-9a-fA-F]+|\d+))?")
 _FAR = 1_000_000_000
 _WINDOWS = (2_000, 60_000, 1_000_000, 16_000_000, 1 << 60)
 _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
@@ -92,7 +94,7 @@ def _forward(lab: Lab, grain: Grain, moved: bool) -> Outcome:
 
 def to_start(lab: Lab, interrupt: Interrupt) -> Outcome:
     """To the beginning of the experiment."""
-    lab.seek(lab.start)
+    lab.seek(lab.beginning)
     return Outcome("start")
 
 
@@ -136,12 +138,17 @@ def stay(lab: Lab, interrupt: Interrupt) -> Outcome:
 
 
 def go_to_place(text: str) -> Motion:
-    """To an event number, an instruction ``i123`` or a time ``24.6ms``.
+    """To an event number, an instruction ``i123`` or a time ``24.6ms``; or on to a place in the code.
 
     Raises:
         BadInput: the text is none of these.
     """
-    what, number = read_place(text)
+    try:
+        what, number = read_place(text)
+    except BadInput:
+        if _PLACE.fullmatch(text.strip()):
+            return run_to_place(text.strip())
+        raise
     if what == "event":
         return go_to_event(int(number) - 1)
 
@@ -218,6 +225,15 @@ def run_to(address: int) -> Motion:
         if stop is Stop.ADDRESS or interrupt():
             return Outcome()
         return Outcome("not_reached", {"place": lab.symbolize(address)})
+
+    return move
+
+
+def run_to_place(place: str) -> Motion:
+    """Forward to a symbol, or some bytes behind it."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        return run_to(lab.address_of(place))(lab, interrupt)
 
     return move
 

@@ -38,6 +38,8 @@ _CONSOLE = 8192
 _STACK_WORDS = 96
 _EVENTS_AROUND = 60
 _PROBE_WINDOW = 64
+_FROM_OUTSIDE = ("input", "map.create", "map.update", "bpf.load", "bpf.attach", "bpf.detach", "kprobe.opt_prepare")
+"""What may lie between the patch of some code and the wish to look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class CodeView:
         start: its first address.
         current: address that the CPU stands at, or of the probed instruction while the host plays a function.
         host: the function that the host plays at this moment, or empty.
+        about: an event is about this code while the CPU sleeps elsewhere, in the function named here; or empty.
         rows: the instructions.
         sources: the text of a source line, by the address where it begins.
         file: source file of the current line, or empty.
@@ -58,6 +61,7 @@ class CodeView:
     start: int
     current: int
     host: str
+    about: str
     rows: tuple[CodeLine, ...]
     sources: dict[int, str]
     file: str
@@ -216,7 +220,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
     code = _code(lab, rip, probed)
     comm, pid = _task(lab)
     shown = _program(lab)
-    upcoming = code.here if not code.host else None
+    upcoming = code.here if not code.host and not code.about else None
     return Snapshot(
         kernel=lab.image.name,
         profile=lab.profile.value,
@@ -256,7 +260,7 @@ def _probed(lab: Lab) -> int | None:
     """The place of the newest event that is about a probe."""
     for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
         event = lab.events(seq, seq + 1)[0]
-        if event.kind.startswith("kprobe.") and event.cpu == lab.cpu:
+        if event.kind.startswith("kprobe.") and event.cpu == lab.cpu and "addr" in event.fields:
             return int(event.fields["addr"])
     return None
 
@@ -276,6 +280,10 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     host = symbol[0].name if symbol is not None and symbol[0].address in stubs else ""
     current = probed if host and probed is not None else rip
     rows = lab.code(current)
+    about = ""
+    if not host and _sleeps(rows, rip) and (patched := _patched(lab)) is not None:
+        about, current = symbol[0].name if symbol is not None else lab.symbolize(rip), patched
+        rows = lab.code(current)
     where = lab.kernel.kallsyms.lookup_size_offset(current)
     sources: dict[int, str] = {}
     for line in rows:
@@ -288,10 +296,27 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
         start=where[0].address if where else (rows[0].address if rows else current),
         current=current,
         host=host,
+        about=about,
         rows=rows,
         sources=sources,
         file=f"{at.file}:{at.line}" if at else "",
     )
+
+
+def _sleeps(rows: tuple[CodeLine, ...], rip: int) -> bool:
+    """The CPU waits behind a hlt: its own code says nothing to anybody."""
+    return any(line.text == "hlt" and line.address + len(line.original) == rip for line in rows)
+
+
+def _patched(lab: Lab) -> int | None:
+    """The function that was probed or patched last from outside, since anything else happened."""
+    for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
+        event = lab.events(seq, seq + 1)[0]
+        if event.kind in ("text.poke", "kprobe.prepare", "kprobe.register", "kprobe.unregister"):
+            return int(event.fields["addr"])
+        if event.kind not in _FROM_OUTSIDE:
+            break
+    return None
 
 
 def _source_before(code: CodeView, index: int | None) -> str:

@@ -36,9 +36,17 @@ def recording_bytes(recording: Recording) -> bytes:
 def write_whole(path: Path, data: bytes) -> None:
     """Put a file in its place in one piece: a full disk or a killed process leaves the old one.
 
+    What is there and is no file, such as a terminal or a pipe, is written to and stays what it is.
+
     Raises:
         KprobesimError: it cannot be written.
     """
+    if path.exists() and not path.is_file():
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise KprobesimError(f"{path} cannot be written: {error.strerror}.") from None
+        return
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

@@ -23,10 +23,11 @@ LAB_KEYS: Final = (
     ("← →", "step_forward", "step"),
     ("↑ ↓", "finer", "grain"),
     ("Space", "next_hit", "hit"),
-    ("⌫", "previous_hit", "back"),
-    ("F1", "help", "help"),
     ("F2", "text", "text"),
+    ("F1", "help", "help"),
+    ("⌫", "previous_hit", "back"),
     ("F3", "language", "language"),
+    ("PgDn", "read_on", "read_on"),
     ("Tab", "next_panel", "panel"),
     ("Enter", "go_to", "go_to"),
     ("F6", "run_to_cursor", "run_to_cursor"),
@@ -34,6 +35,7 @@ LAB_KEYS: Final = (
     ("F12", "what_if", "what_if"),
     ("F5", "maximise", "maximise"),
     ("F9", "type_line", "type_line"),
+    (":", "command", "command"),
     ("Ctrl+P", "palette", "palette"),
 )
 """Key, action, key of the short text; the most important first, as narrow screens drop the last ones."""
@@ -72,6 +74,9 @@ LECTURE_KEYS: Final = (
 
 QUIT: Final = ("q", "quit", "quit")
 LEAVE: Final = ("Esc", "stop", "return")
+F10: Final = ("F10", "leave", "leave")
+_MOTIONS: Final = 3
+"""So many entries stay in front of those that a task needs."""
 
 
 class KeyLine(Widget):
@@ -98,8 +103,19 @@ class KeyLine(Widget):
         self._so_far: int | None = None
         self._has_text = False
         self._count: str | None = None
+        self._needed: tuple[str, ...] = ()
+        self._listed = False
 
-    def show(self, grain: Grain, language: Language, *, has_text: bool, count: str | None = None) -> None:
+    def show(
+        self,
+        grain: Grain,
+        language: Language,
+        *,
+        has_text: bool,
+        count: str | None = None,
+        needed: tuple[str, ...] = (),
+        listed: bool = False,
+    ) -> None:
         """Show the keys.
 
         Args:
@@ -107,8 +123,11 @@ class KeyLine(Widget):
             language: of the words.
             has_text: there is a text that can be shown and hidden.
             count: digits typed so far of how often the next motion is made; None where none is being typed.
+            needed: actions that the task at hand needs; they come right behind the motions.
+            listed: there is a list of lessons to go back to.
         """
         self._grain, self._language, self._has_text, self._count = grain, language, has_text, count
+        self._needed, self._listed = needed, listed
         self.refresh()
 
     def offer(self, keys: Sequence[Entry]) -> None:
@@ -137,10 +156,12 @@ class KeyLine(Widget):
         if self._count is not None:
             text = say(self._language, "keys.count", count=self._count or "_")
             return Content.styled(f" × {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
-        last = self._entry(*self._last)
+        last = self._entry(*(F10 if self._listed and self._last is QUIT else self._last))
         line = Content("")
-        for key, action, word in self._keys:
-            if action == "text" and not self._has_text:
+        needed = [entry for entry in self._keys if entry[1] in self._needed]
+        others = [entry for entry in self._keys if entry[1] not in self._needed]
+        for key, action, word in (*others[:_MOTIONS], *needed, *others[_MOTIONS:]):
+            if action in ("text", "read_on") and not self._has_text:
                 continue
             entry = self._entry(key, action, word)
             if line.cell_length + entry.cell_length + last.cell_length > width:

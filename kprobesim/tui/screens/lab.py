@@ -31,6 +31,7 @@ from kprobesim.tui.motions import (
     who_set,
 )
 from kprobesim.tui.panels.panel import Panel
+from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.blank import BlankScreen
@@ -161,7 +162,7 @@ class LabScreen(LabFace):
         """The page of the lesson behind the one shown (1) or before it (-1)."""
         if self.lesson is not None:
             last = len(self.lesson.texts["en"].pages) - 1
-            self._page = min(max((last if self._page is None else self._page) + by, 0), last)
+            self._page = min(max(self._page + by, 0), last)
             self._tell_lesson()
 
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
@@ -190,6 +191,8 @@ class LabScreen(LabFace):
 
     def ask_command(self) -> None:
         """Ask for something to do to the lab, in the words of the lessons."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text:
@@ -233,6 +236,8 @@ class LabScreen(LabFace):
 
     def type_line(self) -> None:
         """Ask for a line to type at the machine's console, and show what comes."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text is not None:
@@ -250,6 +255,8 @@ class LabScreen(LabFace):
 
     def ask_place(self) -> None:
         """Ask where to go."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text:
@@ -298,6 +305,13 @@ class LabScreen(LabFace):
         if name == "verifier" and not self.conductor.memory.walk_wanted:
             self.conductor.memory.walk_wanted = True
             self.move(stay)
+
+    def read_on(self, by: int) -> None:
+        """Further down (1) or up (-1) in the text, then to its next page; without a text, in the selected panel."""
+        if not self.has_class("-reading"):
+            self.scroll_panel(by)
+        elif not self.query_one(TextPane).read_on(by):
+            self.turn_page(by)
 
     def scroll_panel(self, by: int) -> None:
         """Look further up or down in the selected panel.

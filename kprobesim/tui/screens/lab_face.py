@@ -83,7 +83,7 @@ class LabFace(SizedScreen):
     LabFace.-reading #text { display: block; }
     LabFace.-narrow.-reading #text { width: 1fr; }
     LabFace.-narrow.-reading #bench { display: none; }
-    LabFace.-narrow.-low.-reading.-lesson #foot { display: none; }
+    LabFace.-narrow.-low.-reading.-lesson #foot { height: 5; }
     LabFace.-present Header, LabFace.-present LessonBar, LabFace.-present #text { display: none; }
     LabFace.-present BigLine { display: block; }
     LabFace.-present NarrationPanel { padding: 0 3; }
@@ -99,7 +99,7 @@ class LabFace(SizedScreen):
         self.desk = LessonDesk(scenario) if isinstance(scenario, Lesson) else None
         self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
         self.lesson: LessonView | None = None
-        self._page: int | None = None
+        self._page = 0
         self.lecture = Lecture(self, scenario if isinstance(scenario, Demo) else None)
         self.grain = Grain.PHASE
         self.snapshot: Snapshot | None = None
@@ -130,7 +130,8 @@ class LabFace(SizedScreen):
 
     def on_mount(self) -> None:
         """Draw what there is, and open the lab behind it."""
-        self._reading = bool(self.scenario.text(self.language)) and self.app.size.width >= _ALL_WIDTH
+        has_text = bool(self.scenario.text(self.language))
+        self._reading = has_text and (self.desk is not None or self.app.size.width >= _ALL_WIDTH)
         self.retell()
         self.conductor.start()
         self.set_interval(_SLOW, self._watch)
@@ -153,13 +154,12 @@ class LabFace(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
-            if self.lesson is None:
-                # Who begins reads from the first page on; who comes back, from where the lesson was left.
-                self._page = None if message.lesson.number > 1 else 0
-            elif len(self.lesson.texts["en"].pages) != len(message.lesson.texts["en"].pages):
-                self._page = None
+            if self.lesson is None or self.lesson.page != message.lesson.page:
+                self._page = message.lesson.page
+                self._reading = True
             self.lesson = message.lesson
             self._tell_lesson()
+            self._arrange()
         self._draw()
         self.lecture.arrived(message.outcome, message.snapshot)
 
@@ -198,7 +198,7 @@ class LabFace(SizedScreen):
             return
         self.set_class(True, "-lesson")
         pages = self.lesson.texts[self.language].pages
-        number = len(pages) - 1 if self._page is None else min(self._page, len(pages) - 1)
+        number = min(self._page, len(pages) - 1)
         place = say(self.language, "lesson.page", number=number + 1, total=len(pages))
         self.query_one(TextPane).show(place, pages[number])
         self.query_one(LessonBar).show(self.lesson, self.language)
@@ -207,7 +207,14 @@ class LabFace(SizedScreen):
         language, now = self.language, self.snapshot
         self.query_one(Header).show(now, self.scenario.title(language), language)
         keys = self.query_one(KeyLine)
-        keys.show(self.grain, language, has_text=bool(self.scenario.text(language)), count=self._count)
+        keys.show(
+            self.grain,
+            language,
+            has_text=bool(self.scenario.text(language)),
+            count=self._count,
+            needed=self.lesson.means if self.lesson is not None else (),
+            listed=self.app.screen_stack.index(self) > 1,
+        )
         if not self.conductor.busy:
             keys.running(None)
         self._narrate()
@@ -226,8 +233,6 @@ class LabFace(SizedScreen):
 
     def _narrate(self) -> None:
         narration, language = self.query_one(NarrationPanel), self.language
-        playing = "playing" if self.lecture.playing else "paused" if self.lecture.presenting else ""
-        narration.play(say(language, f"lecture.{playing}", speed=f"{self.lecture.speed:g}") if playing else "")
         match self.failure:
             case None:
                 narration.tell(self.snapshot, self.outcome, language)
@@ -236,6 +241,8 @@ class LabFace(SizedScreen):
             case error:
                 sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
                 narration.fail(sentence, say(language, "narration.mistake_hint"), language)
+        if playing := "playing" if self.lecture.playing else "paused" if self.lecture.presenting else "":
+            narration.play(say(language, f"lecture.{playing}", speed=f"{self.lecture.speed:g}"))
 
     def _arrange(self) -> None:
         width, height = self.app.size
