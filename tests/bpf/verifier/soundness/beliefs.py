@@ -173,14 +173,14 @@ def beliefs_of(verdict: Verdict) -> Beliefs | None:
     if verdict._again is None:
         return None
     keeper = _Keeper()
-    usual = do_check.is_state_visited
-    do_check.is_state_visited = _never_visited
+    usual = vars(do_check)["is_state_visited"]
+    setattr(do_check, "is_state_visited", _never_visited)  # noqa: B010 - a name that the module only imports
     try:
         whole = verdict._again(keeper)
     except _TooLong:
         return None
     finally:
-        do_check.is_state_visited = usual
+        setattr(do_check, "is_state_visited", usual)  # noqa: B010
     if whole.rejected is not None:
         raise PrunedTooMuch(f"insn {whole.rejected.insn}: {whole.rejected.message}")
     return Beliefs(keeper.states)

@@ -66,7 +66,11 @@ def narrow_comparison_taken_for_wide(put: Put) -> None:
 def signed_comparison_decided_unsigned(put: Put) -> None:
     unsigned = {0x60: 0x20, 0x70: 0x30, 0xC0: 0xA0, 0xD0: 0xB0}
     decide = branches.is_branch_taken
-    put(jumps, "is_branch_taken", lambda reg, value, op, narrow: decide(reg, value, unsigned.get(op, op), narrow))
+
+    def wrong(reg: Reg, value: int, op: int, is_jmp32: bool) -> bool | None:
+        return decide(reg, value, unsigned.get(op, op), is_jmp32)
+
+    put(jumps, "is_branch_taken", wrong)
 
 
 @NUMBERS

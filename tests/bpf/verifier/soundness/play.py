@@ -73,6 +73,8 @@ class Trouble(Exception):
         super().__init__(f"{what}\n{listing(insns)}\ninsns {encode(insns).hex()}\nctx {ctx.hex()}")
         self.what = what
         self.insns = insns
+        self.ctx = ctx
+        self.number = 0
 
 
 def _open_records(ring: RingBuf) -> list[tuple[int, int]]:
