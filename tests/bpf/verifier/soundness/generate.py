@@ -192,6 +192,39 @@ class _Function(Statements):
         self.place(skip)
         self.kinds[:6] = [""] * 6
 
+    def relayed_access(self) -> None:
+        """A number whose use one path learns of only from another path, by which it is left out.
+
+        The third path to the first meeting point may be left out only if the second one, which ended at the second
+        meeting point, handed on what the first one did with the number behind it.
+        """
+        rng = self.rng
+        base, room = self.value()
+        size = rng.choice((1, 2, 4, 8))
+        offset = rng.choice([r for r in (7, 8, 9) if r != base])
+        bad, good = (rng.choice((0, room - size, room - size, room)) for _ in range(2))
+        first, second = self.new_label(), self.new_label()
+        self.put(0xB7, offset, imm=bad)
+        self.put(0xB7, 4, imm=1)
+        self.asked(first)
+        self.put(0xB7, offset, imm=good)
+        self.asked(first)
+        self.put(0xB7, 4, imm=2)
+        self.place(first)
+        self.jump(0x15, 4, 0, 1, second)
+        self.put(0xB7, 5, imm=1)
+        self.place(second)
+        self.put(0xB7, 5, imm=1)
+        self.put(0x0F, base, offset)
+        self.kinds = ["" if i in (4, 5, base, offset) else kind for i, kind in enumerate(self.kinds)]
+        self.access(base, 0, size)
+
+    def asked(self, label: str) -> None:
+        """A jump of which nobody knows the outcome."""
+        rng = self.rng
+        self.put(0x79, 5, 6 if self.main else 10, 8 * rng.randrange(8) if self.main else -16)
+        self.jump(rng.choice(JUMPS) | rng.choice((5, 6)), 5, 0, rng.choice(IMMS), label)
+
     def joined_access(self) -> None:
         """Two paths come together with different numbers, and the number is used: pruning must tell them apart."""
         rng = self.rng
@@ -209,8 +242,7 @@ class _Function(Statements):
         spilled = rng.random() < 0.3
         if spilled:
             self.put(0x7B, 10, offset, -40)
-        self.put(0x79, 5, 6 if self.main else 10, 8 * rng.randrange(8) if self.main else -16)
-        self.jump(rng.choice(JUMPS) | rng.choice((5, 6)), 5, 0, rng.choice(IMMS), label)
+        self.asked(label)
         if masked:
             self.put(0xBF, offset, 4)
         self.narrow(offset, other, masked)
@@ -221,8 +253,7 @@ class _Function(Statements):
         for _ in range(rng.choice((0, 0, 1, 2))):
             # What is found out behind here must reach the states before it, also over a state that was seen before.
             apart = self.new_label()
-            self.put(0x79, 5, 6 if self.main else 10, 8 * rng.randrange(8) if self.main else -16)
-            self.jump(rng.choice(JUMPS) | rng.choice((5, 6)), 5, 0, rng.choice(IMMS), apart)
+            self.asked(apart)
             self.put(0xB7, 5, imm=1)
             self.place(apart)
         if self.callees and rng.random() < 0.5:
@@ -283,6 +314,8 @@ class _Function(Statements):
                 self.wild()
             elif roll < 0.17:
                 self.reserve()
+            elif roll < 0.185:
+                self.relayed_access()
             elif roll < 0.22:
                 self.copies()
             elif roll < 0.30:
