@@ -278,7 +278,10 @@ class _Function(Statements):
         self.put(0x57, reg, imm=-size)
         base = rng.choice([r for r in (7, 8, 9) if r != reg])
         self.put(0xBF, base, 10)
-        self.put(0x07, base, imm=rng.choice((-64, -64, -32, -16)))
+        at = rng.choice((-64, -64, -32, -16))
+        if rng.random() < 0.5:
+            self.put(0x7A, 10, off=at, imm=rng.choice(IMMS))
+        self.put(0x07, base, imm=at)
         self.put(0x0F, base, reg)
         self.kinds[base] = ""
         self.access(base, 0, size)

@@ -228,9 +228,25 @@ class Statements(Draft):
             off = rng.choice((0, -self.depth - size, -self.depth + 1))
         self.access(10, off, size)
 
+    def mixed_slot(self) -> None:
+        """A slot with zeros beside something else, and a load of more than the zeros."""
+        rng = self.rng
+        slot = -8 * rng.randrange(1, 5)
+        size = rng.choice((1, 2, 4))
+        self.put(0x7A, 10, off=slot)
+        self.put(0x62 | SIZE_CODES[size], 10, 0, slot + size * rng.randrange(8 // size), rng.choice(IMMS))
+        wide = rng.choice((2, 4, 8, 8))
+        dst = self.free()
+        self.put(0x61 | SIZE_CODES[wide], dst, 10, slot + wide * rng.randrange(8 // wide))
+        self.kinds[dst] = "s"
+        self.written.pop(slot, None)
+
     def spill(self) -> None:
         """A register to the stack and, some time, back."""
         rng = self.rng
+        if rng.random() < 0.15:
+            self.mixed_slot()
+            return
         slot = -8 * rng.randrange(1, self.depth // 8 + 1)
         kept = [off for off in self.written if self.written[off]]
         if kept and rng.random() < 0.5:
