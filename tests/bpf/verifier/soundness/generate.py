@@ -69,6 +69,7 @@ class _Function(Statements):
             if rng.random() < 0.8:
                 self.put(0x0F, base, reg)
             elif rng.random() < 0.5:
+                self.put(0x07, base, imm=rng.choice((8, 16, 40)))
                 self.put(0x1F, base, reg)
             else:
                 self.put(0x0F, reg, base)
@@ -146,7 +147,7 @@ class _Function(Statements):
                 self.items[-1] = made._replace(src=changed, imm=0)
         if by_stack and rng.random() < 0.4:
             self.put(rng.choice((0x62, 0x72, 0x6A)), 10, 0, rng.choice((-48, -46, -44)), rng.choice(IMMS))
-        self.jump(rng.choice((0x25, 0x25, 0xA5, 0x26, 0x15, 0x55)), a, 0, room - size, label)
+        self.jump(rng.choice((0x25, 0x25, 0xA5, 0x26, 0x15, 0x55, 0x65, 0xC5)), a, 0, room - size, label)
         if by_stack:
             self.put(0x61 | SIZE_CODES[rng.choice((4, 8, 8))], b, 10, -48)
         self.put(0x0F, base, b)
