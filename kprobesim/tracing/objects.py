@@ -144,10 +144,7 @@ def fitted(spec: MapSpec, cpus: int) -> MapSpec:
 
 def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, live: list[BpfMap], btf_id: int) -> None:
     found = plan.found
-    metas = [
-        object_map_meta(made, number, there.address)
-        for number, (made, there) in enumerate(zip(found.maps, live, strict=True))
-    ]
+    metas = [object_map_meta(found, number, there.address) for number, there in enumerate(live)]
     facts = programs.function_facts
     verdict = verify_object_program(
         found, program, metas, kprobe_override=True, btf=programs.kernel_btf, function_facts=facts

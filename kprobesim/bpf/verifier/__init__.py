@@ -16,7 +16,7 @@ from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.functions import FunctionType
 from kprobesim.bpf.verifier.kernel_btf import FunctionFacts
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS
-from kprobesim.bpf.verifier.map_meta import MapMeta, map_meta_of, parse_map_spec
+from kprobesim.bpf.verifier.map_meta import Kptr, MapMeta, map_meta_of, parse_map_spec
 from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.source import verify_assembly
 from kprobesim.bpf.verifier.tnum import Tnum
@@ -32,6 +32,7 @@ __all__ = [
     "FrameRecord",
     "FunctionFacts",
     "FunctionType",
+    "Kptr",
     "MapMeta",
     "Origin",
     "PlaceRecord",

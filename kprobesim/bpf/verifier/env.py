@@ -195,6 +195,7 @@ class Env:
         self.paths = 0
         self.pruned_by: State | None = None
         self._texts: dict[int, str] = {}
+        self.backtrack_concerns: dict[int, tuple[int, int, str]] = {}
         self.state = State(Frame(self.not_init, -1, 0, 0))
 
     @property
