@@ -91,7 +91,8 @@ class PanelBench(Horizontal):
     def show(self, view: View) -> None:
         """Draw another moment in all panels."""
         for panel in self.query(Panel):
-            if panel.display:
+            # A panel says that it is displayed also in a column that is not.
+            if panel.display and all(column.display for column in panel.ancestors if isinstance(column, Vertical)):
                 panel.show(view)
             else:
                 panel.keep(view)

@@ -63,8 +63,10 @@ class KeyLine(Widget):
             has_text: there is a text that can be shown and hidden.
             count: digits typed so far of how often the next motion is made; None where none is being typed.
         """
-        self._grain, self._language, self._has_text, self._count = grain, language, has_text, count
-        self.refresh()
+        told = grain, language, has_text, count
+        if told != (self._grain, self._language, self._has_text, self._count):
+            self._grain, self._language, self._has_text, self._count = told
+            self.refresh()
 
     def running(self, instructions: int | None) -> None:
         """Say that a motion runs, or (None) that it does not any more."""
