@@ -164,7 +164,8 @@ class Look:
         symbol, _, size = place
         start, length = symbol.address, size
         if symbol.name == "ftrace_trampoline":
-            return code_lines(self.manager.kprobes, self._listing, start, self.manager.kprobes.ftrace.trampoline_size, {})
+            size = self.manager.kprobes.ftrace.trampoline_size
+            return code_lines(self.manager.kprobes, self._listing, start, size, {})
         if symbol.module == "bpf":
             # A compiled program: no source line belongs to its code, the BPF instructions do.
             return code_lines(self.manager.kprobes, self._listing, start, length, {})

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 
 from kprobesim.machine.machine import Machine, MachineState
-from kprobesim.machine.memory import PAGE_SIZE
 from kprobesim.machine.shadow import Shadow
 
 __all__ = ["Checkpoint", "Checkpoints", "Component"]

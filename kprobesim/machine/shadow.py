@@ -1,7 +1,7 @@
 """What is in RAM, page by page, found out by comparison with a copy.
 
-No emulator tells which pages were written, and a hook on every store would cost far more than to look at all of RAM: the
-C library compares 16 MiB in less than a millisecond.
+No emulator tells which pages were written, and a hook on every store would cost far more than to look at all of RAM:
+the C library compares 16 MiB in a millisecond.
 """
 
 from __future__ import annotations

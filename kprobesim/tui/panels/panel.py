@@ -195,9 +195,7 @@ class Panel(Widget, can_focus=True):
         self.cursor = target
         self.refresh()
 
-    def refresh(
-        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
-    ) -> Self:
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
         """Without regions, have all rows drawn anew; but another title is only another line at the top."""
         if self._titling:
             left, top = self.gutter.top_left
