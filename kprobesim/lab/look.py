@@ -14,6 +14,7 @@ from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE
 from kprobesim.lab.bpf_view import BpfView, bpf_view
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
+from kprobesim.lab.listing import Listing
 from kprobesim.lab.narration import Narration, Narrator
 from kprobesim.lab.phases import Phase, current_phase
 from kprobesim.lab.task_views import CpuView, TaskView, cpu_views, task_views
@@ -52,6 +53,8 @@ class Look:
         self.bpf.on_printk(self.tracing.bpf_trace_printk)
         self._sources = SourceFolder(sources) if sources is not None else None
         self._narrator = Narrator(self.kernel)
+        self._listing = Listing(self.kernel.kallsyms)
+        self._line_starts: dict[int, dict[int, SourceLine]] = {}
 
     # Where the machine is
 
@@ -161,27 +164,34 @@ class Look:
         symbol, _, size = place
         start, length = symbol.address, size
         if symbol.name == "ftrace_trampoline":
-            return code_lines(self.kernel, self.manager.kprobes, start, self.manager.kprobes.ftrace.trampoline_size, {})
+            size = self.manager.kprobes.ftrace.trampoline_size
+            return code_lines(self.manager.kprobes, self._listing, start, size, {})
         if symbol.module == "bpf":
             # A compiled program: no source line belongs to its code, the BPF instructions do.
-            return code_lines(self.kernel, self.manager.kprobes, start, length, {})
+            return code_lines(self.manager.kprobes, self._listing, start, length, {})
         if symbol.module:
             return self._slot_code(where)
-        rows: dict[int, SourceLine] = {}
-        last = None
-        for row in self.lines.rows_in(start, start + length):
-            line = self.lines.lookup(row.start)
-            if line is not None and (last is None or (line.file, line.line) != (last.file, last.line)):
-                rows[row.start], last = line, line
-        return code_lines(self.kernel, self.manager.kprobes, start, length, rows)
+        return code_lines(self.manager.kprobes, self._listing, start, length, self._lines_of(start, length))
+
+    def _lines_of(self, start: int, size: int) -> dict[int, SourceLine]:
+        """The lines of a function by the address where each begins."""
+        if start not in self._line_starts:
+            rows: dict[int, SourceLine] = {}
+            last = None
+            for row in self.lines.rows_in(start, start + size):
+                line = self.lines.lookup(row.start)
+                if line is not None and (last is None or (line.file, line.line) != (last.file, last.line)):
+                    rows[row.start], last = line, line
+            self._line_starts[start] = rows
+        return self._line_starts[start]
 
     def _code_ahead(self, address: int) -> tuple[CodeLine, ...]:
         """Where no symbol says what function this is, as in a user program: what comes next, to the page's end."""
         size = min(_AHEAD, PAGE_SIZE - address % PAGE_SIZE)
-        return code_lines(self.kernel, self.manager.kprobes, address, size, {})
+        return code_lines(self.manager.kprobes, self._listing, address, size, {})
 
     def _slot_code(self, address: int) -> tuple[CodeLine, ...]:
-        for probe in kprobe_view(self.manager.kprobes, self.cpu).probes:
+        for probe in kprobe_view(self.manager.kprobes, self._listing, self.cpu).probes:
             if probe.slot <= address < probe.slot + MAX_INSN_SIZE:
                 return probe.slot_code
             if probe.detour and probe.detour <= address < probe.detour + MAX_OPTINSN_SIZE:
@@ -215,7 +225,7 @@ class Look:
         Raises:
             BadInput: there is no such vCPU.
         """
-        return kprobe_view(self.manager.kprobes, self._number(cpu))
+        return kprobe_view(self.manager.kprobes, self._listing, self._number(cpu))
 
     def bpf_view(self) -> BpfView | None:
         """The BPF program that the machine is inside of at this moment."""

@@ -22,7 +22,7 @@ __all__ = ["Grain", "Motion"]
 
 _NEAR: Final = 400
 _LINE_LIMIT: Final = 200_000
-_WINDOWS: Final = (200, 4_000, 60_000, 1_000_000)
+_WINDOWS: Final = (40, 400, 4_000, 60_000, 1_000_000)
 _SLICE: Final = 4_000_000
 _FAR: Final = 1_000_000_000
 _USER_END: Final = 1 << 47
@@ -179,11 +179,11 @@ class Motion:
         if event is None:
             self._timeline.seek(self._lab.beginning)
             return
-        best = event.moment
-        self._timeline.seek(best)
-        while self._phase() and self._machine.moment < here:
-            best = self._machine.moment
-        self._timeline.seek(best)
+        self._timeline.seek(event.moment)
+        # No event lies between that one and here, at most a place in its wake.
+        if self._pending_place() is None or (self._phase() and self._machine.moment < here):
+            return
+        self._timeline.seek(event.moment)
 
     # x86 instructions: every clean state between two of them
 

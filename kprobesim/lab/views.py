@@ -5,9 +5,12 @@ Nothing here prints and nothing is kept: each function reads the guest's memory 
 
 from __future__ import annotations
 
+import contextlib
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kprobesim.image import DecodeError, Instruction, SourceLine, decode_one, decode_range
+from kprobesim.image import SourceLine
 from kprobesim.kprobes import (
     PT_REGS_FIELDS,
     PT_REGS_SIZE,
@@ -16,10 +19,11 @@ from kprobesim.kprobes import (
     Kprobes,
     OptInsn,
     RunningKernel,
-    disassemble_detour,
 )
 from kprobesim.kprobes.prepare import recover_code
-from kprobesim.machine import MemoryFault
+from kprobesim.kprobes.reljump import JMP32_SIZE
+from kprobesim.lab.listing import BAD, Listing
+from kprobesim.machine import PAGE_SIZE, MemoryFault
 
 __all__ = [
     "CodeLine",
@@ -145,51 +149,50 @@ class MapView:
 
 
 def code_lines(
-    kernel: RunningKernel, kprobes: Kprobes, start: int, size: int, source: dict[int, SourceLine]
+    kprobes: Kprobes, listing: Listing, start: int, size: int, source: dict[int, SourceLine]
 ) -> tuple[CodeLine, ...]:
     """The instructions of a stretch of code, decoded as they were before any probe was armed.
 
     Args:
-        kernel, kprobes: whose code and which probes.
+        kprobes: whose code and which probes.
+        listing: the kernel's disassembler.
         start: address of an instruction.
         size: in bytes.
         source: source lines by the address they begin at.
     """
+    # Few sites are near, and a function has many bytes.
+    near = [site.addr for site in kprobes.sites() if site.addr and start - JMP32_SIZE < site.addr < start + size]
+    hidden = {at: kprobes.hidden(at) for site in near for at in range(site, site + JMP32_SIZE)}
     try:
-        original = recover_code(kernel, start, size, kprobes.hidden)
-        memory = kernel.read(start, size)
+        original = recover_code(kprobes.kernel, start, size, hidden.get)
+        memory = kprobes.kernel.read(start, size)
     except MemoryFault:
         return ()
     lines = []
-    for item in decode_range(original, start, kernel.kallsyms.symbolize):
-        offset = item.address - start
-        raw = item.raw if isinstance(item, Instruction) else item.raw[:1]
-        text = item.text if isinstance(item, Instruction) else "(bad)"
-        there = memory[offset : offset + len(raw)]
-        lines.append(CodeLine(item.address, there, raw, text, source.get(item.address)))
+    for address, raw, text in listing.decode(original, start):
+        offset = address - start
+        lines.append(CodeLine(address, memory[offset : offset + len(raw)], raw, text, source.get(address)))
     return tuple(lines)
 
 
-def _slot_lines(kernel: RunningKernel, probe: Kprobe) -> tuple[CodeLine, ...]:
+def _slot_lines(kernel: RunningKernel, listing: Listing, probe: Kprobe) -> tuple[CodeLine, ...]:
     if probe.ainsn is None:
         return ()
     slot, size = probe.ainsn.insn, len(probe.ainsn.copy)
     code = kernel.read(slot, size)
-    lines = []
-    for at in (0, probe.ainsn.size):
-        item = decode_one(code[at:], slot + at, kernel.kallsyms.symbolize)
-        if not isinstance(item, DecodeError):
-            lines.append(CodeLine(item.address, item.raw, item.raw, item.text, None))
-    return tuple(lines)
+    # Behind the copy stands the int3 or the jump back; what follows that is none of ours.
+    found = [*listing.decode(code[: probe.ainsn.size], slot)[:1]]
+    found += listing.decode(code[probe.ainsn.size :], slot + probe.ainsn.size)[:1]
+    return tuple(CodeLine(address, raw, raw, text, None) for address, raw, text in found if text != BAD)
 
 
-def _detour_lines(kernel: RunningKernel, optinsn: OptInsn) -> tuple[CodeLine, ...]:
+def _detour_lines(kernel: RunningKernel, listing: Listing, optinsn: OptInsn) -> tuple[CodeLine, ...]:
     code = kernel.read(optinsn.insn, optinsn.end - optinsn.insn)
-    listing = disassemble_detour(optinsn, code, kernel.kallsyms.symbolize)
-    return tuple(CodeLine(insn.address, insn.raw, insn.raw, insn.text, None) for insn in listing)
+    found = listing.decode(code, optinsn.insn)
+    return tuple(CodeLine(address, raw, raw, text, None) for address, raw, text in found if text != BAD)
 
 
-def kprobe_view(kprobes: Kprobes, cpu: int) -> KprobeView:
+def kprobe_view(kprobes: Kprobes, listing: Listing, cpu: int) -> KprobeView:
     """The kprobe machinery as it is on a CPU."""
     block: KprobeCtlblk = kprobes.ctlblk[cpu]
     probes = []
@@ -207,12 +210,12 @@ def kprobe_view(kprobes: Kprobes, cpu: int) -> KprobeView:
                 byte=kprobes.kernel.read(probe.addr, 1)[0],
                 hidden=probe.opcode,
                 slot=probe.ainsn.insn if probe.ainsn is not None else 0,
-                slot_code=_slot_lines(kprobes.kernel, probe),
+                slot_code=_slot_lines(kprobes.kernel, listing, probe),
                 nmissed=probe.nmissed,
                 emulated=probe.ainsn is not None and probe.ainsn.emulate_op is not None,
                 optimized=site.is_optimized,
                 detour=site.optinsn.insn if site.optinsn else 0,
-                detour_code=_detour_lines(kprobes.kernel, site.optinsn) if site.optinsn else (),
+                detour_code=_detour_lines(kprobes.kernel, listing, site.optinsn) if site.optinsn else (),
                 ftrace=probe.ainsn is None,
             )
         )
@@ -247,17 +250,24 @@ def stack_words(
     if regs_at is not None:
         names |= {regs_at + 8 * index: f"regs->{field}" for index, field in enumerate(PT_REGS_FIELDS)}
     words = []
-    for index in range(count):
-        address = rsp + 8 * index
-        try:
-            value = kernel.read_u64(address)
-        except MemoryFault:
-            break
+    for address, value in _words(kernel, rsp, count):
         symbol = ""
         if kernel.tables.is_text(value):
             symbol = kernel.kallsyms.symbolize(value)
         words.append(StackWord(address, value, names.get(address, ""), symbol))
     return tuple(words)
+
+
+def _words(kernel: RunningKernel, start: int, count: int) -> Iterator[tuple[int, int]]:
+    """Words with their addresses, page by page, up to where nothing is mapped."""
+    end = start + 8 * count
+    with contextlib.suppress(MemoryFault):
+        while start < end:
+            # The last word of a page may reach into the next one.
+            many = max(min(PAGE_SIZE - start % PAGE_SIZE, end - start) // 8, 1)
+            values = struct.unpack(f"<{many}Q", kernel.read(start, 8 * many))
+            yield from zip(range(start, start + 8 * many, 8), values, strict=True)
+            start += 8 * many
 
 
 def pt_regs_below(frame_at: int, *, gap: bool) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 
 from kprobesim.machine.machine import Machine, MachineState
-from kprobesim.machine.memory import PAGE_SIZE
+from kprobesim.machine.shadow import Shadow
 
 __all__ = ["Checkpoint", "Checkpoints", "Component"]
 
 _KEEP: Final = 160
 _RECENT: Final = 64
+_CLOSE: Final = 12
 
 
 class Component(Protocol):
@@ -48,7 +50,8 @@ class Checkpoint(NamedTuple):
 class Checkpoints:
     """A bounded collection of checkpoints of one machine, ordered by time.
 
-    The most recent ones are all kept; the older, the sparser.
+    The most recent ones are all kept; the older, the sparser. Beside them are a few close ones, made where somebody
+    steps, which soon give way to others.
 
     Args:
         machine: whose.
@@ -59,8 +62,8 @@ class Checkpoints:
         self._machine = machine
         self.components = list(components)
         self._kept: list[Checkpoint] = []
-        zero = bytes(PAGE_SIZE)
-        self._known: list[bytes] = [zero] * (machine.ram.size // PAGE_SIZE)
+        self._close: deque[Checkpoint] = deque(maxlen=_CLOSE)
+        self._shadow = Shadow(machine.ram)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -71,11 +74,10 @@ class Checkpoints:
         Args:
             inputs: how many inputs have been applied.
         """
-        self._sync()
         return Checkpoint(
             self._machine.retired,
             inputs,
-            tuple(self._known),
+            self._shadow.pages(),
             self._machine.save(),
             tuple(component.save() for component in self.components),
         )
@@ -91,6 +93,10 @@ class Checkpoints:
             old = self._kept[:-_RECENT]
             self._kept = old[:1] + old[2::2] + self._kept[-_RECENT:]
 
+    def keep_close(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint until a few more have been made."""
+        self._close.append(checkpoint)
+
     def before(self, insn: int, inputs: int) -> Checkpoint:
         """The latest checkpoint from which instruction ``insn`` can be reached with at most ``inputs`` inputs applied.
 
@@ -102,31 +108,22 @@ class Checkpoints:
             at -= 1
         if not at:
             raise LookupError("no checkpoint was taken at the start")
-        return self._kept[at - 1]
+        near = [one for one in self._close if one.insn <= insn and one.inputs <= inputs]
+        return max([self._kept[at - 1], *near], key=lambda kept: (kept.insn, kept.inputs))
+
+    def last_kept(self, insn: int) -> int:
+        """Where the latest of the lasting checkpoints up to an instruction is."""
+        at = bisect_right(self._kept, insn, key=lambda kept: kept.insn)
+        return self._kept[max(at - 1, 0)].insn
 
     def forget_after(self, insn: int, inputs: int) -> None:
         """Drop all checkpoints of a future that will not come."""
         self._kept = [kept for kept in self._kept if kept.insn <= insn and kept.inputs <= inputs]
+        self._close = deque((kept for kept in self._close if kept.insn <= insn and kept.inputs <= inputs), _CLOSE)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put RAM, machine and components back."""
-        self._sync()
-        ram = self._machine.ram.bytes
-        known = self._known
-        for number, page in enumerate(checkpoint.pages):
-            if known[number] is not page:
-                ram[number * PAGE_SIZE : (number + 1) * PAGE_SIZE] = page
-        self._known = list(checkpoint.pages)
+        self._shadow.restore(checkpoint.pages)
         self._machine.restore(checkpoint.machine)
         for component, state in zip(self.components, checkpoint.components, strict=True):
             component.restore(state)
-
-    def _sync(self) -> None:
-        """Bring the list of known page contents up to date with RAM."""
-        ram, known = self._machine.ram.bytes, self._known
-        start = 0
-        for number, page in enumerate(known):
-            end = start + PAGE_SIZE
-            if (now := ram[start:end]) != page:
-                known[number] = now
-            start = end

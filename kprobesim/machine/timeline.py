@@ -18,7 +18,8 @@ from kprobesim.machine.watching import watching
 __all__ = ["Input", "Life", "Timeline"]
 
 _SPACING: Final = 2_000_000
-_NEARBY: Final = 40_000
+_STAGES: Final = (20_000, 3_000, 400)
+"""Instructions before a place where somebody looks at which checkpoints are left: the next look is often close by."""
 _LATER: Final = 1_000
 _FOREVER: Final = 1 << 62
 
@@ -152,7 +153,7 @@ class Timeline:
             # Go on behind the event that we stopped at: up to it nothing may stop us again.
             place = self.machine.moment
             self._restore_before(place)
-            self._advance(place.insn)
+            self._approach(place.insn)
             if kinds and (stop := self._within(place, kinds)) is not None:
                 return stop
         if stop_address is not None:
@@ -178,18 +179,13 @@ class Timeline:
             return
         machine = self.machine
         here = machine.moment
-        if machine.frozen is not None or moment < here or (moment.insn == here.insn and moment.event):
+        if machine.frozen is not None or moment < here or (moment.insn == here.insn and moment.event and here.event):
             self._restore_before(moment)
-        distance = moment.insn - machine.retired
-        if distance > _NEARBY and self._restore_ahead(moment):
-            distance = moment.insn - machine.retired
-        if distance > _NEARBY and moment.insn <= self._head:
-            self._advance(moment.insn - _NEARBY // 2)
-            if not machine.suspended:
-                self._checkpoints.keep(self._checkpoints.take(self._applied))
-        self._advance(moment.insn)
+        if moment.insn - machine.retired > _STAGES[0]:
+            self._restore_ahead(moment)
+        self._approach(moment.insn)
         if moment.event or moment.step:
-            self._anchor = None if machine.suspended else self._checkpoints.take(self._applied)
+            self._anchor_here()
             self._play_to(moment)
 
     def seek_end(self) -> None:
@@ -288,13 +284,26 @@ class Timeline:
         self._anchor = None
         self._restore(self._nearest(moment))
 
-    def _restore_ahead(self, moment: Moment) -> bool:
+    def _restore_ahead(self, moment: Moment) -> None:
         """Jump to a checkpoint of the known future on the way to ``moment``, if there is one."""
         checkpoint = self._nearest(moment)
-        ahead = checkpoint.insn > self.machine.retired
-        if ahead:
+        if checkpoint.insn > self.machine.retired:
             self._restore(checkpoint)
-        return ahead
+
+    def _approach(self, insn: int) -> None:
+        """Run to the clean state before an instruction, and leave checkpoints close before it."""
+        for stage in _STAGES:
+            if insn - self.machine.retired > 2 * stage:
+                self._advance(insn - stage)
+                if not self.machine.suspended:
+                    self._checkpoints.keep_close(self._checkpoints.take(self._applied))
+        self._advance(insn)
+
+    def _anchor_here(self) -> None:
+        """Keep the clean state before the instruction that is about to be played."""
+        machine, anchor = self.machine, self._anchor
+        if anchor is None or (anchor.insn, anchor.inputs) != (machine.retired, self._applied):
+            self._anchor = None if machine.suspended else self._checkpoints.take(self._applied)
 
     def _nearest(self, moment: Moment) -> Checkpoint:
         first_at = next((i for i, step in enumerate(self.inputs) if step.insn >= moment.insn), len(self.inputs))
@@ -306,7 +315,7 @@ class Timeline:
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._checkpoints.restore(checkpoint)
         self._applied = checkpoint.inputs
-        self._last_checkpoint = checkpoint.insn
+        self._last_checkpoint = self._checkpoints.last_kept(checkpoint.insn)
 
     def _advance(self, limit: int, kinds: frozenset[str] = frozenset()) -> Stop:
         """Run to the clean state before instruction ``limit``, applying recorded inputs on the way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -175,6 +176,8 @@ def run_app(
     )
     if (theme := os.environ.get("KPROBESIM_THEME", "")) in THEME_NAMES:
         app.theme = theme
+    # What was loaded so far stays: the collector need not walk over it again in the middle of a step.
+    gc.freeze()
     try:
         app.run()
     except KeyboardInterrupt:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final
+
 from rich.cells import cell_len, set_cell_size
-from textual.content import Content
+from textual.content import Content, Span
 
 from kprobesim.tui.line_breaks import words
 
 __all__ = ["Part", "fit", "fit_right", "row", "wrap"]
 
-Part = str | tuple[str, str] | Content
+Part = str | tuple[str, str]
+
+_ROWS_KEPT: Final = 4096
+_ON_ONE_LINE: Final = str.maketrans("\t\n\v\f\r", "     ")
 
 
 def fit(text: str, width: int) -> str:
@@ -24,15 +30,31 @@ def fit_right(text: str, width: int) -> str:
     return " " * max(width - cell_len(text), 0) + text if cell_len(text) <= width else fit(text, width)
 
 
+@lru_cache(_ROWS_KEPT)
 def row(width: int, *parts: Part, style: str = "") -> Content:
     """One line of a panel, exactly ``width`` cells wide.
+
+    Most lines are as they were a step before, and then this is the same object: who draws it can see at once that
+    nothing has changed.
 
     Args:
         width: in cells.
         parts: strings and (string, style) pairs.
         style: of the whole line, below those of its parts.
     """
-    line = Content.assemble(*parts).truncate(width, ellipsis=True, pad=True)
+    spans: list[Span] = []
+    text = ""
+    for part in parts:
+        if isinstance(part, str):
+            text += part
+            continue
+        start = len(text)
+        text += part[0]
+        if part[1] and part[0]:
+            spans.append(Span(start, len(text), part[1]))
+    line = Content(text.translate(_ON_ONE_LINE), spans)
+    if line.cell_length != width:
+        line = line.truncate(width, ellipsis=True, pad=True)
     return line.stylize_before(style) if style else line
 
 

@@ -7,6 +7,7 @@ ragged. `install` gives both of them the rule of this file.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import rich._wrap
 from rich.cells import cell_len
@@ -33,6 +34,7 @@ def words(text: str) -> Iterator[tuple[int, int, str]]:
         yield start, len(text), text[start:]
 
 
+@lru_cache(1 << 14)
 def _may_break(before: str, here: str) -> bool:
     if here.isspace() or here in _CLOSING or before in _OPENING:
         return False

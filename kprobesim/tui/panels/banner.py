@@ -36,8 +36,9 @@ class Banner(Widget):
             phase: where the CPU is.
             by_trap_flag: the second trap of a hit is a #DB.
         """
-        self.phase, self.by_trap_flag = phase, by_trap_flag
-        self.refresh()
+        if (phase, by_trap_flag) != (self.phase, self.by_trap_flag):
+            self.phase, self.by_trap_flag = phase, by_trap_flag
+            self.refresh()
 
     @property
     def _phases(self) -> tuple[Phase, ...]:

@@ -91,7 +91,8 @@ class PanelBench(Horizontal):
     def show(self, view: View) -> None:
         """Draw another moment in all panels."""
         for panel in self.query(Panel):
-            if panel.display:
+            # A panel says that it is displayed also in a column that is not.
+            if panel.display and all(column.display for column in panel.ancestors if isinstance(column, Vertical)):
                 panel.show(view)
             else:
                 panel.keep(view)
@@ -105,20 +106,23 @@ class PanelBench(Horizontal):
             single: whether only one is.
             paired: whether the kprobe state and the registers stand beside it.
         """
+        # Each change of a class would apply all styles below it at once: they are applied together at the end.
         for group in _SHARED:
             if selected in group:
                 self._on_top[group] = selected
             for name in group:
-                self.query_one(f"#{name}").set_class(name != self._on_top[group] and not single, "-covered")
-        self.set_class(width >= _ROOMY, "-roomy")
-        self.set_class(height >= _HIGH, "-high")
-        self.set_class(height < _LOW, "-low")
-        self.set_class(single, "-single")
+                covered = name != self._on_top[group] and not single
+                self.query_one(f"#{name}").set_class(covered, "-covered", update=False)
+        self.set_class(width >= _ROOMY, "-roomy", update=False)
+        self.set_class(height >= _HIGH, "-high", update=False)
+        self.set_class(height < _LOW, "-low", update=False)
+        self.set_class(single, "-single", update=False)
         # Under a low kprobe panel there is no room for a second neighbour.
         alone = selected == "kprobe" and height < _LOW
-        self.set_class(single and paired and not alone, "-paired")
+        self.set_class(single and paired and not alone, "-paired", update=False)
         for panel in self.query(Panel):
-            panel.set_class(panel.id == selected, "-selected")
-            panel.set_class(panel.has_class("-near") and selected == panel.NAME, "-twice")
+            panel.set_class(panel.id == selected, "-selected", update=False)
+            panel.set_class(panel.has_class("-near") and selected == panel.NAME, "-twice", update=False)
         for column in self.query(Vertical):
-            column.set_class(bool(column.query(f"#{selected}")), "-selected")
+            column.set_class(bool(column.query(f"#{selected}")), "-selected", update=False)
+        self.app.update_styles(self)

@@ -126,9 +126,10 @@ class KeyLine(Widget):
             needed: actions that the task at hand needs; they come right behind the motions.
             listed: there is a list of lessons to go back to.
         """
-        self._grain, self._language, self._has_text, self._count = grain, language, has_text, count
-        self._needed, self._listed = needed, listed
-        self.refresh()
+        told = grain, language, has_text, count, tuple(needed), listed
+        if told != (self._grain, self._language, self._has_text, self._count, self._needed, self._listed):
+            self._grain, self._language, self._has_text, self._count, self._needed, self._listed = told
+            self.refresh()
 
     def offer(self, keys: Sequence[Entry]) -> None:
         """Show other keys from now on."""

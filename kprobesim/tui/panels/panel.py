@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from rich.segment import Segment
 from textual import events
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
+from textual.strip import Strip
 from textual.widget import Widget
 
 from kprobesim.i18n import Language
@@ -48,7 +50,10 @@ class Rows:
 
 
 class Panel(Widget, can_focus=True):
-    """A framed window on the rows that `draw` gives. It never changes its size."""
+    """A framed window on the rows that `draw` gives. It never changes its size.
+
+    After a step only the rows that have become others are painted and sent to the terminal.
+    """
 
     NAME: ClassVar[str]
 
@@ -77,8 +82,11 @@ class Panel(Widget, can_focus=True):
         self._top = 0
         self._shift = 0
         self._title = ""
-        self._painted = Content("")
-        self._ready: tuple[Content, Size] | None = None
+        self._rows: list[Content] = []
+        self._strips: dict[int, Strip] = {}
+        self._drawn_at: Size | None = None
+        self._painting = False
+        self._titling = False
         self._targets: list[Target | None] = []
         self._anchor: int | None = None
         self.cursor: Target | None = None
@@ -122,13 +130,20 @@ class Panel(Widget, can_focus=True):
         heading = self.heading(view)
         title = f"{self.label(view)}{' ─ ' if heading else ''}{heading}"
         if title != self._title:
-            self._title = title
+            self._title, self._titling = title, True
             self.border_title = Content(title)
-        painted = self._paint()
-        # Most steps leave most panels as they are: nothing is sent to the terminal for those.
-        if not painted.is_same(self._painted):
-            self.refresh()
-            self._ready = painted, self.content_size
+            self._titling = False
+        known, size, before = self._drawn_at is not None, self.content_size, self._rows
+        self._rows, self._drawn_at = self._in_window(size), size
+        if not known or len(before) != len(self._rows) or self.text_selection is not None:
+            self._strips.clear()
+            super().refresh()
+            return
+        changed = [y for y, (one, other) in enumerate(zip(before, self._rows, strict=True)) if not one.is_same(other)]
+        for y in changed:
+            self._strips.pop(y, None)
+        if changed:
+            self.refresh(*(Region(0, y, size.width, 1) for y in changed))
 
     def keep(self, view: View) -> None:
         """What to draw once the panel is seen; until then nothing is."""
@@ -146,7 +161,6 @@ class Panel(Widget, can_focus=True):
             by: in rows, downwards.
         """
         self._shift += by
-        self._ready = None
         self.refresh()
 
     def move_cursor(self, by: int) -> None:
@@ -163,7 +177,6 @@ class Panel(Widget, can_focus=True):
             if self._targets[place] is not None:
                 self.cursor = self._targets[place]
                 self._into_sight(place)
-                self._ready = None
                 self.refresh()
                 return
             place += by
@@ -185,19 +198,61 @@ class Panel(Widget, can_focus=True):
         if target == self.cursor:
             self.post_message(self.Chosen(self, target))
         self.cursor = target
-        self._ready = None
         self.refresh()
 
-    def render(self) -> Content:
-        """The rows in sight."""
-        ready, self._ready = self._ready, None
-        self._painted = ready[0] if ready is not None and ready[1] == self.content_size else self._paint()
-        return self._painted
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        """Without regions, have all rows drawn anew; but another title is only another line at the top."""
+        if self._titling:
+            left, top = self.gutter.top_left
+            regions = (Region(-left, -top, self.outer_size.width, 1),)
+        if repaint and not regions:
+            self._drawn_at = None
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
-    def _paint(self) -> Content:
-        width, height = self.content_size
+    def notify_style_update(self) -> None:
+        """Other colours: nothing painted is of use any more."""
+        super().notify_style_update()
+        self._strips.clear()
+
+    def render(self) -> Content:
+        """The rows in sight, as one text: what can be selected with the mouse."""
+        return Content("\n").join(self._rows_now())
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Paint."""
+        self._rows_now()
+        self._painting = True
+        try:
+            return super().render_lines(crop)
+        finally:
+            self._painting = False
+
+    def render_line(self, y: int) -> Strip:
+        """One row. Only the mouse, and text that is selected, need to know where in the whole text it stands."""
+        if not self._painting or self.text_selection is not None:
+            return super().render_line(y)
+        if (strip := self._strips.get(y)) is None:
+            strip = self._strips[y] = self._strip(y)
+        return strip
+
+    def _strip(self, y: int) -> Strip:
+        rows, base = self._rows, self.visual_style
+        if y >= len(rows):
+            return Strip.blank(self.content_size.width, base.rich_style)
+        pieces = rows[y].render(base, end="", parse_style=self._get_style)
+        return Strip([Segment(text, (base + style).rich_style) for text, style in pieces], rows[y].cell_length)
+
+    def _rows_now(self) -> list[Content]:
+        size = self.content_size
+        if self._drawn_at != size:
+            self._rows, self._drawn_at = self._in_window(size), size
+            self._strips.clear()
+        return self._rows
+
+    def _in_window(self, size: Size) -> list[Content]:
+        width, height = size
         if self._view is None or width < 4 or height < 1:
-            return Content("")
+            return []
         right = self.aside_width(self._view, width)
         left = width - right - 1 if right else width
         drawn = self.draw(self._view, left)
@@ -211,7 +266,7 @@ class Panel(Widget, can_focus=True):
             beside = self.aside(self._view, right)[:height]
             pairs = zip_longest(shown, beside)
             shown = [Content.assemble(one or blank[0], " ", other or blank[1]) for one, other in pairs]
-        return Content("\n").join(shown)
+        return shown
 
     def _in_sight(self, drawn: Rows, height: int) -> list[Content]:
         last_top = max(len(drawn.rows) - height, 0)

@@ -82,15 +82,17 @@ class StartScreen(SizedScreen):
         options.border_title = say(language, "start.title")
         place = options.highlighted or 0
         options.clear_options()
-        for number, scenario in enumerate(self._scenarios, 1):
-            title = (f"{number:>2}  {scenario.title(language)}", styles.STRONG)
-            line = fit(scenario.summary(language), max(self.app.size.width - 12, 20)).rstrip()
-            told = Content.assemble(title, *(("\n    ", (line, styles.DIM)) if line else ()))
-            options.add_option(Option(told))
+        width = max(self.app.size.width - 12, 20)
+        options.add_options(self._option(*numbered, width) for numbered in enumerate(self._scenarios, 1))
         if self._scenarios:
             options.highlighted = place
         else:
             options.add_option(Option(say(language, "start.empty"), disabled=True))
+
+    def _option(self, number: int, scenario: Scenario, width: int) -> Option:
+        title = (f"{number:>2}  {scenario.title(self.language)}", styles.STRONG)
+        line = fit(scenario.summary(self.language), width).rstrip()
+        return Option(Content.assemble(title, *(("\n    ", (line, styles.DIM)) if line else ())))
 
     def on_resize(self, event: events.Resize) -> None:
         """Summaries are cut at the new width."""

@@ -1,0 +1,41 @@
+"""Only what has changed is painted; what stands on the screen is what painting all of it would give."""
+
+from tests.tui.rig import lab_app, lab_screen, press, screen_lines
+
+from kprobesim.tui.cells import row
+
+
+async def test_after_steps_the_screen_is_as_if_painted_anew() -> None:
+    async with lab_app() as pilot:
+        for key in ("right", "right", "right", "left", "down", "right", "right", "left", "down", "left", "left"):
+            await press(pilot, key)
+            partly = screen_lines(pilot)
+            for widget in lab_screen(pilot).walk_children():
+                widget.refresh()
+            await pilot.pause()
+            assert screen_lines(pilot) == partly, f"after {key}"
+
+
+async def test_another_theme_repaints_rows_that_have_not_changed() -> None:
+    async with lab_app() as pilot:
+        before = pilot.app.export_screenshot()
+        await press(pilot, "f4")
+        pilot.app.theme = "colour-blind-light"
+        await pilot.pause()
+        light = pilot.app.export_screenshot()
+        for widget in lab_screen(pilot).walk_children():
+            widget.refresh()
+        await pilot.pause()
+        assert light != before
+        assert _colours(light) == _colours(pilot.app.export_screenshot())
+
+
+def _colours(svg: str) -> list[str]:
+    """The fills of a screenshot, in order; names of its styles carry a number of their own."""
+    return [piece.split(";")[0].split('"')[0] for piece in svg.split("fill")[1:]]
+
+
+def test_equal_rows_are_one_object_and_never_more_than_a_line() -> None:
+    one, other = (row(12, ("a\nb\t", "bold"), " c") for _ in range(2))
+    assert one is other
+    assert one.plain == "a b  c      "
