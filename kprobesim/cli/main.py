@@ -21,10 +21,13 @@ _COMMANDS: Final = {
     "diff": ("kprobesim.cli.diff", "Where two recordings part."),
     "doctor": ("kprobesim.cli.doctor", "What on this computer may spoil the experience."),
     "export": ("kprobesim.cli.export", "Make a cast, a web page, a picture or JSON of a recording."),
+    "follow": ("kprobesim.cli.follow", "Look where a teacher looks, on a machine of one's own."),
     "kernel": ("kprobesim.cli.kernel", "The kernel images: list, describe, disassemble."),
     "lesson": ("kprobesim.cli.lesson", "The lessons: list, run, check, write."),
     "record": ("kprobesim.cli.record", "Run commands and keep all of it in a file."),
     "replay": ("kprobesim.cli.replay", "Live a recording again."),
+    "serve": ("kprobesim.cli.serve", "The screen in browsers, for a class."),
+    "share": ("kprobesim.cli.share", "Let others follow what is shown here."),
     "shell": ("kprobesim.cli.shell", "The simulated machine's shell."),
     "what-if": ("kprobesim.cli.what_if", "Live a recording or a demo twice, with one thing changed."),
 }

@@ -279,9 +279,9 @@ def _attach(lab: Lab, action: Action, _: Path, __: Budget) -> None:
 
 
 def _detach(lab: Lab, action: Action, _: Path, __: Budget) -> None:
-    for attachment in lab.bpf.attachments:
-        if attachment.program == action.words[0]:
-            return lab.detach(attachment)
+    link = lab.attached(action.words[0])
+    if link is not None:
+        return lab.detach(link)
     raise BadInput(f"No program named {action.words[0][:40]!r} is attached.")
 
 

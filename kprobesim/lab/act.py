@@ -20,6 +20,7 @@ from kprobesim.tracing import Attachment
 from kprobesim.tracing.attach import link_for
 from kprobesim.tracing.links import Link, Places, ProbeLink
 from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
+from kprobesim.tracing.perf_clock import PerfEventLink
 
 __all__ = ["Act"]
 
@@ -210,8 +211,9 @@ class Act(Look):
                 ``syscalls/sys_enter_openat``, ``sched_switch``, ``/bin/cat:main``, ``vfs_*``; for a kprobe an address
                 in hex, too.
             kind: what a section's name begins with: ``kprobe``, ``kretprobe``, ``ksyscall``, ``kretsyscall``,
-                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``) or
-                ``raw_tracepoint`` (``raw_tp``).
+                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``),
+                ``raw_tracepoint`` (``raw_tp``), ``tp_btf``, ``fentry``, ``fexit``, ``fmod_ret`` or ``perf_event``
+                (``cpu-clock``: at each tick). A program of one of the last five is attached as such in any case.
             returns: the same as the kind ``kretprobe``.
             cookie: what ``bpf_get_attach_cookie`` answers.
 
@@ -230,6 +232,13 @@ class Act(Look):
         return link
 
     def _link(self, program: str, where: str, kind: str, cookie: int) -> Link:
+        loaded = self.bpf.programs.get(program)
+        if loaded is not None and kind in ("kprobe", "kretprobe") and loaded.type in ("tracing", "perf_event"):
+            kind = {"perf_event": "perf_event", "trace_raw_tp": "tp_btf"}.get(
+                loaded.attach_type or loaded.type, "fentry"
+            )
+        if kind == "perf_event":
+            return PerfEventLink(self.bpf, program, where, cookie)
         if kind in ("kprobe", "kretprobe"):
             probe = self._probe_at(where)
             returns = Kretprobe(probe) if kind == "kretprobe" else None
@@ -289,6 +298,11 @@ class Act(Look):
             ObjectError: the file makes no sense.
         """
         return load_object(read_object(Path(path)), Path(path).name, kernel_of(self.kernel))
+
+    def attached(self, program: str) -> Link | Attachment | None:
+        """The first attachment of a program that is there, for `detach`; None if it has none."""
+        owners = (link.owner for link in self.bpf.ids.links if link.program == program)
+        return next((owner for owner in owners if isinstance(owner, Link | Attachment)), None)
 
     # What a user's program does with maps beside looking up and storing
 

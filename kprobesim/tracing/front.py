@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from kprobesim.kprobes import KprobeManager
 from kprobesim.tracing.bpf import BpfPrograms
+from kprobesim.tracing.bpf_syscall import BpfSyscall
 from kprobesim.tracing.bpf_trace import BpfTracePrintk
 from kprobesim.tracing.bpftool import BpftoolChannel
 from kprobesim.tracing.event_probes import EventProbes
@@ -14,17 +15,17 @@ from kprobesim.tracing.kernel_events import KernelEvents
 from kprobesim.tracing.probe_events import AllDynEvents, DynEvents
 from kprobesim.tracing.stack_trace import stack_trace_save
 from kprobesim.tracing.trace_events import TraceEvents
-from kprobesim.tracing.tracefs import TracingDirectory, debugfs_directory, proc_directory
+from kprobesim.tracing.tracefs import TracingDirectory, bpffs_directory, debugfs_directory, proc_directory
 from kprobesim.tracing.uprobe_events import UprobeEvents
 
 __all__ = ["Tracing"]
 
 # The node numbers of the roots are the guest's hostfs.h.
-_TRACEFS, _DEBUGFS, _PROC = 1, 2, 3
+_TRACEFS, _DEBUGFS, _PROC, _BPFFS = 1, 2, 3, 4
 
 
 class Tracing:
-    """What a kernel shows under ``/sys/kernel/tracing``, ``/sys/kernel/debug`` and ``/proc``.
+    """What a kernel shows under ``/sys/kernel/tracing``, ``/sys/kernel/debug``, ``/sys/fs/bpf`` and ``/proc``.
 
     Args:
         manager: the kprobe manager; the kernel's hostfs stubs are bound here.
@@ -40,6 +41,7 @@ class Tracing:
         directory: the tree of tracefs.
         bpftool: by which the guest's bpftool asks.
         hostfs: the files as the guest uses them.
+        bpf: the system call bpf(2).
     """
 
     def __init__(self, manager: KprobeManager, programs: BpfPrograms) -> None:
@@ -60,8 +62,10 @@ class Tracing:
             _TRACEFS: self.directory.root,
             _DEBUGFS: debugfs_directory(manager, self.directory.root, {"bpftool": self.bpftool.file}),
             _PROC: proc_directory(manager, programs.jit),
+            _BPFFS: bpffs_directory(programs.user.bpffs, lambda: self.bpf.references.collect()),
         }
         self.hostfs: Final = HostFs(manager.kernel, roots)
+        self.bpf: Final = BpfSyscall(manager.kernel, programs, self.hostfs)
         self.events.trace.on_write = self.hostfs.wake_up
         self.events.trace.stack_trace = lambda cpu, regs: stack_trace_save(manager, cpu, regs)
 
@@ -85,11 +89,12 @@ class Tracing:
             self.directory.save(),
             self.hostfs.save(),
             self.bpftool.save(),
+            self.bpf.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        events, kernel_events, dyn_events, uprobe_events, event_probes, directory, hostfs, bpftool = state
+        events, kernel_events, dyn_events, uprobe_events, event_probes, directory, hostfs, bpftool, bpf = state
         self.events.restore(events)
         self.kernel_events.restore(kernel_events)
         self.dyn_events.restore(dyn_events)
@@ -98,3 +103,4 @@ class Tracing:
         self.directory.restore(directory)
         self.hostfs.restore(hostfs)
         self.bpftool.restore(bpftool)
+        self.bpf.restore(bpf)

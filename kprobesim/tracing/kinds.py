@@ -4,7 +4,7 @@ from typing import Final
 
 from kprobesim.machine import EventKind, Field
 
-__all__ = ["BPF_KINDS", "FILTER_KINDS", "TRACING_KINDS"]
+__all__ = ["BPF_KINDS", "FILTER_KINDS", "TRACING_KINDS", "TRAMPOLINE_KINDS"]
 
 _PROG = Field("prog", "text", "the program's name")
 _MAP = (
@@ -41,6 +41,26 @@ BPF_KINDS: Final = (
             Field("addr", "address", "where its head is"),
         ),
     ),
+    EventKind(
+        "bpf.refuse",
+        "The kernel refused a program that came by bpf(2).",
+        (
+            _PROG,
+            Field("errno", "number", "what the call returns, without the minus"),
+            Field("reason", "text", "the verifier's last line, or what else is wrong"),
+        ),
+    ),
+    EventKind(
+        "bpf.pin",
+        "A program or a map that came by bpf(2) has a name under /sys/fs/bpf.",
+        (
+            Field("path", "text", "the name"),
+            Field("type", "text", "`prog` or `map`"),
+            Field("id", "number", "its id"),
+        ),
+    ),
+    EventKind("bpf.free", "Nobody has the program any more: it is gone.", (_PROG,)),
+    EventKind("map.free", "Nobody has the map any more: it is gone.", (Field("map", "text", "the map's name"),)),
     EventKind("bpf.attach", "A program is attached.", (_PROG, Field("probe", "text", "to what: a probe or an event"))),
     EventKind("bpf.detach", "A program is detached.", (_PROG, Field("probe", "text", "from what"))),
     EventKind(
@@ -51,8 +71,8 @@ BPF_KINDS: Final = (
             Field(
                 "ctx",
                 "address",
-                "`struct pt_regs` of the interrupted code; at a tracepoint the record or, if raw, the arguments; a "
-                "filter's `seccomp_data` or `sk_buff`",
+                "`struct pt_regs` of the interrupted code; at a tracepoint the record or, if raw, the arguments; in a "
+                "trampoline the function's arguments; a filter's `seccomp_data` or `sk_buff`",
             ),
             Field("fp", "address", "R10"),
             Field("jited", "address", "its machine code, which the CPU calls; not there if it is interpreted"),
@@ -154,10 +174,48 @@ BPF_KINDS: Final = (
         (_PROG, Field("message", "text", "what went wrong")),
     ),
     EventKind(
+        "bpf.extable",
+        "A load of a program's machine code has faulted, and the kernel has found it in the program's exception table.",
+        (
+            _PROG,
+            Field("addr", "address", "the load"),
+            Field("register", "text", "the register that will be 0"),
+        ),
+    ),
+    EventKind(
         "bpf.skip",
         "The program was not run because another one is running on this CPU, or it is itself; no counter counts this.",
         (_PROG,),
     ),
+)
+
+_TRAMPOLINE = (
+    Field("addr", "address", "the trampoline's page"),
+    Field("func", "text", "the traced function"),
+)
+
+TRAMPOLINE_KINDS: Final = (
+    EventKind(
+        "trampoline.prepare",
+        "A function has got a trampoline for the programs that are on it now.",
+        (
+            *_TRAMPOLINE,
+            Field("size", "number", "bytes of code"),
+            Field("progs", "text", "the programs, the latest first, and how each is attached"),
+            Field("calls", "number", "1 if it calls the function itself, for fexit and fmod_ret"),
+        ),
+    ),
+    EventKind(
+        "trampoline.enter",
+        "A trampoline that will call the function itself was entered: its page must stay.",
+        (*_TRAMPOLINE, Field("calls", "number", "calls under way in it now")),
+    ),
+    EventKind(
+        "trampoline.exit",
+        "A trampoline that has called the function itself is about to return to the caller.",
+        (*_TRAMPOLINE, Field("calls", "number", "calls under way in it now")),
+    ),
+    EventKind("trampoline.free", "A trampoline that nobody is inside of any more was given back.", _TRAMPOLINE),
 )
 
 _FILTER = Field("prog", "address", "its `struct bpf_prog`")

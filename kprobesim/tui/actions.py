@@ -150,6 +150,10 @@ class Bench(Protocol):
         """Stop a motion."""
         ...
 
+    def rejoin(self) -> None:
+        """Back to where the teacher is."""
+        ...
+
     def leave(self) -> None:
         """Back to the list."""
         ...
@@ -248,6 +252,7 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("reset", ("ctrl+r",), "lesson", lambda bench: bench.study(lambda desk: desk.reset)),
     Action("page_back", ("less_than_sign", "ctrl+left"), "lesson", lambda bench: bench.turn_page(-1)),
     Action("page_on", ("greater_than_sign", "ctrl+right"), "lesson", lambda bench: bench.turn_page(1)),
+    Action("rejoin", ("ctrl+g", "y"), "lesson", lambda bench: bench.rejoin()),
     Action("leave", ("f10",), "app", lambda bench: bench.leave()),
 )
 

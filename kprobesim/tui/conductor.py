@@ -109,12 +109,14 @@ class Conductor:
 
     Attributes:
         memory: what the thread keeps from one look to the next.
+        watch: called with the lab on its thread whenever it has come to rest somewhere.
     """
 
     def __init__(
         self, open_lab: Callable[[], Lab], post: Callable[[Message], object], desk: LessonDesk | None = None
     ) -> None:
         self.memory = Memory()
+        self.watch: Callable[[Lab], object] = lambda lab: None
         self._open = open_lab
         self._desk = desk
         self._post = post
@@ -163,12 +165,15 @@ class Conductor:
         lab: Lab | None = None
         try:
             lab = self._open()
+            self.watch(lab)
             self._post(self._arrived(lab, Outcome()))
         except Exception as error:
             self._post(Failed(error, None))
         while (job := self._jobs.get()) is not None:
             if lab is not None:
-                self._post(self._carry_out(lab, job))
+                done = self._carry_out(lab, job)
+                self.watch(lab)
+                self._post(done)
         if self._desk is not None:
             self._desk.close()
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from kprobesim.bpf.isa import Insn, Pseudo
 from kprobesim.bpf.object.records import BpfObject, ObjectMap, ObjectProgram
-from kprobesim.bpf.object.sections import AttachKind
 from kprobesim.bpf.program import GPL_COMPATIBLE
 from kprobesim.bpf.verifier import MapMeta, Rejected, Verdict, verify
 
@@ -14,15 +13,6 @@ __all__ = ["object_map_meta", "replace_dead_code", "verify_object_program"]
 _MAP_BASE = 0xFF11000000000000
 _BY_INDEX = (Pseudo.MAP_IDX, Pseudo.MAP_IDX_VALUE)
 _NEXT = Insn(0x05, off=-1)
-_ATTACH_TYPES = {
-    AttachKind.KPROBE_MULTI: "trace_kprobe_multi",
-    AttachKind.KRETPROBE_MULTI: "trace_kprobe_multi",
-    AttachKind.TP_BTF: "trace_raw_tp",
-    AttachKind.FENTRY: "trace_fentry",
-    AttachKind.FEXIT: "trace_fexit",
-    AttachKind.FMOD_RET: "modify_return",
-    AttachKind.LSM: "lsm_mac",
-}
 
 
 def object_map_meta(made: ObjectMap, number: int, address: int | None = None) -> MapMeta:
@@ -75,8 +65,8 @@ def verify_object_program(
         program.insns,
         program.type,
         map_at,
-        attach_type=_ATTACH_TYPES.get(target.kind, ""),
-        attach_func=target.extra if program.type in ("tracing", "lsm") else "",
+        attach_type=target.attach_type,
+        attach_func=target.attach_func,
         gpl_compatible=found.license in GPL_COMPATIBLE,
         static_functions=all(function.type_id for function in program.functions),
         sleepable=target.sleepable,

@@ -14,6 +14,7 @@ that walk as data, ``explain.explain`` says in people's words why a program is r
 from kprobesim.bpf.verifier.answer import verify_request
 from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.functions import FunctionType
+from kprobesim.bpf.verifier.kernel_btf import FunctionFacts
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS
 from kprobesim.bpf.verifier.map_meta import MapMeta, map_meta_of, parse_map_spec
 from kprobesim.bpf.verifier.reg import Reg
@@ -29,6 +30,7 @@ __all__ = [
     "LEVEL2",
     "STATS",
     "FrameRecord",
+    "FunctionFacts",
     "FunctionType",
     "MapMeta",
     "Origin",

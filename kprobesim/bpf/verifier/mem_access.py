@@ -162,6 +162,7 @@ def _context(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool,
         env.log.source_line(env.insn_idx, "; ")
         env.reject_logged(Errno.EACCES, f"invalid bpf_context access off={off} size={size}")
     env.max_ctx_offset = max(env.max_ctx_offset, off + size)
+    env.ctx_accesses.add(env.insn_idx)
     if write or value_regno < 0:
         return
     if traced is not None:

@@ -52,6 +52,8 @@ def check_input(kind: str, data: Mapping[str, Any], where: str) -> None:
     shape = dict(INPUT_KINDS[kind])
     if kind == "load":
         shape |= {"text": _PROGRAM} if "text" in data else {"insns": _PROGRAM, "type": 64, "license": 128, "maps": list}
+        if "section" in data and "insns" in data:
+            shape |= {"section": 200}
     if set(data) != set(shape):
         wrong = sorted(set(data) ^ set(shape))[0]
         _refuse(where, f"{kind} needs {', '.join(shape) or 'no arguments'}; {wrong[:40]!r} is wrong")

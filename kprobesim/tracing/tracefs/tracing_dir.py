@@ -42,7 +42,7 @@ class TracingDirectory:
         self._kernel = kernel
         self._files = TraceFiles(events, events.trace, kernel)
         self._instances: dict[str, TraceFiles] = {}
-        self._instances_directory = Directory(self._instance_folders, 0o750, self._mkdir, self._rmdir)
+        self._instances_directory = Directory(self._instance_folders, 0o750, mkdir=self._mkdir, rmdir=self._rmdir)
         self.root = Directory(self._root, 0o700)
 
     def _root(self) -> Mapping[str, Node]:

@@ -258,6 +258,10 @@ class LabScreen(LabFace):
         elif self._maximised:
             self.toggle_maximised()
 
+    def rejoin(self) -> None:
+        """Nobody leads here."""
+        self._remark(Outcome("no_teacher"))
+
     def leave(self) -> None:
         """Back to the list of scenarios."""
         if len(self.app.screen_stack) > 2:
