@@ -69,8 +69,19 @@ static noinline struct dentry *bpf_lookup(struct inode *dir, struct dentry *dent
 	return hostfs_dir_lookup(dir, dentry, flags);
 }
 
-/* Folders of instances/ and of bpffs. The dentry stays without an inode: the next lookup asks the host. */
-static noinline int hostfs_dir_mkdir(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode)
+/* The folders of instances/; in all others the host says no. */
+static noinline int tracefs_syscall_mkdir(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode)
+{
+	return hostfs_mkdir(dir->i_ino, dentry->d_name.name);
+}
+
+static noinline int tracefs_syscall_rmdir(struct inode *dir, struct dentry *dentry)
+{
+	return hostfs_rmdir(dir->i_ino, dentry->d_name.name);
+}
+
+/* The new folder's dentry goes with its user; the next look-up makes another. */
+static noinline int bpf_mkdir(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode)
 {
 	return hostfs_mkdir(dir->i_ino, dentry->d_name.name);
 }
@@ -80,7 +91,7 @@ static noinline int bpf_unlink(struct inode *dir, struct dentry *dentry)
 	return hostfs_unlink(dir->i_ino, dentry->d_name.name);
 }
 
-static noinline int hostfs_dir_rmdir(struct inode *dir, struct dentry *dentry)
+static noinline int bpf_rmdir(struct inode *dir, struct dentry *dentry)
 {
 	return hostfs_rmdir(dir->i_ino, dentry->d_name.name);
 }
@@ -183,14 +194,14 @@ static ssize_t hostfs_read_dir(struct file *file, char __user *buf, size_t count
 
 static const struct inode_operations hostfs_dir_inode_operations = {
 	.lookup = hostfs_dir_lookup,
-	.mkdir = hostfs_dir_mkdir,
-	.rmdir = hostfs_dir_rmdir,
+	.mkdir = tracefs_syscall_mkdir,
+	.rmdir = tracefs_syscall_rmdir,
 };
 static const struct inode_operations bpf_dir_iops = {
 	.lookup = bpf_lookup,
-	.mkdir = hostfs_dir_mkdir,
+	.mkdir = bpf_mkdir,
 	.unlink = bpf_unlink,
-	.rmdir = hostfs_dir_rmdir,
+	.rmdir = bpf_rmdir,
 };
 static const struct inode_operations hostfs_file_inode_operations = { .setattr = hostfs_setattr };
 

@@ -30,7 +30,7 @@ long hostfs_open(unsigned long node, int flags);			/* handle */
 long hostfs_read(unsigned long handle, struct hostfs_io *io);		/* bytes; -EAGAIN: nothing yet */
 long hostfs_write(unsigned long handle, struct hostfs_io *io);		/* bytes */
 long hostfs_release(unsigned long handle);
-/* Names are made and removed in /sys/fs/bpf, folders in instances/ too. */
+/* Names can be made and removed in /sys/fs/bpf, and folders in instances/ of tracefs. */
 long hostfs_mkdir(unsigned long dir, const unsigned char *name);
 long hostfs_unlink(unsigned long dir, const unsigned char *name);
 long hostfs_rmdir(unsigned long dir, const unsigned char *name);

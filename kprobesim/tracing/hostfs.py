@@ -62,7 +62,7 @@ class HostFs:
             "hostfs_release": self._guard(self._release),
             "hostfs_mkdir": self._guard(self._changing(lambda directory: directory.mkdir)),
             "hostfs_unlink": self._guard(self._changing(lambda directory: directory.unlink)),
-            "hostfs_rmdir": self._guard(self._rmdir),
+            "hostfs_rmdir": self._guard(self._changing(lambda directory: directory.rmdir)),
         }
         for address, number in self._kernel.tables.hypercalls:
             place = self._kernel.kallsyms.lookup_size_offset(address)
@@ -81,15 +81,16 @@ class HostFs:
     def _changing(
         self, change: Callable[[Directory], Callable[[str], None] | None]
     ) -> Callable[[VCpu, int, int, int], int]:
-        """An operation on a name in a directory."""
+        """An operation on a name in a directory; below it no file may be open (``__remove_instance``)."""
 
         def operation(cpu: VCpu, node: int, name_at: int, _: int) -> int:
-            function = change(self._directory(node)[1])
+            path, directory = self._directory(node)
+            function, name = change(directory), self.read_name(cpu, name_at)
             if function is None:
-                raise LinuxError(
-                    Errno.EPERM, "Here no name can be made or removed.", hint="Instances are made in instances/."
-                )
-            function(self.read_name(cpu, name_at))
+                raise LinuxError(Errno.EPERM, "Here no name can be made or removed.")
+            if any(opened.path.startswith(f"{path}/{name}/") for opened in self._open.values()):
+                raise LinuxError(Errno.EBUSY, f"A file of {name} is open.")
+            function(name)
             return 0
 
         return operation
@@ -219,17 +220,6 @@ class HostFs:
         stream = self._open.pop(handle).stream
         if stream is not None:
             stream.close()
-        return 0
-
-    def _rmdir(self, cpu: VCpu, node: int, name_at: int, _: int) -> int:
-        """``tracefs_syscall_rmdir``."""
-        path, directory = self._directory(node)
-        name = self.read_name(cpu, name_at)
-        if directory.rmdir is None:
-            raise LinuxError(Errno.EPERM, "This folder cannot be removed.")
-        if any(opened.path.startswith(f"{path}/{name}/") for opened in self._open.values()):
-            raise LinuxError(Errno.EBUSY, f"A file of {name} is open.")
-        directory.rmdir(name)
         return 0
 
     def wake_up(self, cpu: int) -> None:

@@ -126,7 +126,7 @@ class KeyLine(Widget):
             needed: actions that the task at hand needs; they come right behind the motions.
             listed: there is a list of lessons to go back to.
         """
-        told = grain, language, has_text, count, tuple(needed), listed
+        told = grain, language, has_text, count, needed, listed
         if told != (self._grain, self._language, self._has_text, self._count, self._needed, self._listed):
             self._grain, self._language, self._has_text, self._count, self._needed, self._listed = told
             self.refresh()
