@@ -326,5 +326,6 @@ class LessonDesk:
 def _means(task: Task) -> tuple[str, ...]:
     """Which dialogs of the screen lead to a task's solution; arrows and Space are always at hand."""
     verbs = {action.verb for action in task.solution if action.verb != "run" or action.words}
-    typed, commanded = verbs & {"$", "type"}, verbs & (INPUT_VERBS - {"$", "type"} | {"run"})
-    return tuple(name for name, used in (("type_line", typed), ("command", commanded)) if used)
+    typed, written = {"$", "type"}, {"program"}
+    ways = (("type_line", typed), ("write_program", written), ("command", INPUT_VERBS - typed - written | {"run"}))
+    return tuple(name for name, leads in ways if verbs & leads)

@@ -6,7 +6,8 @@ from kprobesim.course.actions import Action
 from kprobesim.lab import Grain
 from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.motions import GRAINS
-from tests.tui.rig import Run, lab_screen, press, settle
+from kprobesim.tui.screens.lab import LabScreen
+from tests.tui.rig import Run, front, lab_screen, press, settle, wait_until
 
 _KEYS = {" ": "space"}
 _ENDS = {"start": "home", "end": "end"}
@@ -17,6 +18,12 @@ def lesson_view(pilot: Run) -> LessonView:
     lesson = lab_screen(pilot).lesson
     assert lesson is not None
     return lesson
+
+
+async def ask(pilot: Run, key: str) -> None:
+    """Press a key that opens a dialog, and wait until that takes keys."""
+    await press(pilot, key)
+    await wait_until(pilot, lambda: front(pilot) is not LabScreen and pilot.app.focused is not None)
 
 
 async def write(pilot: Run, text: str) -> None:
@@ -36,7 +43,8 @@ async def choose_grain(pilot: Run, grain: Grain) -> None:
 async def predict(pilot: Run, option: int = 1) -> None:
     """Settle each prediction that waits."""
     while (asked := lesson_view(pilot).texts["en"].asked) is not None and asked.prediction:
-        await press(pilot, "ctrl+a", str(option))
+        await ask(pilot, "ctrl+a")
+        await press(pilot, str(option))
 
 
 async def act(pilot: Run, action: Action) -> None:
@@ -44,11 +52,12 @@ async def act(pilot: Run, action: Action) -> None:
     match action.verb, action.words:
         case "answer", (_, answer):
             asked = lesson_view(pilot).texts["en"].asked
-            await press(pilot, "ctrl+a")
+            await ask(pilot, "ctrl+a")
             # A digit chooses an option at once; a number is typed.
             await (press(pilot, answer) if asked is not None and asked.options else write(pilot, answer))
         case "predict", (_, option):
-            await press(pilot, "ctrl+a", option)
+            await ask(pilot, "ctrl+a")
+            await press(pilot, option)
         case (("step" | "back" as way), words):
             grains = [Grain(word) for word in words if not word.isdigit()]
             await choose_grain(pilot, grains[0] if grains else Grain.PHASE)
@@ -57,13 +66,13 @@ async def act(pilot: Run, action: Action) -> None:
         case "seek", (("start" | "end") as end,):
             await press(pilot, _ENDS[end])
         case "seek", (event,):
-            await press(pilot, "enter")
+            await ask(pilot, "enter")
             await write(pilot, str(int(event) + 1))
         case "run", ("to", place):
-            await press(pilot, "enter")
+            await ask(pilot, "enter")
             await write(pilot, place)
         case "$", (line,):
-            await press(pilot, "f9")
+            await ask(pilot, "f9")
             await write(pilot, line)
         case "program", _:
             desk = lab_screen(pilot).desk
@@ -71,5 +80,5 @@ async def act(pilot: Run, action: Action) -> None:
             lab_screen(pilot).move(desk.do(action.line, action.text))
             await settle(pilot)
         case _:
-            await press(pilot, "colon")
+            await ask(pilot, "colon")
             await write(pilot, action.line)

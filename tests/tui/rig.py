@@ -20,7 +20,7 @@ from kprobesim.tui.snapshot import Snapshot
 
 LARGE = (120, 36)
 SMALL = (80, 24)
-PATIENCE = 20.0
+PATIENCE = 60.0
 _HOPS = 60
 """Turns of the event loop in which a key surely finds its way up through all widgets."""
 
