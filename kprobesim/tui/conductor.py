@@ -5,6 +5,7 @@ The screen asks and goes on drawing; what comes back arrives as a message. Nothi
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import time
@@ -164,6 +165,9 @@ class Conductor:
         try:
             lab = self._open()
             self._post(self._arrived(lab, Outcome()))
+            # A kernel's symbols and lines are many objects, which live as long as the lab: the collector shall not stop
+            # a step to walk over them.
+            gc.freeze()
         except Exception as error:
             self._post(Failed(error, None))
         while (job := self._jobs.get()) is not None:
@@ -171,6 +175,7 @@ class Conductor:
                 self._post(self._carry_out(lab, job))
         if self._desk is not None:
             self._desk.close()
+        gc.unfreeze()
 
     def _arrived(self, lab: Lab, outcome: Outcome) -> Arrived:
         lesson = None if self._desk is None else self._desk.view()
