@@ -51,6 +51,8 @@ class DebugFunctions:
     def __init__(self, image: KernelImage) -> None:
         self._image = image
         self._dwarf: DWARFInfo | None = None
+        self._table: Any = None
+        self._opened = False
         self._units: list[tuple[Any, list[tuple[int, int]]]] | None = None
         self._read: dict[int, dict[int, tuple[DebugParameter, ...]]] = {}
 
@@ -66,18 +68,28 @@ class DebugFunctions:
             raise damaged(self._image, error) from None
 
     def _parameters(self, address: int) -> tuple[DebugParameter, ...] | None:
-        if self._units is None:
-            self._dwarf = open_dwarf(self._image)
-            self._units = []
-            for unit in self._dwarf.iter_CUs() if self._dwarf else ():
-                self._units.append((unit, _ranges(self._dwarf, unit)))
-        for unit, ranges in self._units:
-            if any(start <= address < end for start, end in ranges):
-                if unit.cu_offset not in self._read:
-                    self._read[unit.cu_offset] = self._functions(unit)
-                if address in self._read[unit.cu_offset]:
-                    return self._read[unit.cu_offset][address]
+        for unit in self._units_at(address):
+            if unit.cu_offset not in self._read:
+                self._read[unit.cu_offset] = self._functions(unit)
+            if address in self._read[unit.cu_offset]:
+                return self._read[unit.cu_offset][address]
         return None
+
+    def _units_at(self, address: int) -> "Iterator[Any]":
+        """The units that an address may belong to."""
+        if not self._opened:
+            self._dwarf, self._opened = open_dwarf(self._image), True
+            self._table = self._dwarf.get_aranges() if self._dwarf else None
+        if self._dwarf is None:
+            return
+        # The table of addresses says it at once; to ask each unit takes a hundred times as long.
+        offset = self._table.cu_offset_at_addr(address) if self._table and self._table.entries else None
+        if offset is not None:
+            yield self._dwarf.get_CU_at(offset)
+            return
+        if self._units is None:
+            self._units = [(unit, _ranges(self._dwarf, unit)) for unit in self._dwarf.iter_CUs()]
+        yield from (unit for unit, ranges in self._units if any(start <= address < end for start, end in ranges))
 
     def _functions(self, unit: Any) -> dict[int, tuple[DebugParameter, ...]]:
         found = {}

@@ -5,6 +5,8 @@ The screen asks and goes on drawing; what comes back arrives as a message. Nothi
 
 from __future__ import annotations
 
+import abc
+import gc
 import queue
 import threading
 import time
@@ -84,7 +86,7 @@ class _Job(Generic[T]):
     patience: Patience
 
 
-class Worker(Generic[T]):
+class Worker(abc.ABC, Generic[T]):
     """Owns a thing and the only thread that may touch it.
 
     Args:
@@ -100,25 +102,25 @@ class Worker(Generic[T]):
 
     # For subclasses, on the worker's thread
 
+    @abc.abstractmethod
     def open(self, interrupt: Interrupt) -> T:
         """Make the thing.
 
         Args:
             interrupt: whether nobody waits for it any more.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def arrived(self, thing: T, outcome: Outcome) -> Message:
         """What to say when a motion has ended."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def failed(self, thing: T | None, error: Exception) -> Message:
         """What to say when one could not be made; without the thing where that cannot be looked at."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def retired(self, thing: T) -> int:
         """How many instructions the thing has behind it."""
-        raise NotImplementedError
 
     def closed(self) -> None:
         """The thread ends."""
@@ -166,12 +168,16 @@ class Worker(Generic[T]):
         try:
             thing = self.open(self._opening.is_set)
             self._post(self.arrived(thing, Outcome()))
+            # A kernel's symbols and lines are many objects, which live as long as the lab: the collector shall not stop
+            # a step to walk over them.
+            gc.freeze()
         except Exception as error:
             self._post(self.failed(None, error))
         while (job := self._jobs.get()) is not None:
             if thing is not None:
                 self._post(self._carry_out(thing, job))
         self.closed()
+        gc.unfreeze()
 
     def _carry_out(self, thing: T, job: _Job[T]) -> Message:
         patience = job.patience
