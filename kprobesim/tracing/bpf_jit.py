@@ -14,6 +14,7 @@ from kprobesim.bpf import Insn, Program
 from kprobesim.bpf.helper_names import HELPER_NAMES
 from kprobesim.bpf.helpers.skb_calls import SKB_CALLS
 from kprobesim.bpf.jit import CHUNK_SIZE, JitError, JitProgram, blind_constants, do_misc_fixups, jit_insns
+from kprobesim.bpf.maps.array import ArrayMap
 from kprobesim.errors import LinuxError
 from kprobesim.image import Symbol
 from kprobesim.kprobes import RunningKernel
@@ -24,6 +25,7 @@ __all__ = ["BpfJit", "JitedCode"]
 
 _HEADER: Final = 8
 _HARDEN_ALL: Final = 2
+_WATCHED_SIZE: Final = 4096
 
 
 class JitedCode(NamedTuple):
@@ -33,11 +35,13 @@ class JitedCode(NamedTuple):
         code: the functions and where each is.
         origin: slot of ``code.insns`` -> slot of the program.
         symbols: in kallsyms, one for each function.
+        arrays: small arrays that the code finds elements of by itself, so that no helper will see a change.
     """
 
     code: JitProgram
     origin: tuple[int, ...]
     symbols: tuple[Symbol, ...]
+    arrays: tuple[ArrayMap, ...]
 
     def slot_at(self, address: int) -> int | None:
         """Slot of the program's instruction whose code is at ``address``; None in a prologue or elsewhere."""
@@ -98,7 +102,7 @@ class BpfJit:
             return None
         stem = f"bpf_prog_{program.tag}_"
         made = self.install(insns, [stem + program.name[:15], stem + "F"])
-        return None if made is None else JitedCode(made[0], origin, made[1])
+        return None if made is None else JitedCode(made[0], origin, made[1], _arrays_without_calls(program))
 
     def install(
         self,
@@ -200,3 +204,10 @@ class BpfJit:
         """Go back to what `save` returned."""
         self.enabled, self.harden, pages, taken = state
         self._pages, self._taken = list(pages), dict(taken)
+
+
+def _arrays_without_calls(program: Program) -> tuple[ArrayMap, ...]:
+    if not program.array_lookups:
+        return ()
+    arrays = (which for which in program.used_maps if isinstance(which, ArrayMap))
+    return tuple(which for which in arrays if which.elem_size * which.max_entries <= _WATCHED_SIZE)

@@ -17,6 +17,7 @@ from kprobesim.bpf.helpers import HELPERS
 from kprobesim.bpf.maps.array import ArrayMap
 from kprobesim.errors import GuestError
 from kprobesim.kprobes import KprobeManager
+from kprobesim.kprobes.kernel import DIRECT_MAP
 from kprobesim.machine import Answer, GuestCall, Hypercall, VCpu
 from kprobesim.tracing.bpf_jit import JitedCode
 from kprobesim.tracing.environment import Hit, KernelEnvironment, KernelMemory
@@ -25,7 +26,6 @@ __all__ = ["BpfRuns", "Guard", "RunningProgram", "led_astray"]
 
 _MASK64: Final = (1 << 64) - 1
 _REGISTER_ARGUMENTS: Final = 3
-_WATCHED_SIZE: Final = 4096
 _PROLOGUE_PUSHES: Final = 16  # the return address and rbp, above what R10 points to
 
 
@@ -83,6 +83,7 @@ class BpfRuns:
         self._machine = manager.kernel.machine
         self._env = env
         self._memory = memory
+        self._ram = manager.kernel.machine.ram.bytes
         self._running: dict[int, list[RunningProgram]] = {cpu.number: [] for cpu in self._machine.cpus}
         self._bind_helpers()
 
@@ -135,7 +136,7 @@ class BpfRuns:
     def enter(self, running: RunningProgram, jited: JitedCode) -> None:
         """A trampoline is about to call a program's machine code."""
         self._running[running.cpu].append(running)
-        running.arrays = self._arrays_without_calls(running.program)
+        running.arrays = self._contents(jited)
         fields = {"prog": running.program.name, "ctx": running.ctx, "fp": running.fp, "jited": jited.code.entry}
         self._machine.record("bpf.enter", fields)
 
@@ -167,7 +168,7 @@ class BpfRuns:
         fields = {"prog": program.name, "ctx": running.ctx, "fp": running.fp, "jited": jited.code.entry}
         self._machine.record("bpf.enter", fields)
         # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
-        arrays = self._arrays_without_calls(program)
+        arrays = self._contents(jited)
         self._kernel.preempt_count_add(cpu, 1)
         r0 = yield GuestCall(jited.code.entry, (running.ctx,))
         self._kernel.preempt_count_add(cpu, -1)
@@ -177,20 +178,17 @@ class BpfRuns:
         self._running[cpu].pop()
         return r0
 
-    def _arrays_without_calls(self, program: Program) -> list[tuple[ArrayMap, bytes]]:
-        """Small arrays that the code finds elements of by itself, and their contents: no helper will see a change."""
-        if not program.array_lookups:
-            return []
-        found = [which for which in program.used_maps if isinstance(which, ArrayMap)]
-        sizes = [which.elem_size * which.max_entries for which in found]
+    def _contents(self, jited: JitedCode) -> list[tuple[ArrayMap, bytes]]:
+        """What is now in the arrays that the code changes without a call."""
+        ram = self._ram
         return [
-            (which, self._memory.read(which.values, size))
-            for which, size in zip(found, sizes, strict=True)
-            if size <= _WATCHED_SIZE
+            (which, ram[(start := which.values - DIRECT_MAP) : start + which.elem_size * which.max_entries])
+            for which in jited.arrays
         ]
 
     def _tell_changes(self, which: ArrayMap, before: bytes) -> None:
-        after = self._memory.read(which.values, len(before))
+        start = which.values - DIRECT_MAP
+        after = self._ram[start : start + len(before)]
         if after == before:
             return
         for index in range(which.max_entries):
