@@ -8,13 +8,14 @@ from typing import Final
 from kprobesim.kprobes import KPROBE_KINDS
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.machine import MACHINE_KINDS, EventKind
-from kprobesim.tracing import BPF_KINDS, FILTER_KINDS, TRACING_KINDS
+from kprobesim.tracing import BPF_KINDS, FILTER_KINDS, TRACING_KINDS, TRAMPOLINE_KINDS
 
 PAGE: Final = Path(__file__).with_name("events.md")
 _ROOMS: Final = (
     ("The machine", MACHINE_KINDS),
     ("Kprobes and return probes", KPROBE_KINDS),
     ("BPF", BPF_KINDS),
+    ("BPF trampolines", TRAMPOLINE_KINDS),
     ("Filters of system calls and packets", FILTER_KINDS),
     ("Probe events", TRACING_KINDS),
 )

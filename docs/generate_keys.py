@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from kprobesim.tui.actions import APP_ACTIONS, GROUPS, LAB_ACTIONS, Entry, key_text
+from kprobesim.tui.actions import APP_ACTIONS, GROUPS, LAB_ACTIONS, WHAT_IF_ACTIONS, Entry, key_text
 from kprobesim.tui.wording import say
 
 PAGE: Final = Path(__file__).with_name("keys.md")
@@ -31,8 +31,8 @@ who_set_this = ["f7", "ctrl+w"]
 
 def page() -> str:
     """The whole page."""
-    rows: list[tuple[Entry, tuple[str, ...]]] = [(action.entry, action.keys) for action in LAB_ACTIONS]
-    rows += [(action.entry, action.keys) for action in APP_ACTIONS]
+    listed = {action.id: (action.entry, action.keys) for action in (*LAB_ACTIONS, *WHAT_IF_ACTIONS, *APP_ACTIONS)}
+    rows: list[tuple[Entry, tuple[str, ...]]] = list(listed.values())
     text = _HEAD
     for group in GROUPS:
         inside = [(entry, keys) for entry, keys in rows if entry.group == group]

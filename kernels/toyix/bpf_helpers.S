@@ -36,6 +36,7 @@
 	BPF_HELPER perf_event_read_value 55
 	BPF_HELPER override_return 58
 	BPF_HELPER get_stack 67
+	BPF_HELPER skb_load_bytes_relative 68
 	BPF_HELPER get_current_cgroup_id 80
 	BPF_HELPER map_push_elem 87
 	BPF_HELPER map_pop_elem 88
@@ -98,7 +99,7 @@
 	BPF_HELPER dynptr_data 203
 	BPF_HELPER ktime_get_tai_ns 208
 
-	/* No program can name these: filters that were classic call them. */
+	/* No program can name these: converted filters call them. */
 	BPF_HELPER skb_load_helper_8 240
 	BPF_HELPER skb_load_helper_16 241
 	BPF_HELPER skb_load_helper_32 242
@@ -107,5 +108,8 @@
 	BPF_HELPER skb_get_nlattr_nest 245
 	BPF_HELPER get_raw_cpu_id 246
 	BPF_HELPER user_rnd_u32 247
+	BPF_HELPER skb_load_helper_8_no_cache 248
+	BPF_HELPER skb_load_helper_16_no_cache 249
+	BPF_HELPER skb_load_helper_32_no_cache 250
 
 	.section .note.GNU-stack, "", @progbits

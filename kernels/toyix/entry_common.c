@@ -23,7 +23,7 @@ static void exit_to_user_mode_loop(struct pt_regs *regs, unsigned long ti_work)
 		if (ti_work & _TIF_UPROBE)
 			uprobe_notify_resume(regs);
 		if (ti_work & _TIF_SIGPENDING)
-			get_signal(regs);
+			arch_do_signal_or_restart(regs);
 		/* Off before the flags are read again: a wake-up after that comes as an interrupt in user mode. */
 		local_irq_disable();
 		ti_work = READ_ONCE(current_thread_info()->flags);

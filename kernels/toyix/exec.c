@@ -91,6 +91,7 @@ int begin_new_exec(struct linux_binprm *bprm)
 	bprm->mm = NULL;
 	current->flags &= ~PF_KTHREAD;
 	do_close_on_exec(current->files);
+	flush_signal_handlers(current);
 	set_task_comm(current, slash ? slash + 1 : bprm->filename);
 	return 0;
 }

@@ -93,6 +93,7 @@ void do_exit(long code)
 	exit_files(tsk);
 	exit_fs(tsk);
 	seccomp_filter_release(tsk);
+	exit_sighand(tsk);
 	hc_mark(HC_MARK_TASK_EXIT, tsk, 0);
 	exit_notify(tsk);
 	do_task_dead();

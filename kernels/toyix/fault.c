@@ -39,7 +39,8 @@ static noinline void page_fault_oops(struct pt_regs *regs, unsigned long error_c
 	die("Oops", regs, error_code);
 }
 
-static void bad_area_nosemaphore(struct pt_regs *regs, unsigned long error_code, unsigned long address, int signal)
+static void bad_area_nosemaphore(struct pt_regs *regs, unsigned long error_code, unsigned long address, int signal,
+				 int si_code)
 {
 	if (!user_mode(regs)) {
 		if (!fixup_exception(regs))
@@ -49,16 +50,17 @@ static void bad_area_nosemaphore(struct pt_regs *regs, unsigned long error_code,
 	current->thread.cr2 = address;
 	current->thread.error_code = error_code;
 	current->thread.trap_nr = 14;
-	pr_info("%s[%d]: segfault at %lx ip %016lx sp %016lx error %lx\n",
-		current->comm, current->pid, address, regs->ip, regs->sp, error_code);
-	force_sig(signal);
+	if (unhandled_signal(current, signal))
+		pr_info("%s[%d]: segfault at %lx ip %016lx sp %016lx error %lx\n",
+			current->comm, current->pid, address, regs->ip, regs->sp, error_code);
+	force_sig_fault(signal, si_code, (void __user *)address);
 }
 
 static noinline void do_kern_addr_fault(struct pt_regs *regs, unsigned long error_code, unsigned long address)
 {
 	if (kprobe_page_fault(regs, 14))
 		return;
-	bad_area_nosemaphore(regs, error_code, address, SIGSEGV);
+	bad_area_nosemaphore(regs, error_code, address, SIGSEGV, SEGV_MAPERR);
 }
 NOKPROBE_SYMBOL(do_kern_addr_fault);
 
@@ -81,7 +83,7 @@ static noinline void do_user_addr_fault(struct pt_regs *regs, unsigned long erro
 		return;
 	/* Bringing in a page may sleep and takes locks: not in an interrupt, and not without an address space. */
 	if (in_interrupt() || !mm) {
-		bad_area_nosemaphore(regs, error_code, address, SIGSEGV);
+		bad_area_nosemaphore(regs, error_code, address, SIGSEGV, SEGV_MAPERR);
 		return;
 	}
 	if (regs->flags & X86_EFLAGS_IF)
@@ -94,15 +96,19 @@ static noinline void do_user_addr_fault(struct pt_regs *regs, unsigned long erro
 		flags |= FAULT_FLAG_USER;
 
 	vma = find_vma(mm, address);
-	if (!vma || (vma->vm_start > address && expand_stack(vma, address)) || access_error(error_code, vma)) {
-		bad_area_nosemaphore(regs, error_code, address, SIGSEGV);
+	if (!vma || (vma->vm_start > address && expand_stack(vma, address))) {
+		bad_area_nosemaphore(regs, error_code, address, SIGSEGV, SEGV_MAPERR);
+		return;
+	}
+	if (access_error(error_code, vma)) {
+		bad_area_nosemaphore(regs, error_code, address, SIGSEGV, SEGV_ACCERR);
 		return;
 	}
 	fault = handle_mm_fault(vma, address, flags, regs);
 	if (fault & VM_FAULT_OOM)
-		bad_area_nosemaphore(regs, error_code, address, SIGKILL);
+		bad_area_nosemaphore(regs, error_code, address, SIGKILL, SI_KERNEL);
 	else if (fault & VM_FAULT_SIGBUS)
-		bad_area_nosemaphore(regs, error_code, address, SIGBUS);
+		bad_area_nosemaphore(regs, error_code, address, SIGBUS, BUS_ADRERR);
 }
 NOKPROBE_SYMBOL(do_user_addr_fault);
 

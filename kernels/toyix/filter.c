@@ -20,7 +20,7 @@ DEFINE_BPF_PROG_RUN(32)
 DEFINE_BPF_PROG_RUN(64)
 DEFINE_BPF_PROG_RUN(512)
 
-static void bpf_prog_select_func(struct bpf_prog *fp)
+void bpf_prog_select_func(struct bpf_prog *fp)
 {
 	fp->bpf_func = fp->stack_depth <= 32 ? __bpf_prog_run32 :
 		       fp->stack_depth <= 64 ? __bpf_prog_run64 : __bpf_prog_run512;
@@ -46,7 +46,9 @@ struct bpf_prog *bpf_prog_alloc(u32 len)
 
 static void bpf_prog_free(struct bpf_prog *fp)
 {
-	if (fp->jited)
+	if (fp->id)
+		bpf_prog_forget(fp);
+	else if (fp->jited)
 		bpf_jit_free(fp);
 	kfree(fp->orig_prog);
 	kfree(fp);

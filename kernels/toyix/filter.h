@@ -3,6 +3,7 @@
 #define _FILTER_H
 
 #include "atomic.h"
+#include "types.h"
 #include "uaccess.h"
 
 /* One instruction of a classic program. */
@@ -40,7 +41,17 @@ struct bpf_prog {
 	u32 orig_len;		/* 20 */
 	struct sock_filter *orig_prog;	/* 24: the classic program as user space gave it */
 	unsigned int (*bpf_func)(const void *ctx, const struct bpf_insn *insn);	/* 32 */
-	struct bpf_insn insnsi[];	/* 40 */
+	/* Of a program that came in by bpf(2). */
+	u32 id;			/* 40; 0: it was a classic program */
+	u32 type;		/* 44: BPF_PROG_TYPE_ */
+	u64 load_time;		/* 48: ns since boot */
+	u8 tag[8];		/* 56 */
+	char name[16];		/* 64 */
+	u16 gpl_compatible;	/* 80 */
+	u16 cb_access;		/* 82: it uses cb[] of the packet */
+	u32 used_map_cnt;	/* 84 */
+	struct list_head list;	/* 88: all that have an id */
+	struct bpf_insn insnsi[];	/* 104 */
 };
 
 static inline unsigned int bpf_prog_run(const struct bpf_prog *prog, const void *ctx)
@@ -52,6 +63,8 @@ int bpf_prog_create_from_user(struct bpf_prog **pfp, const struct sock_fprog *fp
 struct bpf_prog *bpf_prog_alloc(u32 len);
 void bpf_prog_select_runtime(struct bpf_prog *fp);
 void bpf_prog_put(struct bpf_prog *fp);
+void bpf_prog_select_func(struct bpf_prog *fp);
+void bpf_prog_forget(struct bpf_prog *fp);
 
 /* What the host plays (filter_stubs.S); -errno where they fail. */
 long bpf_check_classic(const struct sock_filter *filter, unsigned long flen);

@@ -237,9 +237,12 @@ static noinline struct task_struct *copy_process(struct kernel_clone_args *args)
 	retval = copy_files(args->flags, p);
 	if (retval)
 		goto bad_fork_cleanup_cred;
-	retval = copy_fs(args->flags, p);
+	retval = copy_sighand(p);
 	if (retval)
 		goto bad_fork_cleanup_files;
+	retval = copy_fs(args->flags, p);
+	if (retval)
+		goto bad_fork_cleanup_sighand;
 	retval = copy_mm(args->flags, p);
 	if (retval)
 		goto bad_fork_cleanup_fs;
@@ -263,6 +266,8 @@ static noinline struct task_struct *copy_process(struct kernel_clone_args *args)
 
 bad_fork_cleanup_fs:
 	exit_fs(p);
+bad_fork_cleanup_sighand:
+	exit_sighand(p);
 bad_fork_cleanup_files:
 	exit_files(p);
 bad_fork_cleanup_cred:

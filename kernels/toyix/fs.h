@@ -182,6 +182,7 @@ void putname(struct filename *name);
 int filename_lookup(int dfd, struct filename *name, unsigned int flags, struct path *path);
 int user_path_at(int dfd, const char __user *name, unsigned int flags, struct path *path);
 struct dentry *kern_path_create(const char *name, struct path *path);
+struct dentry *user_path_create(const char __user *pathname, struct path *path);
 void done_path_create(struct path *path, struct dentry *dentry);
 int vfs_create(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode, bool want_excl);
 int vfs_mkdir(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode);

@@ -4,7 +4,9 @@
  *
  * The code from ftrace_regs_caller to ftrace_regs_caller_end is also a template: the host copies it for each user of
  * ftrace (ftrace_trampoline in kallsyms), puts a ret behind it, and lets the call at ftrace_regs_call go to that user's
- * own function. The original serves the functions that several users have hooked.
+ * own function. The original serves the functions that several users have hooked. One of these may be a BPF trampoline: its
+ * address is then left in orig_ax, and is returned to instead of the function, with the function's own address above it,
+ * as if the function had called it. A copy serves one user alone, so the jump to that is a nop there.
  */
 #include "calling.h"
 #include "linkage.h"
@@ -37,10 +39,23 @@ SYM_INNER_LABEL(ftrace_regs_call)
 	movq	%rax, 21*8(%rsp)
 	movq	PT_RIP(%rsp), %rax
 	movq	%rax, 22*8(%rsp)
+	movq	PT_ORIG_RAX(%rsp), %rax
+	testq	%rax, %rax
+SYM_INNER_LABEL(ftrace_regs_caller_jmp)
+	jnz	1f
 	POP_REGS
 	addq	$6*8, %rsp
 	popfq
 SYM_INNER_LABEL(ftrace_regs_caller_end)
+	ret
+
+	/* One word more is left for the way out, so the flags go where ss was. */
+1:	movq	PT_EFLAGS(%rsp), %rdi
+	movq	%rdi, PT_SS(%rsp)
+	movq	%rax, 21*8(%rsp)
+	POP_REGS
+	addq	$5*8, %rsp
+	popfq
 	ret
 SYM_CODE_END(ftrace_regs_caller)
 

@@ -9,5 +9,8 @@
 	HYPERCALL_STUB hostfs_read	HC_HOSTFS_READ
 	HYPERCALL_STUB hostfs_write	HC_HOSTFS_WRITE
 	HYPERCALL_STUB hostfs_release	HC_HOSTFS_RELEASE
+	HYPERCALL_STUB hostfs_mkdir	HC_HOSTFS_MKDIR
+	HYPERCALL_STUB hostfs_unlink	HC_HOSTFS_UNLINK
+	HYPERCALL_STUB hostfs_rmdir	HC_HOSTFS_RMDIR
 
 	.section .note.GNU-stack, "", @progbits

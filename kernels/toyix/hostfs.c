@@ -1,5 +1,5 @@
 /*
- * hostfs.c: the files that the host plays: tracefs, debugfs and what there is of proc.
+ * hostfs.c: the files that the host plays: tracefs, debugfs, bpffs and what there is of proc.
  *
  * A file is a node number, which is its inode number too. What a name stands for may change with every write to
  * kprobe_events, so dentries are kept no longer than they are used (DCACHE_DONTCACHE). The host sees kernel addresses
@@ -14,20 +14,32 @@
 #include "trace.h"
 #include "uaccess.h"
 
-static const struct inode_operations hostfs_dir_inode_operations, hostfs_file_inode_operations;
+static const struct inode_operations hostfs_dir_inode_operations, hostfs_file_inode_operations, bpf_dir_iops;
 static const struct file_operations hostfs_dir_operations, hostfs_file_operations;
 
+/* /sys/fs/bpf, where names can be made, has a super block of its own. */
+static struct super_block bpffs_sb = { .s_dev = MKDEV(0, 13), .s_blocksize = PAGE_SIZE, .s_id = "bpf" };
 static struct super_block hostfs_sb = { .s_dev = MKDEV(0, 12), .s_blocksize = PAGE_SIZE, .s_id = "hostfs" };
 static DECLARE_WAIT_QUEUE_HEAD(hostfs_wait);
 
-static struct inode *hostfs_get_inode(unsigned long node, umode_t mode)
+bool is_bpffs(const struct inode *inode)
 {
-	struct inode *inode = new_inode(&hostfs_sb, mode);
+	return inode->i_sb == &bpffs_sb;
+}
+
+static struct inode *hostfs_get_inode(struct super_block *sb, unsigned long node, umode_t mode)
+{
+	struct inode *inode = new_inode(sb, mode);
 
 	if (!inode)
 		return NULL;
 	inode->i_ino = node;
-	inode->i_op = S_ISDIR(mode) ? &hostfs_dir_inode_operations : &hostfs_file_inode_operations;
+	/* All is root's, whoever has looked it up. */
+	inode->i_uid.val = inode->i_gid.val = 0;
+	if (S_ISDIR(mode))
+		inode->i_op = sb == &bpffs_sb ? &bpf_dir_iops : &hostfs_dir_inode_operations;
+	else
+		inode->i_op = &hostfs_file_inode_operations;
 	inode->i_fop = S_ISDIR(mode) ? &hostfs_dir_operations : &hostfs_file_operations;
 	return inode;
 }
@@ -40,13 +52,48 @@ static noinline struct dentry *hostfs_dir_lookup(struct inode *dir, struct dentr
 	if (found < 0 && found != -ENOENT)
 		return ERR_PTR(found);
 	if (found >= 0) {
-		inode = hostfs_get_inode(found >> 16, found & 0xffff);
+		inode = hostfs_get_inode(dir->i_sb, found >> 16, found & 0xffff);
 		if (!inode)
 			return ERR_PTR(-ENOMEM);
 		dentry->d_flags |= DCACHE_DONTCACHE;
 	}
 	d_add(dentry, inode);
 	return NULL;
+}
+
+/* Names with dots are reserved for files that the file system itself may come to have. */
+static noinline struct dentry *bpf_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
+{
+	if (strchr((const char *)dentry->d_name.name, '.'))
+		return ERR_PTR(-EPERM);
+	return hostfs_dir_lookup(dir, dentry, flags);
+}
+
+/* The folders of instances/; in all others the host says no. */
+static noinline int tracefs_syscall_mkdir(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode)
+{
+	return hostfs_mkdir(dir->i_ino, dentry->d_name.name);
+}
+
+static noinline int tracefs_syscall_rmdir(struct inode *dir, struct dentry *dentry)
+{
+	return hostfs_rmdir(dir->i_ino, dentry->d_name.name);
+}
+
+/* The new folder's dentry goes with its user; the next look-up makes another. */
+static noinline int bpf_mkdir(struct user_namespace *ns, struct inode *dir, struct dentry *dentry, umode_t mode)
+{
+	return hostfs_mkdir(dir->i_ino, dentry->d_name.name);
+}
+
+static noinline int bpf_unlink(struct inode *dir, struct dentry *dentry)
+{
+	return hostfs_unlink(dir->i_ino, dentry->d_name.name);
+}
+
+static noinline int bpf_rmdir(struct inode *dir, struct dentry *dentry)
+{
+	return hostfs_rmdir(dir->i_ino, dentry->d_name.name);
 }
 
 static noinline int hostfs_iterate(struct file *file, struct dir_context *ctx)
@@ -145,7 +192,17 @@ static ssize_t hostfs_read_dir(struct file *file, char __user *buf, size_t count
 	return -EISDIR;
 }
 
-static const struct inode_operations hostfs_dir_inode_operations = { .lookup = hostfs_dir_lookup };
+static const struct inode_operations hostfs_dir_inode_operations = {
+	.lookup = hostfs_dir_lookup,
+	.mkdir = tracefs_syscall_mkdir,
+	.rmdir = tracefs_syscall_rmdir,
+};
+static const struct inode_operations bpf_dir_iops = {
+	.lookup = bpf_lookup,
+	.mkdir = bpf_mkdir,
+	.unlink = bpf_unlink,
+	.rmdir = bpf_rmdir,
+};
 static const struct inode_operations hostfs_file_inode_operations = { .setattr = hostfs_setattr };
 
 static const struct file_operations hostfs_dir_operations = {
@@ -165,11 +222,11 @@ static const struct file_operations hostfs_file_operations = {
 };
 
 /* Paths do not cross mounts here: the tree's root takes the place of a new folder. */
-static void __init graft(const char *name, unsigned long node, umode_t mode)
+static void __init graft(const char *name, struct super_block *sb, unsigned long node, umode_t mode)
 {
 	struct path parent;
 	struct dentry *dentry = kern_path_create(name, &parent);
-	struct inode *inode = hostfs_get_inode(node, S_IFDIR | mode);
+	struct inode *inode = hostfs_get_inode(sb, node, S_IFDIR | mode);
 
 	if (IS_ERR(dentry) || !inode)
 		panic("hostfs: %s cannot be made", name);
@@ -179,7 +236,8 @@ static void __init graft(const char *name, unsigned long node, umode_t mode)
 
 void __init hostfs_init(void)
 {
-	graft("/sys/kernel/debug", HOSTFS_DEBUGFS, 0700);
-	graft("/sys/kernel/tracing", HOSTFS_TRACEFS, 0700);
-	graft("/proc", HOSTFS_PROC, 0555);
+	graft("/sys/kernel/debug", &hostfs_sb, HOSTFS_DEBUGFS, 0700);
+	graft("/sys/kernel/tracing", &hostfs_sb, HOSTFS_TRACEFS, 0700);
+	graft("/proc", &hostfs_sb, HOSTFS_PROC, 0555);
+	graft("/sys/fs/bpf", &bpffs_sb, HOSTFS_BPF, 01777);
 }

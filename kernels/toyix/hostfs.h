@@ -8,6 +8,7 @@
 #define HOSTFS_TRACEFS	1
 #define HOSTFS_DEBUGFS	2
 #define HOSTFS_PROC	3
+#define HOSTFS_BPF	4
 
 /* One read or write, by way of a page of the kernel's. */
 struct hostfs_io {
@@ -29,7 +30,13 @@ long hostfs_open(unsigned long node, int flags);			/* handle */
 long hostfs_read(unsigned long handle, struct hostfs_io *io);		/* bytes; -EAGAIN: nothing yet */
 long hostfs_write(unsigned long handle, struct hostfs_io *io);		/* bytes */
 long hostfs_release(unsigned long handle);
+/* Names can be made and removed in /sys/fs/bpf, and folders in instances/ of tracefs. */
+long hostfs_mkdir(unsigned long dir, const unsigned char *name);
+long hostfs_unlink(unsigned long dir, const unsigned char *name);
+long hostfs_rmdir(unsigned long dir, const unsigned char *name);
 
+struct inode;
+bool is_bpffs(const struct inode *inode);
 void hostfs_init(void);
 
 #endif

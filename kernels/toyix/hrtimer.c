@@ -171,7 +171,16 @@ long hrtimer_nanosleep(ktime_t rqtp, struct __kernel_timespec __user *rmtp)
 	struct hrtimer_sleeper t = { .task = current };
 
 	hrtimer_init(&t.timer, hrtimer_wakeup);
-	return do_nanosleep(&t, expires) ? 0 : -ERESTARTSYS;
+	if (do_nanosleep(&t, expires))
+		return 0;
+	if (rmtp) {
+		ktime_t left = max(expires - ktime_get(), (ktime_t)0);
+		struct __kernel_timespec rmt = { left / NSEC_PER_SEC, left % NSEC_PER_SEC };
+
+		if (copy_to_user(rmtp, &rmt, sizeof(rmt)))
+			return -EFAULT;
+	}
+	return -EINTR;
 }
 
 /* Sleeps for up to timeout ticks in the state that the caller has set; returns how many were left. */

@@ -31,6 +31,19 @@
 #define HC_FTRACE_OPS_LIST_FUNC		29
 #define HC_RETHOOK_FIND_RET_ADDR	30
 
+/* What BPF trampolines call, and the loads of BPF programs that may fault (bpf_trampoline.S). */
+#define HC_BPF_PROG_ENTER		40
+#define HC_BPF_PROG_EXIT		41
+#define HC_BPF_TRAMP_ENTER		42
+#define HC_BPF_TRAMP_EXIT		43
+#define HC_BPF_PROG_RUN512		44
+#define HC_SEARCH_BPF_EXTABLES		45
+#define HC_BPF_PROG_ENTER_SLEEPABLE	46
+#define HC_BPF_PROG_EXIT_SLEEPABLE	47
+
+/* Sampling by the clock (perf_event.S). */
+#define HC_PERF_SWEVENT_HRTIMER		48
+
 /* The files of the host (hostfs.c). */
 #define HC_HOSTFS_LOOKUP		64
 #define HC_HOSTFS_READDIR		65
@@ -38,6 +51,9 @@
 #define HC_HOSTFS_READ			67
 #define HC_HOSTFS_WRITE			68
 #define HC_HOSTFS_RELEASE		69
+#define HC_HOSTFS_MKDIR			70
+#define HC_HOSTFS_UNLINK		71
+#define HC_HOSTFS_RMDIR			72
 
 /* Filters of system calls and packets (filter_stubs.S). */
 #define HC_BPF_CHECK_CLASSIC		96
@@ -48,6 +64,25 @@
 #define HC_BPF_PROG_RUN			101
 #define HC_SECCOMP_REPORT		102
 #define HC_SK_FILTER_REPORT		103
+
+/* bpf(2) (bpf_stubs.S). */
+#define HC_BPF_FIND_AND_ALLOC_MAP	104
+#define HC_BPF_MAP_BY_ID		105
+#define HC_BPF_MAP_FREE			106
+#define HC_BPF_MAP_VALUE_SIZE		107
+#define HC_BPF_MAP_COPY_VALUE		108
+#define HC_BPF_MAP_UPDATE_VALUE		109
+#define HC_BPF_MAP_DELETE_VALUE		110
+#define HC_BPF_MAP_NEXT_KEY		111
+#define HC_BPF_MAP_TAKE_VALUE		112
+#define HC_BPF_MAP_FREEZE		113
+#define HC_BPF_CHECK			114
+#define HC_BPF_VLOG_COPY		115
+#define HC_BPF_PROG_FILL		116
+#define HC_BPF_PROG_FREE_ID		117
+#define HC_BPF_OBJ_NEXT_ID		118
+#define HC_BPF_OBJ_DO_PIN		119
+#define HC_BPF_OBJ_AT			120
 
 /* The helpers of BPF programs, by their own numbers (bpf_helpers.S). */
 #define HC_FIRST_BPF_HELPER		1024
@@ -88,6 +123,7 @@ int kprobe_fault_handler(struct pt_regs *regs, int trapnr);
 unsigned long rethook_trampoline_handler(struct pt_regs *regs, unsigned long frame);
 int poke_int3_handler(struct pt_regs *regs);
 unsigned long rethook_find_ret_addr(unsigned long tsk, unsigned long frame);
+void perf_swevent_hrtimer(struct pt_regs *regs);
 void kprobe_ftrace_handler(unsigned long ip, unsigned long parent_ip, struct pt_regs *regs);
 #endif
 

@@ -7,6 +7,8 @@
 
 #define X86_EFLAGS_TF	0x100
 #define X86_EFLAGS_IF	0x200
+#define X86_EFLAGS_DF	0x400
+#define X86_EFLAGS_RF	0x10000
 
 static __always_inline unsigned long native_save_fl(void)
 {

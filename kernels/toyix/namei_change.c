@@ -133,6 +133,15 @@ struct dentry *kern_path_create(const char *pathname, struct path *path)
 	return dentry;
 }
 
+struct dentry *user_path_create(const char __user *pathname, struct path *path)
+{
+	struct filename *name = getname(pathname);
+	struct dentry *dentry = filename_create(AT_FDCWD, name, path, false);
+
+	putname(name);
+	return dentry;
+}
+
 void done_path_create(struct path *path, struct dentry *dentry)
 {
 	dput(dentry);

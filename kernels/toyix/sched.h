@@ -105,6 +105,9 @@ struct task_struct {
 	struct fs_struct *fs;		/* root and working directory */
 	struct files_struct *files;	/* open files */
 	u64 sig_ignored;		/* signals set to SIG_IGN */
+	u64 sig_caught;			/* signals that have a handler */
+	u64 blocked;			/* signals that wait */
+	struct sighand_struct *sighand;	/* what signals do; NULL: none has ever had a handler */
 	struct sigpending pending;
 	unsigned long atomic_flags;	/* PFA_ */
 	struct seccomp seccomp;

@@ -122,7 +122,7 @@ static noinline int __seccomp_filter(const struct seccomp_data *sd)
 	case SECCOMP_RET_TRAP:
 		/* The registers as they were, as if the instruction had trapped. */
 		regs->ax = regs->orig_ax;
-		force_sig_seccomp(sd, data);
+		force_sig_seccomp(sd, data, false);
 		break;
 	case SECCOMP_RET_TRACE:
 	case SECCOMP_RET_USER_NOTIF:
@@ -139,7 +139,8 @@ static noinline int __seccomp_filter(const struct seccomp_data *sd)
 		seccomp_log(sd, SIGSYS, action, true);
 		/* A process has one thread: to kill it is to kill the process. */
 		regs->ax = regs->orig_ax;
-		force_sig_seccomp(sd, data);
+		/* Also where there is a handler. */
+		force_sig_seccomp(sd, data, true);
 		return -1;
 	}
 	seccomp_log(sd, 0, action, match && match->log);

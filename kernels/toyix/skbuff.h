@@ -28,7 +28,9 @@ struct sk_buff {
 	struct sk_buff *next, *prev;	/*   0 */
 	struct net_device *dev;		/*  16: where it came in */
 	struct sock *sk;		/*  24 */
-	u8 __unused1[80];
+	u64 tstamp;			/*  32 */
+	u8 cb[48];			/*  40: for the layer that has the packet, and for a filter's program */
+	u8 __unused1[24];
 	unsigned int len;		/* 112: bytes from data on */
 	unsigned int data_len;		/* 116: how many of them are in pages: none here */
 	u16 mac_len;			/* 120 */
@@ -36,11 +38,16 @@ struct sk_buff {
 	u16 queue_mapping;		/* 124 */
 	u16 __unused2;
 	u8 pkt_type;			/* 128: three bits; 0: for us */
-	u8 __unused3[19];		/* 130: bit 0, a VLAN tag was taken off */
+	u8 __unused3[5];		/* 130: bit 0, a VLAN tag was taken off */
+	u16 tc_index;			/* 134 */
+	u32 csum;			/* 136 */
+	u32 priority;			/* 140 */
+	int skb_iif;			/* 144: number of the device it came in by */
 	u32 hash;			/* 148 */
 	u16 vlan_proto;			/* 152 */
 	u16 vlan_tci;			/* 154 */
-	u8 __unused4[12];
+	u32 napi_id;			/* 156 */
+	u8 __unused4[8];
 	u32 mark;			/* 168 */
 	u8 __unused5[8];
 	u16 protocol;			/* 180: big-endian */
@@ -54,6 +61,9 @@ struct sk_buff {
 	unsigned char *data;		/* 208: where the layer that has it now begins */
 	u8 __unused7[16];
 };
+
+#define QDISC_CB_DATA	8	/* cb: where what programs know as cb[] is */
+#define BPF_SKB_CB_LEN	20
 
 /* Behind the bytes; it would name the pages that hold the rest of a large packet. */
 struct skb_shared_info {

@@ -1,10 +1,27 @@
 /* sock_filter.c: the filter of a socket: what it does not let through the socket never sees. (Linux: net/core/filter.c.) */
+#include "bpf.h"
 #include "filter.h"
 #include "sock.h"
 #include "slab.h"
+#include "string.h"
 
 #define OPTMEM_MAX	20480		/* sysctl net.core.optmem_max */
 #define BPF_PROG_HEAD	72		/* what Linux's struct bpf_prog has before its instructions */
+
+/* cb[] is the program's to write in; the layer that has the packet finds there what it had left. */
+static unsigned int bpf_prog_run_save_cb(const struct bpf_prog *prog, struct sk_buff *skb)
+{
+	u8 *cb_data = skb->cb + QDISC_CB_DATA, cb_saved[BPF_SKB_CB_LEN];
+	unsigned int res;
+
+	if (!prog->cb_access)
+		return bpf_prog_run(prog, skb);
+	memcpy(cb_saved, cb_data, sizeof(cb_saved));
+	memset(cb_data, 0, sizeof(cb_saved));
+	res = bpf_prog_run(prog, skb);
+	memcpy(cb_data, cb_saved, sizeof(cb_saved));
+	return res;
+}
 
 /*
  * 0: the packet goes on, cut off at as many bytes as the filter returned, but not shorter than cap. -EPERM: it is dropped.
@@ -19,7 +36,7 @@ noinline int sk_filter_trim_cap(struct sock *sk, struct sk_buff *skb, unsigned i
 	if (!filter)
 		return 0;
 	skb->sk = sk;
-	pkt_len = bpf_prog_run(filter->prog, skb);
+	pkt_len = bpf_prog_run_save_cb(filter->prog, skb);
 	skb->sk = save_sk;
 	sk_filter_report(skb, pkt_len, cap);
 	if (!pkt_len)
@@ -70,18 +87,20 @@ noinline int sk_attach_filter(const struct sock_fprog *fprog, struct sock *sk)
 	return err;
 }
 
-/* There is no bpf(2), so no descriptor is one of a program. */
-int sk_attach_bpf(u32 ufd, struct sock *sk)
+noinline int sk_attach_bpf(u32 ufd, struct sock *sk)
 {
-	struct file *file;
+	struct bpf_prog *prog;
+	int err;
 
 	if (sk->filter_locked)
 		return -EPERM;
-	file = fget(ufd);
-	if (!file)
-		return -EBADF;
-	fput(file);
-	return -EINVAL;
+	prog = bpf_prog_get(ufd);
+	if (IS_ERR(prog))
+		return PTR_ERR(prog);
+	err = prog->type == BPF_PROG_TYPE_SOCKET_FILTER ? __sk_attach_prog(prog, sk) : -EINVAL;
+	if (err)
+		bpf_prog_put(prog);
+	return err;
 }
 
 int sk_detach_filter(struct sock *sk)

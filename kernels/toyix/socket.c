@@ -9,7 +9,7 @@
 #define SO_TYPE			3
 #define SO_ATTACH_FILTER	26
 #define SO_GET_FILTER		SO_ATTACH_FILTER
-#define SO_DETACH_FILTER	27
+#define SO_DETACH_FILTER	27	/* SO_DETACH_BPF is another name of it */
 #define SO_DOMAIN		39
 #define SO_LOCK_FILTER		44
 #define SO_ATTACH_BPF		50

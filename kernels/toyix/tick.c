@@ -9,6 +9,9 @@ u64 jiffies_64;
 /* The same 8 bytes under the name that most code uses. */
 extern volatile unsigned long jiffies __attribute__((__alias__("jiffies_64")));
 
+/* On while somebody samples by the clock. Linux has a timer for each such event; here each tick is a sample. */
+struct static_key perf_swevent_enabled = { .enabled = ATOMIC_INIT(0) };
+
 static DEFINE_PER_CPU(struct hrtimer, tick_cpu_sched);
 static DEFINE_PER_CPU(struct pt_regs *, irq_regs);
 
@@ -46,6 +49,8 @@ static enum hrtimer_restart tick_sched_timer(struct hrtimer *timer)
 
 	tick_do_update_jiffies64(now);
 	update_process_times(user_mode(this_cpu_read(irq_regs)));
+	if (static_key_false(&perf_swevent_enabled))
+		perf_swevent_hrtimer(this_cpu_read(irq_regs));
 	timer->expires = next_tick(now);
 	return HRTIMER_RESTART;
 }

@@ -11,14 +11,19 @@ int bp_patching_in_progress;
 
 DECLARE_PER_CPU(unsigned long, current_kprobe);
 
-static void do_trap(int trapnr, int signr, const char *str, struct pt_regs *regs, long error_code)
+/* sicode 0: nothing more is known than that the kernel has sent it. */
+static void do_trap(int trapnr, int signr, const char *str, struct pt_regs *regs, long error_code, int sicode)
 {
 	if (user_mode(regs)) {
 		current->thread.trap_nr = trapnr;
 		current->thread.error_code = error_code;
-		pr_info("traps: %s[%d] trap %s ip:%lx sp:%lx error:%lx\n",
-			current->comm, current->pid, str, regs->ip, regs->sp, error_code);
-		force_sig(signr);
+		if (unhandled_signal(current, signr))
+			pr_info("traps: %s[%d] trap %s ip:%lx sp:%lx error:%lx\n",
+				current->comm, current->pid, str, regs->ip, regs->sp, error_code);
+		if (sicode)
+			force_sig_fault(signr, sicode, (void __user *)regs->ip);
+		else
+			force_sig(signr);
 		return;
 	}
 	/* Besides page faults only #GP is the kprobe core's business. */
@@ -28,15 +33,15 @@ static void do_trap(int trapnr, int signr, const char *str, struct pt_regs *regs
 		die(str, regs, error_code);
 }
 
-DEFINE_IDTENTRY(exc_divide_error) { do_trap(0, SIGFPE, "divide error", regs, 0); }
-DEFINE_IDTENTRY(exc_overflow) { do_trap(4, SIGSEGV, "overflow", regs, 0); }
-DEFINE_IDTENTRY(exc_bounds) { do_trap(5, SIGSEGV, "bounds", regs, 0); }
-DEFINE_IDTENTRY(exc_device_not_available) { do_trap(7, SIGFPE, "device not available", regs, 0); }
-DEFINE_IDTENTRY_ERRORCODE(exc_invalid_tss) { do_trap(10, SIGSEGV, "invalid TSS", regs, error_code); }
-DEFINE_IDTENTRY_ERRORCODE(exc_segment_not_present) { do_trap(11, SIGBUS, "segment not present", regs, error_code); }
-DEFINE_IDTENTRY_ERRORCODE(exc_stack_segment) { do_trap(12, SIGBUS, "stack segment", regs, error_code); }
-DEFINE_IDTENTRY_ERRORCODE(exc_general_protection) { do_trap(13, SIGSEGV, "general protection fault", regs, error_code); }
-DEFINE_IDTENTRY_ERRORCODE(exc_alignment_check) { do_trap(17, SIGBUS, "alignment check", regs, error_code); }
+DEFINE_IDTENTRY(exc_divide_error) { do_trap(0, SIGFPE, "divide error", regs, 0, FPE_INTDIV); }
+DEFINE_IDTENTRY(exc_overflow) { do_trap(4, SIGSEGV, "overflow", regs, 0, 0); }
+DEFINE_IDTENTRY(exc_bounds) { do_trap(5, SIGSEGV, "bounds", regs, 0, 0); }
+DEFINE_IDTENTRY(exc_device_not_available) { do_trap(7, SIGFPE, "device not available", regs, 0, 0); }
+DEFINE_IDTENTRY_ERRORCODE(exc_invalid_tss) { do_trap(10, SIGSEGV, "invalid TSS", regs, error_code, 0); }
+DEFINE_IDTENTRY_ERRORCODE(exc_segment_not_present) { do_trap(11, SIGBUS, "segment not present", regs, error_code, 0); }
+DEFINE_IDTENTRY_ERRORCODE(exc_stack_segment) { do_trap(12, SIGBUS, "stack segment", regs, error_code, 0); }
+DEFINE_IDTENTRY_ERRORCODE(exc_general_protection) { do_trap(13, SIGSEGV, "general protection fault", regs, error_code, 0); }
+DEFINE_IDTENTRY_ERRORCODE(exc_alignment_check) { do_trap(17, SIGBUS, "alignment check", regs, error_code, BUS_ADRALN); }
 
 /* ud2 stands for BUG() and WARN(): the address says which. A warning goes on after the two bytes. */
 static noinstr bool handle_bug(struct pt_regs *regs)
@@ -52,7 +57,7 @@ noinstr void exc_invalid_op(struct pt_regs *regs)
 		return;
 	}
 	irqentry_enter(regs);
-	do_trap(6, SIGILL, "invalid opcode", regs, 0);
+	do_trap(6, SIGILL, "invalid opcode", regs, 0, ILL_ILLOPN);
 	irqentry_exit(regs);
 }
 
@@ -66,7 +71,7 @@ static void do_int3_user(struct pt_regs *regs)
 	if (do_int3(regs) || uprobe_pre_sstep_notifier(regs))
 		return;
 	local_irq_enable();
-	do_trap(3, SIGTRAP, "int3", regs, 0);
+	do_trap(3, SIGTRAP, "int3", regs, 0, 0);
 	local_irq_disable();
 }
 
@@ -97,7 +102,7 @@ noinstr void exc_debug(struct pt_regs *regs)
 		irqentry_enter_from_user_mode(regs);
 		if (!uprobe_post_sstep_notifier(regs)) {
 			regs->flags &= ~X86_EFLAGS_TF;
-			do_trap(1, SIGTRAP, "debug", regs, 0);
+			do_trap(1, SIGTRAP, "debug", regs, 0, 0);
 		}
 		irqentry_exit_to_user_mode(regs);
 	} else {

@@ -13,8 +13,10 @@
 struct exception_table_entry {
 	int insn;	/* 0 */
 	int fixup;	/* 4 */
-	int data;	/* 8: EX_TYPE_DEFAULT, jump to the fixup */
+	int data;	/* 8: EX_TYPE_DEFAULT: jump to the fixup; EX_TYPE_BPF: see ex_handler_bpf() */
 };
+#define EX_TYPE_DEFAULT	1
+#define EX_TYPE_BPF	7
 
 #define _ASM_EXTABLE(from, to)				\
 	".pushsection __ex_table,\"a\"\n"		\

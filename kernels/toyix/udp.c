@@ -141,6 +141,7 @@ static noinline int ip_rcv(struct sk_buff *skb)
 static noinline int loopback_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	skb->dev = dev;
+	skb->skb_iif = dev->ifindex;
 	skb->mac_header = skb->data - skb->head;
 	skb->protocol = htons(ETH_P_IP);
 	skb_pull(skb, ETH_HLEN);

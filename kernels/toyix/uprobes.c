@@ -213,6 +213,9 @@ static void handle_singlestep(struct uprobe_task *utask, struct pt_regs *regs)
 	utask->active_uprobe = 0;
 	utask->state = UTASK_RUNNING;
 	xol_free_insn_slot(current);
+	/* Signals that had to wait. */
+	if (current->pending.signal & ~current->blocked)
+		set_thread_flag(TIF_SIGPENDING);
 }
 
 /* The hit */
@@ -276,6 +279,33 @@ static void handle_swbp(struct pt_regs *regs)
 		return;
 	if (!arch_uprobe_skip_sstep(uprobe, regs))
 		pre_ssout(uprobe, regs, bp_vaddr);
+}
+
+/*
+ * Whether a pending signal has to wait until the step is over. One that the step itself has caused ends it: the task is back
+ * at the instruction that it has not executed.
+ */
+bool uprobe_deny_signal(void)
+{
+	struct uprobe_task *utask = &current->utask;
+	struct pt_regs *regs = task_pt_regs(current);
+
+	if (!utask->active_uprobe)
+		return false;
+	if (!(current->pending.signal & (sigmask(SIGKILL) | sigmask(SIGSEGV) | sigmask(SIGBUS) | sigmask(SIGILL) |
+					 sigmask(SIGFPE) | sigmask(SIGSYS)))) {
+		clear_thread_flag(TIF_SIGPENDING);
+		return true;
+	}
+	if (utask->fixups & UPROBE_FIX_RIP_MASK)
+		*scratch_reg(utask->fixups, regs) = utask->saved_scratch_register;
+	regs->ip = utask->vaddr;
+	if (!utask->saved_tf)
+		regs->flags &= ~X86_EFLAGS_TF;
+	utask->active_uprobe = 0;
+	utask->state = UTASK_RUNNING;
+	xol_free_insn_slot(current);
+	return false;
 }
 
 /* On the way to user mode, with interrupts on. */

@@ -71,6 +71,7 @@ unsigned long get_trampoline_vaddr(void);
 /* uretprobes.c */
 void prepare_uretprobe(unsigned long uprobe, struct pt_regs *regs);
 void handle_trampoline(struct pt_regs *regs);
+bool uprobe_deny_signal(void);
 void free_ret_instances(struct uprobe_task *utask);
 void dup_utask(struct task_struct *t, struct return_instance *ri);
 

@@ -2,7 +2,7 @@
 
 ::
 
-    .type kprobe                                  ; what the program is for
+    .type kprobe                                  ; what the program is for; or a section's name, .sec fentry/vfs_read
     .license GPL
     .map counts hash key=4 value=8 max_entries=64 flags=NO_PREALLOC|RDONLY
 
@@ -34,11 +34,12 @@ from kprobesim.bpf.isa import (
     Level,
 )
 from kprobesim.bpf.maps import MAP_TYPES, MapFlag, MapSpec
+from kprobesim.bpf.object.sections import section_target
 from kprobesim.bpf.program import PROG_TYPES
 
 __all__ = ["Assembly", "assemble"]
 
-_DIRECTIVES = (".map", ".license", ".type", ".name")
+_DIRECTIVES = (".map", ".license", ".type", ".sec", ".name")
 _MAP_KEYS = ("key", "value", "max_entries", "flags", "map_extra", "inner")
 _EXPECTED = "key=, value=, max_entries=, flags=, map_extra= or inner="
 _WITHOUT_KEYS = frozenset({"queue", "stack", "bloom_filter", "ringbuf", "user_ringbuf"})
@@ -58,6 +59,7 @@ class Assembly:
         type: of the program, ``kprobe`` unless told.
         license: empty unless told.
         name: empty unless told.
+        section: what stands behind ``.sec``, as in a C program's ``SEC()``; it says the type as well.
     """
 
     insns: tuple[Insn, ...]
@@ -67,6 +69,7 @@ class Assembly:
     type: str
     license: str
     name: str
+    section: str = ""
 
 
 class _Assembler:
@@ -76,7 +79,7 @@ class _Assembler:
         self.lines: list[int] = []
         self.labels: dict[str, int] = {}
         self.maps: list[MapSpec] = []
-        self.properties = {"type": "kprobe", "license": "", "name": ""}
+        self.properties = {"type": "kprobe", "license": "", "name": "", "section": ""}
 
     def feed(self, text: str, number: int) -> None:
         line = Line(text, number)
@@ -139,6 +142,13 @@ class _Assembler:
         if directive.text == ".type" and rest not in PROG_TYPES[1:]:
             column = line.text.index(rest, directive.column) + 1
             raise line.error(f"there is no program type {rest!r}", column=column, hint=near(rest, PROG_TYPES))
+        if directive.text == ".sec":
+            target = section_target(rest)
+            if target is None:
+                column = line.text.index(rest, directive.column) + 1
+                raise line.error(f"no section is called {rest!r}", column=column, hint="For example fentry/vfs_read.")
+            self.properties |= {"type": target.type, "section": rest}
+            return
         self.properties[directive.text[1:]] = rest
 
     def _map(self, line: Line) -> None:

@@ -90,6 +90,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"there is no request {op!r}: it is run, decode, verify, cbpf_check or cbpf_run")
     except KeyError as missing:
         reply["error"] = f"the request lacks {missing}"
-    except (KprobesimError, ValueError, TypeError) as problem:
+    except (KprobesimError, ValueError, TypeError, AttributeError, OverflowError) as problem:
+        # Fields may be of any kind that JSON has, and each is used as what it should be.
         reply["error"] = str(problem)
     return reply

@@ -8,11 +8,16 @@ from typing import Any
 from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
 
-__all__ = ["BPFFS_ROOT", "BpfFs"]
+__all__ = ["BPFFS_ROOT", "BpfFs", "sanitize_pin_path"]
 
 BPFFS_ROOT = "/sys/fs/bpf"
 _LONGEST_NAME = 255
 _LONGEST_PATH = 4095
+
+
+def sanitize_pin_path(name: str) -> str:
+    """Where libbpf pins a map that asks to be pinned by its name: below the root, dots replaced."""
+    return f"{BPFFS_ROOT}/{name.replace('.', '_')}"
 
 
 class BpfFs:
@@ -61,6 +66,19 @@ class BpfFs:
         if name not in self._names:
             raise LinuxError(Errno.ENOENT, f"Nothing is pinned at {path}.")
         self._names = {other: target for other, target in self._names.items() if other != name}
+
+    def rmdir(self, path: str) -> None:
+        """Remove a folder.
+
+        Raises:
+            LinuxError: ENOENT; ENOTDIR, it is an object's name; ENOTEMPTY; EBUSY, it is the root.
+        """
+        if self.listing(path):
+            raise LinuxError(Errno.ENOTEMPTY, f"There are names in {path}.")
+        name = self._inside(path)
+        if not name:
+            raise LinuxError(Errno.EBUSY, "The root of the file system stays.")
+        self._folders -= {name}
 
     def paths_of(self, target: object) -> tuple[str, ...]:
         """All names of an object, in the order of pinning."""

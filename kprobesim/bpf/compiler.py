@@ -112,6 +112,11 @@ class _Spelling:
         slow = f"{target} = from_bytes(read({_REGISTERS[base]} + {off} & {_MASK}, {size}), 'little')"
         return self._access(base, off, size, lambda place: fast.format(target, place), slow)
 
+    def probe(self, target: str, base: int, off: int, size: int) -> list[str]:
+        fast = "{} = view[{}]" if size == 1 else f"{{}} = load{size}(view, {{}})[0]"
+        slow = f"{target} = probe(read, {_REGISTERS[base]} + {off} & {_MASK}, {size})"
+        return self._access(base, off, size, lambda place: fast.format(target, place), slow)
+
     def store(self, base: int, off: int, size: int, value: str) -> list[str]:
         fast = "view[{}] = {}" if size == 1 else f"store{size}(view, {{}}, {{}})"
         slow = f"write({_REGISTERS[base]} + {off} & {_MASK}, ({value}).to_bytes({size}, 'little'))"

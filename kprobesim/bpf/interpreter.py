@@ -52,6 +52,9 @@ class _Listed:
     def load(self, target: str, base: int, off: int, size: int) -> list[str]:
         return [f"{target} = from_bytes(read(r[{base}] + {off} & {MASK64:#x}, {size}), 'little')"]
 
+    def probe(self, target: str, base: int, off: int, size: int) -> list[str]:
+        return [f"{target} = probe(read, r[{base}] + {off} & {MASK64:#x}, {size})"]
+
     def store(self, base: int, off: int, size: int, value: str) -> list[str]:
         return [f"write(r[{base}] + {off} & {MASK64:#x}, ({value}).to_bytes({size}, 'little'))"]
 

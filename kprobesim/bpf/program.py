@@ -1,7 +1,7 @@
 """A program as bpf(BPF_PROG_LOAD) makes it: checked, its maps looked up, its tag known."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from kprobesim.bpf.check import check_program
@@ -12,7 +12,7 @@ from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.helpers import HELPERS, Around, helpers_for
 from kprobesim.bpf.helpers.tail_call import TAIL_CALL
 from kprobesim.bpf.interpreter import DEFAULT_BUDGET, BoundProgram
-from kprobesim.bpf.isa import MASK32, Insn, Level, Pseudo, encode, is_lddw, lddw
+from kprobesim.bpf.isa import MASK32, Insn, Level, Mode, Pseudo, encode, is_lddw, lddw
 from kprobesim.bpf.maps import BpfMap, ProgArray
 from kprobesim.bpf.memory import GuestMemory
 from kprobesim.bpf.variants import Form, Variant
@@ -80,7 +80,11 @@ class Program:
         tag: see prog_tag.
         kprobe_override: whether it calls bpf_override_return, and so fits only some places.
         max_ctx_offset: how many bytes of its context it reads, as the verifier found; 0 if it was not asked.
+        stack_depth: how many bytes of stack it uses, likewise; 0 also for a program of several functions.
         array_lookups: look-ups that machine code does without a call; set by whoever has had the program verified.
+        attach_type, attach_func: what it was loaded for, as bpftool names it, and the function or tracepoint; set by
+            whoever has had the program verified.
+        sleepable: whether it may sleep, likewise.
         id: by which number bpftool knows it; 0 until somebody gives it one.
         address: of what stands for its ``struct bpf_prog``, likewise.
 
@@ -106,16 +110,30 @@ class Program:
         self.level = level
         self._maps = maps if isinstance(maps, Mapping) else dict(enumerate(maps))
         self.map_uses: dict[int, MapUse] = {}
-        check_program(self.insns, level, helpers=helpers_for(type), visit=self._visit)
+        self._check()
         calls = {insn.imm for insn in self.insns if insn.code == 0x85 and insn.src == 0}
         self.kprobe_override = HELPER_IDS["override_return"] in calls
         self.array_lookups: Mapping[int, ArrayLookup] = {}
-        self.id = self.address = self.max_ctx_offset = 0
+        self.id = self.address = self.max_ctx_offset = self.stack_depth = 0
+        self.attach_type = self.attach_func = ""
+        self.sleepable = False
         used = dict.fromkeys(use.map for use in self.map_uses.values())
         self.used_maps: tuple[BpfMap, ...] = tuple(used)
         self._tail_calls = TAIL_CALL in calls
         self.resolved = self._resolve()
         self.tag = prog_tag(self.insns)
+
+    def mark_probe_loads(self, slots: Iterable[int]) -> None:
+        """Make loads ones that give 0 for a bad address (kernel/bpf/verifier.c:convert_ctx_accesses); before `bind`.
+
+        Args:
+            slots: of loads through pointers that the verifier trusts without knowing them to be good.
+        """
+        resolved = list(self.resolved)
+        for slot in slots:
+            insn = resolved[slot]
+            resolved[slot] = insn._replace(code=insn.cls | Mode.PROBE_MEM | insn.size)
+        self.resolved = tuple(resolved)
 
     @property
     def gpl_compatible(self) -> bool:
@@ -159,6 +177,10 @@ class Program:
                     "",
                     hint=f"Those in {used.name} are of another type, or not compiled alike, or this overrides returns.",
                 )
+
+    def _check(self) -> None:
+        """Refuse what is no program, and note the maps it names."""
+        check_program(self.insns, self.level, helpers=helpers_for(self.type), visit=self._visit)
 
     def _visit(self, index: int, insn: Insn, variant: Variant) -> None:
         form = variant.form

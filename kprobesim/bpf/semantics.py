@@ -8,8 +8,10 @@ fixed text, so nothing that a program contains can become host code.
 Follows RFC 9669 section 4 and 5 and Linux kernel/bpf/core.c:___bpf_prog_run. Registers hold unsigned 64-bit numbers.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
+from kprobesim.bpf.errors import MemoryFault
 from kprobesim.bpf.isa import ATOMIC_OPS, MASK32, MASK64, SIZE_BYTES, Class, Insn, Mode, Op
 
 __all__ = ["CLOBBERED", "NAMES", "Spelling", "condition", "statements"]
@@ -30,6 +32,10 @@ class Spelling(Protocol):
 
     def load(self, target: str, base: int, off: int, size: int) -> list[str]:
         """Lines that set ``target`` to the unsigned ``size`` bytes at register ``base`` + ``off``."""
+        ...
+
+    def probe(self, target: str, base: int, off: int, size: int) -> list[str]:
+        """The same as a load, with 0 for memory that is not there."""
         ...
 
     def store(self, base: int, off: int, size: int, value: str) -> list[str]:
@@ -64,7 +70,15 @@ def swap(value: int, size: int) -> int:
     return int.from_bytes((value & (1 << 8 * size) - 1).to_bytes(size, "little"), "big")
 
 
-NAMES = {"sdiv": sdiv, "smod": smod, "swap": swap}
+def probe(read: Callable[[int, int], bytes], addr: int, size: int) -> int:
+    """A load that gives 0 where nothing is, or where users' memory is (``bpf_probe_read_kernel_common``)."""
+    try:
+        return int.from_bytes(read(addr, size), "little")
+    except MemoryFault:
+        return 0
+
+
+NAMES = {"probe": probe, "sdiv": sdiv, "smod": smod, "swap": swap}
 """Functions that the lines may call."""
 
 
@@ -172,6 +186,8 @@ def statements(insn: Insn, spell: Spelling, value: int = 0) -> list[str]:
     size = SIZE_BYTES[insn.size]
     if cls is Class.LDX:
         target = spell.reg(insn.dst)
+        if insn.mode == Mode.PROBE_MEM:
+            return spell.probe(target, insn.src, insn.off, size)
         if insn.mode != Mode.MEMSX:
             return spell.load(target, insn.src, insn.off, size)
         return [*spell.load("old", insn.src, insn.off, size), f"{target} = {_extend('old', 8 * size, MASK64)}"]

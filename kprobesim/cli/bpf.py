@@ -144,7 +144,7 @@ def verify(
         return
     from kprobesim.cli.bpf_verify import verify_text
 
-    verify_text(text, prog_type, log_level, **choices)
+    verify_text(text, prog_type, log_level, kernel=kernel, **choices)
 
 
 @command.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from typing import Final
 
 import click
 
@@ -13,8 +14,11 @@ from kprobesim.bpf.verifier.explain import explain as explain_verdict
 from kprobesim.bpf.verifier.explain_text import diagnostic_data, diagnostic_text
 from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
+from kprobesim.image import Btf, open_image
 
 __all__ = ["verify_text"]
+
+_TYPED: Final = ("tracing", "lsm")
 
 
 def _program(text: str) -> Assembly:
@@ -32,6 +36,7 @@ def verify_text(
     prog_type: str | None,
     log_level: int,
     *,
+    kernel: str,
     attach_type: str,
     unpriv: bool,
     strict_alignment: bool,
@@ -43,8 +48,9 @@ def verify_text(
     Args:
         text: assembly text or hex.
         prog_type: instead of the source's.
-        log_level: see kprobesim.bpf.verifier.verify, as are the next three.
-        attach_type: see there.
+        log_level: see kprobesim.bpf.verifier.verify.
+        kernel: whose types a program for one of its functions is verified against.
+        attach_type: see kprobesim.bpf.verifier.verify, as are the next two.
         unpriv: see there.
         strict_alignment: see there.
         explain: whether a refusal is explained.
@@ -55,12 +61,14 @@ def verify_text(
         Rejected: the program is refused; with ``as_json`` the exit status 1 says so.
     """
     source = _program(text)
+    btf = Btf.from_image(open_image(kernel)) if source.type in _TYPED else None
     verdict = verify_assembly(
         replace(source, type=prog_type or source.type),
         log_level=log_level,
         attach_type=attach_type,
         unpriv=unpriv,
         strict_alignment=strict_alignment,
+        btf=btf,
     )
     language = default_language()
     found = explain_verdict(verdict, text, dict(enumerate(source.lines))) if explain else None

@@ -28,10 +28,18 @@ _MARGIN: Final = " " * 4
 @click.option("--speed", type=click.FloatRange(min=0.01, max=1000), help="Lines a second, for --plain and --json.")
 @click.option("--no-pause", is_flag=True, help="Do not wait for a key at predictions.")
 @click.option("--predictions", is_flag=True, help="With --json: predictions and refused programs as lines too.")
+@click.option("--notes", is_flag=True, help="The speaker's notes, for a second terminal: they follow the presenter.")
 @click.option("--list", "listed", is_flag=True, help="Name the demos.")
 @lang_option
 def command(
-    name: str, plain: bool, as_json: bool, speed: float | None, no_pause: bool, predictions: bool, listed: bool
+    name: str,
+    plain: bool,
+    as_json: bool,
+    speed: float | None,
+    no_pause: bool,
+    predictions: bool,
+    notes: bool,
+    listed: bool,
 ) -> None:
     """Play the demo NAME: on the screen, as sentences, or as JSON events."""
     if plain and as_json:
@@ -41,6 +49,10 @@ def command(
     if listed:
         for demo in list_demos():
             click.echo(f"{demo.id:<22} {demo.title(default_language())}")
+    elif notes:
+        from kprobesim.cli.notes import show_notes
+
+        show_notes(find_demo(name))
     elif as_json:
         _play_json(find_demo(name), speed, predictions)
     elif plain or not (sys.stdin.isatty() and sys.stdout.isatty()):

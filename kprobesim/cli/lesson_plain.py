@@ -90,7 +90,7 @@ class PlainLesson:
             self._tell_notice()
         self._session.save()
         self._tell_notice()
-        if not self._session.is_done:
+        if not self._session.is_done and not self._session.notice:
             self._say(self._text("bye", id=lesson.id))
         return self._session.is_done
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from kprobesim.course import Lesson, Scenario
+from kprobesim.course.free import FreeLab
 from kprobesim.course.recorded import RecordedScenario
 from kprobesim.errors import BadInput
 from kprobesim.i18n import default_language
@@ -12,11 +13,11 @@ from kprobesim.i18n import default_language
 __all__ = ["open_app"]
 
 
-def open_app(scenario: Lesson | Scenario | RecordedScenario | None) -> None:
+def open_app(scenario: Lesson | Scenario | RecordedScenario | FreeLab | None) -> None:
     """Open the TUI on a scenario, or on the list of lessons.
 
     Args:
-        scenario: a lesson, a demo or a recording; None for the list.
+        scenario: a lesson, a demo, a recording or a free lab; None for the list.
 
     Raises:
         BadInput: there is no terminal to draw on.
@@ -26,4 +27,4 @@ def open_app(scenario: Lesson | Scenario | RecordedScenario | None) -> None:
     from kprobesim.course import list_demos, list_lessons
     from kprobesim.tui import run_app
 
-    sys.exit(run_app(scenario, default_language(), scenarios=[*list_lessons(), *list_demos()]))
+    sys.exit(run_app(scenario, default_language(), scenarios=[*list_lessons(), *list_demos(), FreeLab()]))

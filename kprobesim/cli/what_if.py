@@ -14,13 +14,13 @@ from kprobesim.errors import BadInput
 from kprobesim.i18n import Texts, default_language
 from kprobesim.kprobes import FixUp
 from kprobesim.lab import Moment, Profile
+from kprobesim.lab.change import Change, FixUpOff, ProfileChange, read_bytes, read_register
 from kprobesim.lab.recording import Recording, capture, load_recording
-from kprobesim.lab.whatif import ByteChange, Change, FixUpOff, ProfileChange, RegisterChange, WhatIf, what_if
+from kprobesim.lab.whatif import WhatIf, what_if
 
 __all__ = ["command"]
 
 _TEXTS: Final = Texts("kprobesim.lab.recording.texts")
-_MOST_BYTES: Final = 4096
 
 
 @click.command()
@@ -95,26 +95,9 @@ def _change(
     if profile is not None:
         return ProfileChange(Profile.parse(profile))
     if byte is not None:
-        place, _, digits = byte.partition("=")
-        return ByteChange(_address(recording, place), _bytes(digits))
+        return read_bytes(byte, lambda place: _address(recording, place))
     assert register is not None
-    name, _, value = register.partition("=")
-    try:
-        return RegisterChange(name, int(value, 0))
-    except ValueError:
-        raise BadInput(f"{register!r} is not NAME=VALUE.", hint="For example rax=0x10.") from None
-
-
-def _bytes(digits: str) -> bytes:
-    try:
-        data = bytes.fromhex(digits)
-    except ValueError:
-        data = b""
-    if not 0 < len(data) <= _MOST_BYTES:
-        raise BadInput(
-            f"{digits[:40]!r} is not one to {_MOST_BYTES:,} bytes in hex.", hint="For example --byte vfs_read=90."
-        )
-    return data
+    return read_register(register)
 
 
 def _address(recording: Recording, place: str) -> int:

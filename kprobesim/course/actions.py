@@ -279,9 +279,9 @@ def _attach(lab: Lab, action: Action, _: Path, __: Budget) -> None:
 
 
 def _detach(lab: Lab, action: Action, _: Path, __: Budget) -> None:
-    for attachment in lab.bpf.attachments:
-        if attachment.program == action.words[0]:
-            return lab.detach(attachment)
+    link = lab.attached(action.words[0])
+    if link is not None:
+        return lab.detach(link)
     raise BadInput(f"No program named {action.words[0][:40]!r} is attached.")
 
 
@@ -310,25 +310,15 @@ def _unprobe(lab: Lab, action: Action, _: Path, __: Budget) -> None:
 
 
 def _listen(lab: Lab, action: Action, _: Path, __: Budget) -> None:
-    name = action.words[0]
-
-    def listen() -> None:
-        lab.bpf.user.open_perf_buffer(name)
-
-    lab.timeline.input(f"open perf buffer {name}", listen)
+    lab.open_perf_buffer(action.words[0])
 
 
 def _consume(lab: Lab, action: Action, _: Path, __: Budget) -> None:
-    name, user = action.words[0], lab.bpf.user
-    perf = any(which.name == name and which.type == "perf_event_array" for which in lab.maps())
-
-    def consume() -> None:
-        if perf:
-            user.read_perf_buffer(name)
-        else:
-            user.read_ringbuf(name)
-
-    lab.timeline.input(f"consume {name}", consume)
+    name = action.words[0]
+    if any(which.name == name and which.type == "perf_event_array" for which in lab.maps()):
+        lab.read_perf_buffer(name)
+    else:
+        lab.read_ringbuf(name)
 
 
 def _jit(lab: Lab, action: Action, _: Path, __: Budget) -> None:
@@ -388,7 +378,7 @@ def _step(lab: Lab, action: Action, _: Path, budget: Budget) -> None:
 def _seek(lab: Lab, action: Action, _: Path, __: Budget) -> None:
     where = action.words[0]
     if where == "start":
-        lab.seek(lab.start)
+        lab.seek(lab.beginning)
     elif where == "end":
         lab.seek_end()
     elif int(where) < lab.event_count:

@@ -55,6 +55,8 @@ class GoalKind(ABC):
 
     name: ClassVar[str]
     keys: ClassVar[Mapping[str, str]]
+    quick: ClassVar[bool] = True
+    """It only looks; False where the machine has to run, on a life aside."""
 
     @classmethod
     @abstractmethod

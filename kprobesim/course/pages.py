@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from kprobesim.errors import BadInput
 
-__all__ = ["Block", "Page", "Part", "fenced_blocks", "pages_until", "read_pages"]
+__all__ = ["Block", "Page", "Part", "fenced_blocks", "page_behind", "pages_until", "read_pages"]
 
 _MARK: Final = re.compile(r"<!--\s*(task|predict)\s+([a-z0-9-]{1,64})\s*-->")
 _MOST_PAGES: Final = 60
@@ -149,8 +149,8 @@ def pages_until(pages: Sequence[Page], over: Collection[str], revealed: Collecti
         over: the tasks that are done or skipped.
         revealed: the predictions whose answers were shown.
     """
-    parts = [(number, part) for number, page in enumerate(pages) for part in page.parts]
-    passed = max((i for i, (_, part) in enumerate(parts) if part.kind == "task" and part.text in over), default=-1)
+    parts = _parts(pages)
+    passed = _passed(parts, over)
     last = len(parts) - 1
     for i, (_, part) in enumerate(parts[passed + 1 :], passed + 1):
         if part.kind == "task" or (part.kind == "predict" and part.text not in revealed):
@@ -162,6 +162,26 @@ def pages_until(pages: Sequence[Page], over: Collection[str], revealed: Collecti
         if kept or (shown and last == len(parts) - 1):
             shown.append(Page(page.title, kept))
     return tuple(shown)
+
+
+def page_behind(pages: Sequence[Page], over: Collection[str]) -> int:
+    """Index of the page on which a lesson's text goes on behind the last task that is over.
+
+    Args:
+        pages: the whole text.
+        over: the tasks that are done or skipped.
+    """
+    parts = _parts(pages)
+    return parts[min(_passed(parts, over) + 1, len(parts) - 1)][0]
+
+
+def _parts(pages: Sequence[Page]) -> list[tuple[int, Part]]:
+    return [(number, part) for number, page in enumerate(pages) for part in page.parts]
+
+
+def _passed(parts: Sequence[tuple[int, Part]], over: Collection[str]) -> int:
+    """Index of the last task that is over; -1 if none is."""
+    return max((i for i, (_, part) in enumerate(parts) if part.kind == "task" and part.text in over), default=-1)
 
 
 def fenced_blocks(source: str) -> list[Block]:

@@ -147,7 +147,7 @@ def _field_is(lab: Lab, event: Event, name: str, value: str) -> bool:
 def first_event(lab: Lab) -> int:
     """Position of the first event after the start of the experiment."""
     for event in lab.machine.log.kinds_before(lab.seq, EVENT_KINDS):
-        if event.moment.insn < lab.start:
+        if event.moment <= lab.beginning:
             return event.seq + 1
     return 0
 

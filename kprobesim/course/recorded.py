@@ -58,5 +58,5 @@ class RecordedScenario:
             KprobesimError: it cannot be.
         """
         lab = replay(self.recording)
-        lab.seek(lab.start)
+        lab.seek(lab.beginning)
         return lab

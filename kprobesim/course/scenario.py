@@ -155,6 +155,21 @@ class Scenario:
         lab.seek(beginning)
         return lab
 
+    def asked(self, lab: Lab) -> tuple[tuple[int, Pause], ...]:
+        """Where the audience is asked: the position of the event that answers, and the pause.
+
+        Args:
+            lab: from `open`, at any moment.
+        """
+        seen = [0] * len(self.pauses)
+        return tuple(
+            (event.seq, pause)
+            for event in lab.events()
+            if event.moment.insn >= lab.start
+            for number, pause in enumerate(self.pauses)
+            if self._is_due(lab, event, pause, seen, number)
+        )
+
     def scenes(self, lab: Lab) -> Iterator[Scene]:
         """The demo from its beginning: refusals, then events, with each pause before the event that answers it.
 

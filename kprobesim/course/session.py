@@ -11,7 +11,7 @@ from kprobesim.course.conditions import Condition, as_text
 from kprobesim.course.finding import View
 from kprobesim.course.journal import Journal
 from kprobesim.course.lesson import Lesson, Task
-from kprobesim.course.pages import Page, pages_until
+from kprobesim.course.pages import Page, page_behind, pages_until
 from kprobesim.course.progress import Progress, ProgressStore
 from kprobesim.course.questions import Computed, Option, Prediction
 from kprobesim.course.readings import first_event, read_value
@@ -99,6 +99,11 @@ class LessonSession:
         if task is None:
             return len(pages) - 1
         return next(number for number, page in enumerate(pages) if task.id in page.tasks)
+
+    @property
+    def next_page(self) -> int:
+        """Index of the page on which the text goes on behind the last task that is over."""
+        return page_behind(self.pages("en"), self._over)
 
     @property
     def _over(self) -> set[str]:

@@ -48,9 +48,11 @@ class Start:
         beginning = lab.moment.insn
         for action in self.actions:
             perform(lab, action, folder, budget)
-        lab.start = beginning if self.rewind else lab.moment.insn
         if self.rewind:
+            lab.start = beginning
             lab.seek(beginning)
+        else:
+            lab.begin_here()
         return lab
 
 

@@ -123,6 +123,7 @@ class FileGoal(GoalKind):
     """What ``cat`` of a file of the machine would show."""
 
     name: ClassVar = "file"
+    quick: ClassVar = False
     keys: ClassVar = {
         "path": "absolute path",
         "contains": "a text that is in it",
@@ -189,6 +190,7 @@ class AnswerGoal(GoalKind):
     """The answer to a question: a number, a text or a choice."""
 
     name: ClassVar = "answer"
+    quick: ClassVar = False
     keys: ClassVar = {
         "question": "by language",
         "is": "what is accepted: a number, a text, or a list of them; a place in the kernel equals its address",

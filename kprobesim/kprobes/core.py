@@ -64,7 +64,7 @@ class Kprobes:
         self.all_disarmed = False
         self._table: dict[int, Kprobe] = {}
         self._ever: dict[int, Kprobe] = {}
-        self._places: dict[int, tuple[str, int]] = {}
+        self._places: dict[tuple[int | None, str], dict[str, Any]] = {}
         self._lingering: frozenset[int] = frozenset()
         can_optimize = self.config.optprobes and kernel.has_symbol("optimized_callback")
         self.optimizer = Optimizer(self) if can_optimize else None
@@ -99,14 +99,16 @@ class Kprobes:
         return probe.addr is not None and self.kernel.read(probe.addr, 1)[0] != probe.opcode
 
     def place(self, probe: Kprobe) -> dict[str, Any]:
-        """The fields that say in an event which probe it is about."""
-        address = probe.addr
-        assert address is not None
-        if address not in self._places:
-            found = self.kernel.kallsyms.lookup_size_offset(address)
-            self._places[address] = (found[0].name, found[1]) if found else ("", 0)
-        symbol, offset = self._places[address]
-        return {"addr": address, "symbol": symbol, "offset": offset, "probe": probe.name or f"{symbol}+{offset:#x}"}
+        """The fields that say in an event which probe it is about; not to be changed."""
+        key = probe.addr, probe.name
+        fields = self._places.get(key)
+        if fields is None:
+            assert probe.addr is not None
+            found = self.kernel.kallsyms.lookup_size_offset(probe.addr)
+            symbol, offset = (found[0].name, found[1]) if found else ("", 0)
+            name = probe.name or f"{symbol}+{offset:#x}"
+            fields = self._places[key] = {"addr": probe.addr, "symbol": symbol, "offset": offset, "probe": name}
+        return fields
 
     # Registering
 

@@ -24,6 +24,8 @@ __all__ = ["MCOUNT_INSN_SIZE", "Ftrace", "FtraceFunc", "FtraceOps"]
 MCOUNT_INSN_SIZE: Final = len(NOP5)
 _CALL: Final = 0xE8
 _RET_INT3: Final = b"\xc3\xcc"
+_NOP2: Final = b"\x66\x90"
+_ORIG_AX: Final = 120
 
 FtraceFunc = Callable[[VCpu, int, int, int], Answer]
 
@@ -39,6 +41,10 @@ class FtraceOps:
         ipmodify: it may change ``regs->ip``; only one such user can hook a function.
         sites: the fentry sites that it has hooked, in the order in which they came.
         trampoline: address of its own trampoline, or 0 before it has one or where there is no room for one.
+        direct: where the functions call directly (``register_ftrace_direct_multi``), or 0: the address of a BPF
+            trampoline.
+        ops_func: for a direct user: told before a user that may change ip comes to a site of its own, with True, and
+            when it has gone, with False.
     """
 
     name: str
@@ -47,6 +53,8 @@ class FtraceOps:
     ipmodify: bool = False
     sites: dict[int, None] = field(default_factory=dict)
     trampoline: int = 0
+    direct: int = 0
+    ops_func: Callable[[bool], None] | None = None
 
 
 class Ftrace:
@@ -104,9 +112,10 @@ class Ftrace:
         if ops in self._registered:
             raise LinuxError(Errno.EBUSY, f"{ops.name} is registered already.")
         self._check_ipmodify(ops, ops.sites)
+        self._tell_direct(ops, ops.sites, True)
         if ops not in self._ever:
             self._ever.append(ops)
-        if not ops.trampoline:
+        if not ops.trampoline and not ops.direct:
             ops.trampoline = self._create_trampoline(ops)
         self._registered.append(ops)
         self._replace_code(ops.sites)
@@ -125,6 +134,7 @@ class Ftrace:
         if ops not in self._registered:
             raise LinuxError(Errno.EBUSY, f"{ops.name} is not registered.")
         self._registered.remove(ops)
+        self._tell_direct(ops, ops.sites, False)
         self._replace_code(ops.sites)
         if dynamic and ops.trampoline:
             self._spare[ops.stub] = (*self._spare.get(ops.stub, ()), ops.trampoline)
@@ -143,13 +153,38 @@ class Ftrace:
                 raise LinuxError(Errno.EINVAL, f"{where} is not where ftrace can hook a function.")
         if ops in self._registered and not remove:
             self._check_ipmodify(ops, chosen)
+            self._tell_direct(ops, chosen, True)
         for site in chosen:
             if remove:
                 ops.sites.pop(site, None)
             else:
                 ops.sites[site] = None
         if ops in self._registered:
+            if remove:
+                self._tell_direct(ops, chosen, False)
             self._replace_code(chosen)
+
+    def modify_ftrace_direct_multi(self, ops: FtraceOps, address: int) -> None:
+        """Have the sites of a direct user call another address from now on.
+
+        Args:
+            ops: the user.
+            address: of the new trampoline.
+        """
+        ops.direct = address
+        if ops in self._registered:
+            self._replace_code(ops.sites)
+
+    def may_change_ip(self, site: int) -> bool:
+        """Whether a user that may change ip has hooked a site."""
+        return any(ops.ipmodify for ops in self.users(site))
+
+    def _tell_direct(self, ops: FtraceOps, sites: Iterable[int], comes: bool) -> None:
+        """``prepare_direct_functions_for_ipmodify`` and ``cleanup_direct_functions_after_ipmodify``."""
+        for site in sites if ops.ipmodify else ():
+            for other in self.users(site):
+                if other.ops_func is not None:
+                    other.ops_func(comes)
 
     def _check_ipmodify(self, ops: FtraceOps, sites: Iterable[int]) -> None:
         if not ops.ipmodify:
@@ -168,14 +203,14 @@ class Ftrace:
 
     def _replace_code(self, sites: Iterable[int]) -> None:
         """Make the entries of functions what their users want: a nop without any, a call to the trampoline of the only
-        one, or to ``ftrace_regs_caller`` for several."""
+        one, its own or the one that it calls directly, or to ``ftrace_regs_caller`` for several."""
         self._text.finish()  # a patch of one of these sites that is still to come would be overlooked
         for site in sorted(sites):
             users = self.users(site)
             if not users:
                 code = NOP5
             else:
-                target = users[0].trampoline if len(users) == 1 else 0
+                target = users[0].direct or users[0].trampoline if len(users) == 1 else 0
                 code = _call(site, target or self._kernel.symbol("ftrace_regs_caller"))
             if self._kernel.read(site, len(code)) != code:
                 self._text.text_poke_queue(site, code)
@@ -200,6 +235,8 @@ class Ftrace:
             return 0
         code = bytearray(kernel.read(start, end - start))
         code[at : at + MCOUNT_INSN_SIZE] = _call(page + at, kernel.symbol(ops.stub))
+        jmp = kernel.symbol("ftrace_regs_caller_jmp") - start
+        code[jmp : jmp + len(_NOP2)] = _NOP2
         code += _RET_INT3
         kernel.write(page, bytes(code))
         self._machine.emit("ftrace.trampoline", addr=page, size=len(code), user=ops.name, func=kernel.symbol(ops.stub))
@@ -228,6 +265,10 @@ class Ftrace:
             regs: address of the guest's ``struct pt_regs``.
         """
         for ops in self.users(ip):
+            if ops.direct:
+                # call_direct_funcs: where ftrace_regs_caller goes when all have been called.
+                self._kernel.write(regs + _ORIG_AX, ops.direct.to_bytes(8, "little"))
+                continue
             answer = ops.func(cpu, ip, parent_ip, regs)
             if not isinstance(answer, int):
                 yield from answer
@@ -239,7 +280,7 @@ class Ftrace:
         """All state that is not in guest memory."""
         return (
             tuple(self._registered),
-            tuple((ops, tuple(ops.sites), ops.trampoline) for ops in self._ever),
+            tuple((ops, tuple(ops.sites), ops.trampoline, ops.direct) for ops in self._ever),
             tuple(self._spare.items()),
         )
 
@@ -247,8 +288,8 @@ class Ftrace:
         """Go back to what `save` returned."""
         registered, ever, spare = state
         for ops in self._ever:
-            ops.sites, ops.trampoline = {}, 0
-        for ops, sites, ops.trampoline in ever:
+            ops.sites, ops.trampoline, ops.direct = {}, 0, 0
+        for ops, sites, ops.trampoline, ops.direct in ever:
             ops.sites = dict.fromkeys(sites)
         self._registered, self._ever, self._spare = list(registered), [ops for ops, *_ in ever], dict(spare)
         self._recursion = [False for _ in self._recursion]

@@ -17,7 +17,7 @@ MODULES_VADDR: Final = 0xFFFF_FFFF_A000_0000
 DIRECT_MAP: Final = 0xFFFF_8880_0000_0000
 _COMM_LEN: Final = 16
 _U32: Final = struct.Struct("<I")
-_PAGE_MODULES: Final = {"ftrace_trampoline": "__builtin__ftrace"}
+_PAGE_MODULES: Final = {"ftrace_trampoline": "__builtin__ftrace", "bpf": "bpf"}  # bpf_trampoline_KEY
 
 
 class Task:
@@ -273,7 +273,7 @@ class ModuleArea:
                 owner,
                 MODULES_VADDR + number * PAGE_SIZE,
                 PAGE_SIZE,
-                module=_PAGE_MODULES.get(owner, "__builtin__kprobes"),
+                module=_PAGE_MODULES.get(owner.partition("_trampoline_")[0], "__builtin__kprobes"),
             )
             for number, owner in enumerate(self._owners)
             if owner

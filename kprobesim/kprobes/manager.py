@@ -61,6 +61,7 @@ class KprobeManager:
             "rethook_find_ret_addr": self.rethooks.find_ret_addr_for_guest,
             "rethook_trampoline_handler": self.rethooks.rethook_trampoline_handler,
             "poke_int3_handler": self.text.poke_int3_handler,
+            "search_bpf_extables": lambda cpu, address, *_: 0,  # there is no BPF until somebody brings it
         }
         if self.kprobes.optimizer is not None:
             path = OptimizedPath(self.kprobes, self.kprobes.optimizer, self.int3)

@@ -103,7 +103,9 @@ class Optimizer:
         except LinuxError as error:
             return self._refuse(op, error.message)
         try:
-            copied = copy_optimized_instructions(self._kernel, address, insn, self._kprobes.hidden)
+            copied = copy_optimized_instructions(
+                self._kernel, self._kprobes.jump_labels, address, insn, self._kprobes.hidden
+            )
         except CannotOptimize as reason:
             self.slots.free(insn)
             return self._refuse(op, str(reason))

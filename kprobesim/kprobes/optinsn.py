@@ -12,6 +12,7 @@ from kprobesim.errors import LinuxError
 from kprobesim.image import BranchKind, Instruction, decode_range
 from kprobesim.kprobes.boost import can_boost
 from kprobesim.kprobes.detour import TEMPLATE_SIZE
+from kprobesim.kprobes.jump_label import JumpLabels
 from kprobesim.kprobes.kernel import RunningKernel
 from kprobesim.kprobes.prepare import Hidden, recover_code, relocate_instruction
 from kprobesim.kprobes.reljump import JMP32_SIZE
@@ -64,11 +65,14 @@ def can_optimize(kernel: RunningKernel, address: int, hidden: Hidden) -> None:
             )
 
 
-def copy_optimized_instructions(kernel: RunningKernel, address: int, detour: int, hidden: Hidden) -> bytes:
+def copy_optimized_instructions(
+    kernel: RunningKernel, jump_labels: JumpLabels, address: int, detour: int, hidden: Hidden
+) -> bytes:
     """The instructions that a jump of 5 bytes at an address replaces, ready to run in a detour buffer (OPT-03).
 
     Args:
         kernel: whose text.
+        jump_labels: its static branches.
         address: of the probe.
         detour: address of the buffer.
         hidden: says which bytes are a probe's.
@@ -91,4 +95,7 @@ def copy_optimized_instructions(kernel: RunningKernel, address: int, detour: int
     for site in kernel.tables.mcount_loc:
         if site < address + len(copied) and address < site + JMP32_SIZE:
             raise CannotOptimize(f"ftrace patches the bytes at {kernel.kallsyms.symbolize(site)}")
+    branch = jump_labels.jump_label_text_reserved(address, address + len(copied) - 1)
+    if branch is not None:
+        raise CannotOptimize(f"a static branch is patched at {kernel.kallsyms.symbolize(branch.code)}")
     return copied

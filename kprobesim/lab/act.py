@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from kprobesim.bpf import Assembly, Program, assemble
 from kprobesim.bpf.maps import Lost, PerfConfig, PerfEvent, Sample
 from kprobesim.bpf.object import BpfObject, load_object, read_object, section_target
+from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.image import KernelImage
 from kprobesim.kprobes import Fprobe, FprobeHandler, Kprobe, KprobeConfig, Kretprobe, PostHandler, PreHandler
@@ -20,6 +21,7 @@ from kprobesim.tracing import Attachment
 from kprobesim.tracing.attach import link_for
 from kprobesim.tracing.links import Link, Places, ProbeLink
 from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
+from kprobesim.tracing.perf_clock import PerfEventLink
 
 __all__ = ["Act"]
 
@@ -186,7 +188,11 @@ class Act(Look):
         assembly = assemble(source) if isinstance(source, str) else source
         told: dict[str, Any] = {"name": name, "verified": verified}
         told |= {"text": source} if isinstance(source, str) else assembly_data(source)
-        self._do(f"bpf load {name}", "load", told, lambda: self._load(assembly, name, verified))
+        try:
+            self._do(f"bpf load {name}", "load", told, lambda: self._load(assembly, name, verified))
+        except Rejected as refusal:
+            refusal.assembly, refusal.text = assembly, source if isinstance(source, str) else ""
+            raise
         return self.bpf.programs[name]
 
     def _load(self, assembly: Assembly, name: str, verified: bool) -> None:
@@ -210,8 +216,9 @@ class Act(Look):
                 ``syscalls/sys_enter_openat``, ``sched_switch``, ``/bin/cat:main``, ``vfs_*``; for a kprobe an address
                 in hex, too.
             kind: what a section's name begins with: ``kprobe``, ``kretprobe``, ``ksyscall``, ``kretsyscall``,
-                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``) or
-                ``raw_tracepoint`` (``raw_tp``).
+                ``kprobe.multi``, ``kretprobe.multi``, ``uprobe``, ``uretprobe``, ``tracepoint`` (``tp``),
+                ``raw_tracepoint`` (``raw_tp``), ``tp_btf``, ``fentry``, ``fexit``, ``fmod_ret`` or ``perf_event``
+                (``cpu-clock``: at each tick). A program of one of the last five is attached as such in any case.
             returns: the same as the kind ``kretprobe``.
             cookie: what ``bpf_get_attach_cookie`` answers.
 
@@ -230,6 +237,13 @@ class Act(Look):
         return link
 
     def _link(self, program: str, where: str, kind: str, cookie: int) -> Link:
+        loaded = self.bpf.programs.get(program)
+        if loaded is not None and kind in ("kprobe", "kretprobe") and loaded.type in ("tracing", "perf_event"):
+            kind = {"perf_event": "perf_event", "trace_raw_tp": "tp_btf"}.get(
+                loaded.attach_type or loaded.type, "fentry"
+            )
+        if kind == "perf_event":
+            return PerfEventLink(self.bpf, program, where, cookie)
         if kind in ("kprobe", "kretprobe"):
             probe = self._probe_at(where)
             returns = Kretprobe(probe) if kind == "kretprobe" else None
@@ -290,25 +304,42 @@ class Act(Look):
         """
         return load_object(read_object(Path(path)), Path(path).name, kernel_of(self.kernel))
 
+    def attached(self, program: str) -> Link | Attachment | None:
+        """The first attachment of a program that is there, for `detach`; None if it has none."""
+        owners = (link.owner for link in self.bpf.ids.links if link.program == program)
+        return next((owner for owner in owners if isinstance(owner, Link | Attachment)), None)
+
     # What a user's program does with maps beside looking up and storing
 
     def open_perf_buffer(
         self, name: str, pages: int = 8, config: PerfConfig = PerfConfig.BPF_OUTPUT
     ) -> tuple[PerfEvent, ...]:
         """Open a perf event on each CPU and store them in a map; see BpfUser.open_perf_buffer."""
-        return self._as_user(f"perf_buffer__new {name}", lambda: self.bpf.user.open_perf_buffer(name, pages, config))
+        return self._as_user(
+            f"perf_buffer__new {name}",
+            "open_perf_buffer",
+            {"map": name, "pages": pages, "config": config.name},
+            lambda: self.bpf.user.open_perf_buffer(name, pages, config),
+        )
 
     def read_perf_buffer(self, name: str) -> list[tuple[int, Sample | Lost]]:
         """Read all that waits in the rings of a perf event array; see BpfUser.read_perf_buffer."""
-        return self._as_user(f"perf_buffer__consume {name}", lambda: self.bpf.user.read_perf_buffer(name))
+        text = f"perf_buffer__consume {name}"
+        return self._as_user(text, "read_perf_buffer", {"map": name}, lambda: self.bpf.user.read_perf_buffer(name))
 
     def read_ringbuf(self, name: str) -> list[bytes]:
         """Read all complete samples of a ring buffer; see BpfUser.read_ringbuf."""
-        return self._as_user(f"ring_buffer__consume {name}", lambda: self.bpf.user.read_ringbuf(name))
+        text = f"ring_buffer__consume {name}"
+        return self._as_user(text, "read_ringbuf", {"map": name}, lambda: self.bpf.user.read_ringbuf(name))
 
     def write_user_ringbuf(self, name: str, sample: bytes) -> bool:
         """Put a sample into a ring that programs read; see BpfUser.write_user_ringbuf."""
-        return self._as_user(f"user_ring_buffer__submit {name}", lambda: self.bpf.user.write_user_ringbuf(name, sample))
+        return self._as_user(
+            f"user_ring_buffer__submit {name}",
+            "write_user_ringbuf",
+            {"map": name, "bytes": sample.hex()},
+            lambda: self.bpf.user.write_user_ringbuf(name, sample),
+        )
 
     def fill_prog_array(self, name: str, index: int, program: str) -> None:
         """Store a program in a program array.
@@ -329,12 +360,14 @@ class Act(Look):
                 raise BadInput(f"There is no program named {program}.")
             self.bpf.user.store(name, index.to_bytes(4, "little"), found)
 
-        self._as_user(f"bpf_map_update_elem {name}[{index}] = {program}", fill)
+        told = {"map": name, "index": index, "program": program}
+        self._as_user(f"bpf_map_update_elem {name}[{index}] = {program}", "fill_prog_array", told, fill)
 
-    def _as_user(self, text: str, act: Callable[[], T]) -> T:
+    def _as_user(self, text: str, kind: str, data: Mapping[str, Any], act: Callable[[], T]) -> T:
+        """An input with an answer; going back and forth asks for it again, and the first one was given already."""
         results: list[T] = []
-        self.timeline.input(text, lambda: results.append(act()))
-        return results[-1]
+        self._do(text, kind, data, lambda: results.append(act()))
+        return results[0]
 
     # How it is done, and where
 

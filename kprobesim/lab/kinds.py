@@ -5,12 +5,13 @@ from typing import Final
 
 from kprobesim.kprobes import KPROBE_KINDS
 from kprobesim.machine import MACHINE_KINDS, EventKind, Field
-from kprobesim.tracing import BPF_KINDS, FILTER_KINDS, TRACING_KINDS
+from kprobesim.tracing import BPF_KINDS, FILTER_KINDS, TRACING_KINDS, TRAMPOLINE_KINDS
 
 __all__ = ["EVENT_KINDS"]
 
 EVENT_KINDS: Final[dict[str, EventKind]] = {
-    kind.name: kind for kind in (*MACHINE_KINDS, *KPROBE_KINDS, *BPF_KINDS, *FILTER_KINDS, *TRACING_KINDS)
+    kind.name: kind
+    for kind in (*MACHINE_KINDS, *KPROBE_KINDS, *BPF_KINDS, *FILTER_KINDS, *TRACING_KINDS, *TRAMPOLINE_KINDS)
 }
 
 # What `Lab.event_json` adds: the machine knows no symbols.

@@ -52,6 +52,7 @@ class Lab(Act):
         self.optimization = optimization
         self.without = without
         self.start = 0
+        self._beginning = Moment(0)
         self._motion = Motion(self)
 
     @classmethod
@@ -111,6 +112,16 @@ class Lab(Act):
         self.start = self.machine.moment.insn + 1
         self.timeline.seek(Moment(self.start))
 
+    @property
+    def beginning(self) -> Moment:
+        """Where the experiment begins; `start` is its instruction. Nothing goes back behind it."""
+        return self._beginning if self._beginning.insn == self.start else Moment(self.start)
+
+    def begin_here(self) -> None:
+        """Let the experiment begin at the present moment, behind what was done to the machine at this instruction."""
+        self._beginning = self.moment
+        self.start = self._beginning.insn
+
     # Moving
 
     def run(
@@ -168,7 +179,7 @@ class Lab(Act):
             BadInput: it lies before the start of the experiment.
         """
         moment = target.moment if isinstance(target, Event) else Moment(target) if isinstance(target, int) else target
-        if moment.insn < self.start:
+        if moment < self.beginning:
             raise BadInput(f"The experiment begins at instruction {self.start:,}.")
         self.timeline.seek(moment)
 

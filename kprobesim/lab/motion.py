@@ -128,7 +128,7 @@ class Motion:
             # Inputs were applied after the clean state: their events lie behind us, the last one included.
             here = Moment(here.insn, here.event + 1)
         for event in machine.log.kinds_before(machine.seq, kinds):
-            if event.moment.insn < self._lab.start:
+            if event.moment <= self._lab.beginning:
                 return None
             if event.moment < here:
                 return event
@@ -136,7 +136,7 @@ class Motion:
 
     def _to_event_before(self, kinds: frozenset[str]) -> None:
         event = self._event_before(kinds)
-        self._timeline.seek(Moment(self._lab.start) if event is None else event.moment)
+        self._timeline.seek(self._lab.beginning if event is None else event.moment)
 
     def _phase(self) -> bool:
         reached = self._pending_place()
@@ -177,7 +177,7 @@ class Motion:
         here = self._machine.moment
         event = self._event_before()
         if event is None:
-            self._timeline.seek(Moment(self._lab.start))
+            self._timeline.seek(self._lab.beginning)
             return
         self._timeline.seek(event.moment)
         # No event lies between that one and here, at most a place in its wake.
@@ -201,7 +201,7 @@ class Motion:
         inside = self._machine.frozen is not None or moment.event
         target = moment.insn if inside else moment.insn - 1
         if target >= self._lab.start:
-            self._timeline.seek(Moment(target))
+            self._timeline.seek(max(Moment(target), self._lab.beginning))
 
     # Lines: every instruction of the kernel whose line is not that of the instruction before it
 
@@ -223,7 +223,7 @@ class Motion:
             first = max(here.insn - window, start)
             found = self._last_line_between(first, here)
             if found is not None or first == start:
-                self._timeline.seek(Moment(start if found is None else found))
+                self._timeline.seek(max(Moment(start if found is None else found), self._lab.beginning))
                 return
         self._timeline.seek(Moment(first))
 

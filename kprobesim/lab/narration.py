@@ -57,7 +57,8 @@ class Narrator:
         """
         values = self._values(event)
         found: dict[str, str] = {}
-        for key in _keys(event):
+        in_bpf = ["trap.pf_bpf"] if event.kind == "trap" and self._is_load_of_bpf(event) else []
+        for key in in_bpf + _keys(event):
             for part in Narration._fields:
                 text = _TEXTS.get(language, f"{key}.{part}", **values)
                 if text is not None:
@@ -87,8 +88,16 @@ class Narrator:
         values.pop("key", None)  # the name of a parameter of Texts.get; texts say {key_int}
         return values | self._extras(event)
 
+    def _is_load_of_bpf(self, event: Event) -> bool:
+        """A page fault by a program's machine code."""
+        place = self._kernel.kallsyms.lookup_size_offset(event.fields["rip"])
+        return event.fields["vector"] == 14 and place is not None and place[0].module == "bpf"
+
     def _place(self, address: int) -> str:
         """An address as symbol and offset. Slots have their page's name also at a time when there is no such page."""
+        found = self._kernel.kallsyms.lookup_size_offset(address)
+        if found is not None and found[0].module == "bpf":
+            return self._kernel.kallsyms.symbolize(address)
         if MODULES_VADDR <= address < _MODULES_END:
             return f"{self._kernel.modules.name(address)}+{address % PAGE_SIZE:#x}"
         return self._kernel.kallsyms.symbolize(address)

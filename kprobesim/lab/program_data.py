@@ -11,7 +11,7 @@ __all__ = ["assembly_data", "assembly_of"]
 
 
 def assembly_data(assembly: Assembly) -> dict[str, Any]:
-    """An assembled program as JSON has it: bytecode in hex, maps, type and licence."""
+    """An assembled program as JSON has it: bytecode in hex, maps, type and licence, and its section if it names one."""
     maps = [
         {
             "name": spec.name,
@@ -23,7 +23,8 @@ def assembly_data(assembly: Assembly) -> dict[str, Any]:
         }
         for spec in assembly.maps
     ]
-    return {"insns": encode(assembly.insns).hex(), "maps": maps, "type": assembly.type, "license": assembly.license}
+    data = {"insns": encode(assembly.insns).hex(), "maps": maps, "type": assembly.type, "license": assembly.license}
+    return data | {"section": assembly.section} if assembly.section else data
 
 
 def assembly_of(data: Mapping[str, Any]) -> Assembly:
@@ -34,4 +35,4 @@ def assembly_of(data: Mapping[str, Any]) -> Assembly:
     """
     insns = decode(bytes.fromhex(data["insns"]))
     maps = tuple(MapSpec(**spec) for spec in data["maps"])
-    return Assembly(insns, (0,) * len(insns), {}, maps, data["type"], data["license"], "")
+    return Assembly(insns, (0,) * len(insns), {}, maps, data["type"], data["license"], "", data.get("section", ""))

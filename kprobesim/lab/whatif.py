@@ -14,18 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from kprobesim.errors import BadInput, EventLogFull, GuestError
 from kprobesim.i18n import Language, Texts
-from kprobesim.kprobes import FixUp
+from kprobesim.lab.change import ByteChange, Change, FixUpOff, ProfileChange, RegisterChange
 from kprobesim.lab.lab import Lab
 from kprobesim.lab.parting import Parting, first_difference
-from kprobesim.lab.profiles import Profile
 from kprobesim.lab.recording import Player, Recording, capture
 from kprobesim.machine import Event, Moment, Stop
 
-__all__ = ["ByteChange", "Change", "FixUpOff", "ProfileChange", "RegisterChange", "WhatIf", "what_if"]
+__all__ = ["ByteChange", "Change", "FixUpOff", "ProfileChange", "RegisterChange", "Stage", "WhatIf", "what_if"]
 
 _TEXTS: Final = Texts("kprobesim.lab.recording.texts")
 _BUDGET: Final = 60_000_000
@@ -34,38 +34,15 @@ _SLICE: Final = 10_000_000
 Interrupt = Callable[[], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class ByteChange:
-    """Other bytes at a virtual address, in the address space that is in use at the moment."""
+class Stage(Enum):
+    """What `what_if` is busy with."""
 
-    address: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RegisterChange:
-    """Another value in a register; ``cpu`` None is the vCPU whose turn it is."""
-
-    register: str
-    value: int
-    cpu: int | None = None
+    BEFORE = "before"
+    AFTER = "after"
+    COMPARE = "compare"
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileChange:
-    """The same experiment from its beginning, on a kernel that was built in another way."""
-
-    profile: Profile
-
-
-@dataclass(frozen=True, slots=True)
-class FixUpOff:
-    """The same experiment from its beginning, without a step of the kprobe core."""
-
-    fixup: FixUp
-
-
-Change = ByteChange | RegisterChange | ProfileChange | FixUpOff
+Progress = Callable[[Stage, int], None]
 
 
 @dataclass
@@ -109,16 +86,22 @@ class WhatIf:
             applied = sum(step.insn <= insn for step in timeline.inputs)
             timeline.live(timeline.life()._replace(applied=applied, moment=Moment(insn), frozen=False))
 
-    def tell(self, language: Language) -> tuple[str, ...]:
-        """The story in sentences: the change, where the lives part, and how each ended."""
+    def tell(self, language: Language, *, events: bool = True) -> tuple[str, ...]:
+        """The story in sentences: the change, where the lives part, and how each ended.
+
+        Args:
+            language: of the sentences.
+            events: also what the first events that differ mean.
+        """
         say = _Teller(self, language)
         lines = [say.change()]
         if self.parting is None:
             lines.append(say("same", events=self.before.event_count))
         else:
             lines.append(say("part", common=self.parting.common))
-            lines.append(say("was", told=say.event(self.before, self.parting.left)))
-            lines.append(say("now", told=say.event(self.after, self.parting.right)))
+            if events:
+                lines.append(say("was", told=say.event(self.before, self.parting.left)))
+                lines.append(say("now", told=say.event(self.after, self.parting.right)))
             if self.parting.fields:
                 lines.append(say("fields", names=", ".join(self.parting.fields)))
         if self.path is not None:
@@ -153,7 +136,12 @@ class _Teller:
 
 
 def what_if(
-    source: Lab | Recording, change: Change, at: Moment | None = None, *, interrupt: Interrupt = lambda: False
+    source: Lab | Recording,
+    change: Change,
+    at: Moment | None = None,
+    *,
+    interrupt: Interrupt = lambda: False,
+    progress: Progress = lambda stage, insn: None,
 ) -> WhatIf:
     """Live a life twice, the second time with one thing changed.
 
@@ -166,9 +154,11 @@ def what_if(
         change: what is different.
         at: when, for a byte or a register; where the lab stands, or where the recording was saved, by default.
         interrupt: asked every few million instructions; when it is true both lives end there.
+        progress: told, as often, what is being done and at which instruction that life is.
 
     Raises:
         BadInput: the change makes no sense at that moment.
+        KprobesimError: it was interrupted before both lives had their inputs.
         MemoryFault: nothing is mapped where the byte should be.
     """
     recording = source if isinstance(source, Recording) else capture(source)
@@ -179,24 +169,48 @@ def what_if(
             f"Instruction {fork.insn:,} is not part of this life, which goes from {recording.start:,} to "
             f"{recording.head:,}."
         )
-    was = Player(recording, interrupt=interrupt)
-    now = _changed_player(recording, change, interrupt)
+    told = _Told(interrupt, progress)
+    was = Player(recording, interrupt=told)
+    now = _changed_player(recording, change, told)
     skip: range | tuple[()] = ()
     begun = 0
     if not whole:
+        told.begin(Stage.AFTER, now.lab)
         now.to(fork.insn)
         now.inputs_left(at=fork.insn)
         begun = now.lab.event_count
         _apply(now.lab, change)
         skip = range(begun, now.lab.event_count)
         now.changed, now.forked = True, fork.insn
-    ended = _live(was, interrupt), _live(now, interrupt)
+    told.begin(Stage.BEFORE, was.lab)
+    ended_before = _live(was, told)
+    told.begin(Stage.AFTER, now.lab)
+    ended = ended_before, _live(now, told)
+    told.begin(Stage.COMPARE, now.lab)
     start = (_first_input(was.lab), _first_input(now.lab)) if whole else (begun, begun)
     if not whole:
         was.lab.start = now.lab.start = recording.start
     parting = first_difference(was.lab, now.lab, start=start, skip=skip)
-    path = None if whole else _path(was.lab, now.lab, fork.insn)
+    path = None if whole else _path(was.lab, now.lab, fork.insn, told)
     return WhatIf(change, fork, was.lab, now.lab, ended, parting, path)
+
+
+class _Told:
+    """Asks whether to go on, and tells each time how far things are."""
+
+    def __init__(self, interrupt: Interrupt, progress: Progress) -> None:
+        self._interrupt, self._progress = interrupt, progress
+        self._stage = Stage.BEFORE
+        self._lab: Lab | None = None
+
+    def begin(self, stage: Stage, lab: Lab) -> None:
+        self._stage, self._lab = stage, lab
+        self()
+
+    def __call__(self) -> bool:
+        if self._lab is not None:
+            self._progress(self._stage, self._lab.moment.insn)
+        return self._interrupt()
 
 
 def _changed_player(recording: Recording, change: Change, interrupt: Interrupt) -> Player:
@@ -238,7 +252,7 @@ def _first_input(lab: Lab) -> int:
     return next((event.seq for event in lab.events() if event.kind == "input"), lab.event_count)
 
 
-def _path(was: Lab, now: Lab, fork: int) -> int | None:
+def _path(was: Lab, now: Lab, fork: int, interrupt: Interrupt) -> int | None:
     """The first instruction before which RIP differs, by halving: paths that part and join again are not seen."""
     end = min(was.timeline.head, now.timeline.head)
 
@@ -249,11 +263,15 @@ def _path(was: Lab, now: Lab, fork: int) -> int | None:
 
     step = 1
     while fork + step < end and not parted(fork + step):
+        if interrupt():
+            return None
         step *= 2
     low, high = fork + step // 2, min(fork + step, end)
     if high <= fork or not parted(high):
         return None
     while high - low > 1:
+        if interrupt():
+            return None
         middle = (low + high) // 2
         low, high = (low, middle) if parted(middle) else (middle, high)
     return high

@@ -119,6 +119,7 @@ class Machine:
         self._step = 0
         self._stop_at: Moment | None = None
         self._stop_kinds: frozenset[str] = frozenset()
+        self._stops = False  # whether one of the two is set
 
     # Starting
 
@@ -180,18 +181,15 @@ class Machine:
         """The same as `emit`, for where every hit comes by: the fields come in a dict that nobody else keeps."""
         running = self._running
         insn = self.retired if running is None else self.retired + running.engine.executed - 1
-        if insn == self._event_insn:
-            self._event += 1
-        else:
-            self._event_insn, self._event = insn, 1
-        self._step = 0
+        number = self._event + 1 if insn == self._event_insn else 1
+        self._event_insn, self._event, self._step = insn, number, 0
         seq, records = self._seq, self.log.records
         if seq == len(records):
             if seq >= self.log.capacity:
                 self.log.refuse()
-            records.append((insn, self._event, self._turns.number, kind, fields, self.idle_ns))
+            records.append((insn, number, self._turns.number, kind, fields, self.idle_ns))
         self._seq = seq + 1
-        if kind in self._stop_kinds or (self._stop_at is not None and (insn, self._event, 0) >= self._stop_at):
+        if self._stops and (kind in self._stop_kinds or (self._stop_at is not None and self.moment >= self._stop_at)):
             self._freeze()
 
     def fine_step(self) -> None:
@@ -210,6 +208,10 @@ class Machine:
     def steps_matter(self) -> bool:
         """The machine is to be stopped inside the present instruction, maybe at a fine step."""
         return self._stop_at is not None and self._stop_at.insn == self.insn
+
+    def _stop_where(self, moment: Moment | None, kinds: frozenset[str]) -> None:
+        self._stop_at, self._stop_kinds = moment, kinds
+        self._stops = moment is not None or bool(kinds)
 
     def _freeze(self) -> None:
         self.frozen = self.current_cpu.registers()
@@ -231,7 +233,7 @@ class Machine:
         if self.failure is not None:
             raise self.failure
         assert self.frozen is None, "a frozen machine goes on from a checkpoint"
-        self._stop_at, self._stop_kinds = stop_at, stop_kinds
+        self._stop_where(stop_at, stop_kinds)
         try:
             with _without_collector():
                 return self._run(limit)
@@ -244,7 +246,7 @@ class Machine:
             self.failure = failure if isinstance(failure, GuestError) else None
             raise
         finally:
-            self._stop_at, self._stop_kinds = None, frozenset()
+            self._stop_where(None, frozenset())
 
     @contextmanager
     def stopping_at(self, moment: Moment | None, kinds: frozenset[str]) -> Iterator[None]:
@@ -254,13 +256,13 @@ class Machine:
             moment: as in `run`.
             kinds: as in `run`.
         """
-        self._stop_at, self._stop_kinds = moment, kinds
+        self._stop_where(moment, kinds)
         try:
             yield
         except StopAtMoment:
             self.retired = self._event_insn
         finally:
-            self._stop_at, self._stop_kinds = None, frozenset()
+            self._stop_where(None, frozenset())
 
     def _run(self, limit: int) -> Stop:
         while self.off is None:

@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import struct
 from dataclasses import dataclass
+from operator import itemgetter
 
 from kprobesim.errors import KprobesimError
 
@@ -69,11 +70,12 @@ class PhysicalMemory:
         if size <= 0 or size % PAGE_SIZE:
             raise ValueError(f"RAM size {size:#x} is not a multiple of {PAGE_SIZE}")
         self.size = size
+        self._last_page = size - PAGE_SIZE
         self.bytes = mmap.mmap(-1, size)
         self._anchor = (ctypes.c_char * size).from_buffer(self.bytes)
         self._words = memoryview(self.bytes).cast("Q")
-        # Root and page number -> place and content of the entries on the way, and where the page is.
-        self._walks: dict[tuple[int, int], tuple[int, int, int, int, int, int, int, int, int]] = {}
+        # Root and page number -> what reads the entries on the way, what they were, and where the page is.
+        self._walks: dict[tuple[int, int], tuple[itemgetter[tuple[int, ...]], tuple[int, ...], int]] = {}
 
     @property
     def host_address(self) -> int:
@@ -122,12 +124,11 @@ class PhysicalMemory:
         Raises:
             MemoryFault: it is not mapped, or not canonical.
         """
-        words = self._words
         walk = self._walks.get((root, virtual >> 12))
         if walk is not None:
             # What was found before holds as long as each entry on the way is what it was: half the cost of a walk.
-            at4, entry4, at3, entry3, at2, entry2, at1, entry1, page = walk
-            if words[at4] == entry4 and words[at3] == entry3 and words[at2] == entry2 and words[at1] == entry1:
+            read_entries, entries, page = walk
+            if read_entries(self._words) == entries:
                 return page | virtual & 0xFFF
         return self._walk(root, virtual) | virtual & 0xFFF
 
@@ -159,7 +160,7 @@ class PhysicalMemory:
         page = entry1 & _ADDRESS & ~inside | virtual & inside
         if len(self._walks) == _MOST_WALKS:
             self._walks.clear()
-        self._walks[root, virtual >> 12] = at4, entry4, at3, entry3, at2, entry2, at1, entry1, page
+        self._walks[root, virtual >> 12] = itemgetter(at4, at3, at2, at1), (entry4, entry3, entry2, entry1), page
         return page
 
     def page_entry(self, root: int, virtual: int) -> PageEntry:
@@ -187,7 +188,8 @@ class PhysicalMemory:
         """
         if (virtual & 0xFFF) + size <= PAGE_SIZE:
             physical = self.translate(root, virtual)
-            return self.read(physical, size)
+            # The usual case of `read`, without another call.
+            return self.bytes[physical : physical + size] if physical < self._last_page else self.read(physical, size)
         parts = []
         while size > 0:
             chunk = min(size, PAGE_SIZE - (virtual & 0xFFF))
@@ -201,8 +203,13 @@ class PhysicalMemory:
         Raises:
             MemoryFault: naming the first address that is not mapped.
         """
-        if (virtual & 0xFFF) + len(data) <= PAGE_SIZE:
-            self.write(self.translate(root, virtual), data)
+        size = len(data)
+        if (virtual & 0xFFF) + size <= PAGE_SIZE:
+            physical = self.translate(root, virtual)
+            if physical < self._last_page:
+                self.bytes[physical : physical + size] = data
+            else:
+                self.write(physical, data)
             return
         done, places = 0, []
         while done < len(data):

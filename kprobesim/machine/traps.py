@@ -7,6 +7,7 @@ guest's own IDT, TSS and stacks. Source: Intel SDM volume 3, chapter 6 (interrup
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kprobesim.machine.memory import MemoryFault, PhysicalMemory, is_canonical
@@ -123,47 +124,61 @@ def deliver(
     if vector * 16 + 15 > idt_limit:
         raise DeliveryFault(13, gate_code)
     try:
-        low, selector, attributes, middle, high = _read_gate(ram, root, idt_base + 16 * vector)
+        gate = _decode_gate(ram.read_virtual(root, idt_base + 16 * vector, _GATE.size))
     except MemoryFault:
         raise DeliveryFault(13, gate_code) from None
-    present, kind = attributes >> 15, attributes >> 8 & 15
-    if not present:
-        raise DeliveryFault(11, gate_code)
-    if kind not in (_INTERRUPT_GATE, _TRAP_GATE):
-        raise DeliveryFault(13, gate_code)
+    if gate.fault:
+        raise DeliveryFault(gate.fault, gate_code)
     from_user = cs & 3 == 3
-    if software and from_user and attributes >> 13 & 3 < 3:
+    if from_user and software and gate.dpl < 3:
         raise DeliveryFault(13, gate_code)
     stack = rsp
-    ist = attributes & 7
     try:
-        if ist:
-            stack = _u64(ram, root, tss_base + 0x24 + 8 * (ist - 1))
+        if gate.ist:
+            stack = _u64(ram, root, tss_base + 0x24 + 8 * (gate.ist - 1))
         elif from_user:
             stack = _u64(ram, root, tss_base + 4)
-        stack &= ~15
         if error_code is None:
             frame = _FRAME.pack(rip, cs, rflags, rsp, ss)
         else:
             frame = _FRAME_WITH_CODE.pack(error_code, rip, cs, rflags, rsp, ss)
-        stack -= len(frame)
+        stack = (stack & ~15) - len(frame)
         ram.write_virtual(root, stack, frame)
     except MemoryFault as fault:
         if not is_canonical(fault.address):
             raise DeliveryFault(12, not software) from None
         raise DeliveryFault(14, _WRITE, fault.address) from None
-    flags = rflags & ~(_TF | _NT | _RF)
-    if kind == _INTERRUPT_GATE:
-        flags &= ~_IF
-    return _new(Delivery, (low | middle << 16 | high << 32, stack, flags, selector, frame))
+    return _new(Delivery, (gate.handler, stack, rflags & gate.keeps, gate.selector, frame))
 
 
-def _read_gate(ram: PhysicalMemory, root: int, address: int) -> tuple[int, ...]:
-    """The fields of a gate; in one read unless it lies across the border of two pages, or of RAM."""
-    physical = ram.translate(root, address)
-    if address & 0xFFF <= 0x1000 - _GATE.size and physical <= ram.size - _GATE.size:
-        return _GATE.unpack_from(ram.bytes, physical)
-    return _GATE.unpack(ram.read_virtual(root, address, _GATE.size))
+class _Gate(NamedTuple):
+    """A descriptor of the IDT.
+
+    Attributes:
+        handler: RIP.
+        selector: of the code segment.
+        ist: number of the stack in the TSS; 0: the present one, or the one of ring 0.
+        dpl: the least privileged ring that may use it by an instruction.
+        keeps: mask of the flags that stay as they are.
+        fault: the exception that using it raises, or 0.
+    """
+
+    handler: int
+    selector: int
+    ist: int
+    dpl: int
+    keeps: int
+    fault: int
+
+
+@lru_cache(maxsize=256)
+def _decode_gate(raw: bytes) -> _Gate:
+    low, selector, attributes, middle, high = _GATE.unpack(raw)
+    present, kind = attributes >> 15, attributes >> 8 & 15
+    fault = 0 if kind in (_INTERRUPT_GATE, _TRAP_GATE) else 13
+    keeps = ~(_TF | _NT | _RF | (_IF if kind == _INTERRUPT_GATE else 0))
+    handler = low | middle << 16 | high << 32
+    return _Gate(handler, selector, attributes & 7, attributes >> 13 & 3, keeps, fault if present else 11)
 
 
 def _u64(ram: PhysicalMemory, root: int, virtual: int) -> int:

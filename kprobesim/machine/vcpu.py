@@ -19,6 +19,7 @@ from kprobesim.machine.registers import GENERAL, SYSTEM, RegisterSet
 from kprobesim.machine.traps import (
     ERROR_CODE_VECTORS,
     RECORDED_VECTORS,
+    VECTOR_NAMES,
     DeliveryFault,
     deliver,
     escalate,
@@ -239,12 +240,8 @@ class VCpu(HypercallSide):
         trap.read()
         cs, rip, first = words[_CS], words[_RIP], vector
         while True:
-            fields: dict[str, Any] = {
-                "vector": vector,
-                "name": vector_name(vector),
-                "rip": rip,
-                "user": int(cs & 3 == 3),
-            }
+            name = VECTOR_NAMES.get(vector) or vector_name(vector)
+            fields: dict[str, Any] = {"vector": vector, "name": name, "rip": rip, "user": int(cs & 3 == 3)}
             if error_code is not None:
                 fields["error_code"] = error_code
             if vector == _PAGE_FAULT:

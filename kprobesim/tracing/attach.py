@@ -28,6 +28,8 @@ from kprobesim.tracing.links import (
     TracepointLink,
     UprobeLink,
 )
+from kprobesim.tracing.perf_clock import PerfEventLink
+from kprobesim.tracing.tracing_links import TpBtfLink, TracingLink
 
 __all__ = ["ATTACHERS", "Attacher", "link_for"]
 
@@ -40,15 +42,9 @@ _SYSCALL: Final = "__x64_sys_"
 _MAX_MATCHES: Final = 4096
 _PATH: Final = "/bin/"
 
-_NO_TRAMPOLINES: Final = "There are no BPF trampolines here; kprobe and kretprobe see the same places."
 _WHY_NOT: Final[Mapping[AttachKind, str]] = MappingProxyType(
     {
-        AttachKind.FENTRY: _NO_TRAMPOLINES,
-        AttachKind.FEXIT: _NO_TRAMPOLINES,
-        AttachKind.FMOD_RET: _NO_TRAMPOLINES,
-        AttachKind.TP_BTF: "There are no BPF trampolines here; raw_tp sees the same arguments.",
         AttachKind.USDT: "The programs of the guest have no USDT probes; uprobe takes any function.",
-        AttachKind.PERF_EVENT: "There are no sampling perf events here.",
     }
 )
 
@@ -180,6 +176,18 @@ def _raw_tracepoint(places: Places, program: str, target: Target, cookie: int) -
     return RawTracepointLink(places, program, target.extra)
 
 
+def _tracing(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return TracingLink(places, program, cookie, target.extra)
+
+
+def _tp_btf(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return TpBtfLink(places, program, target.extra)
+
+
+def _perf_event(places: Places, program: str, target: Target, cookie: int) -> Link:
+    return PerfEventLink(places.programs, program, target.extra, cookie)
+
+
 ATTACHERS: Final[Mapping[AttachKind, Attacher]] = MappingProxyType(
     {
         AttachKind.KPROBE: _kprobe,
@@ -192,5 +200,10 @@ ATTACHERS: Final[Mapping[AttachKind, Attacher]] = MappingProxyType(
         AttachKind.URETPROBE: _uretprobe,
         AttachKind.TRACEPOINT: _tracepoint,
         AttachKind.RAW_TRACEPOINT: _raw_tracepoint,
+        AttachKind.TP_BTF: _tp_btf,
+        AttachKind.PERF_EVENT: _perf_event,
+        AttachKind.FENTRY: _tracing,
+        AttachKind.FEXIT: _tracing,
+        AttachKind.FMOD_RET: _tracing,
     }
 )

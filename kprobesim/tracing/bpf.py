@@ -21,9 +21,11 @@ from kprobesim.bpf import (
     Program,
     create_map,
 )
+from kprobesim.bpf.isa import encode
 from kprobesim.bpf.jit import DEFAULT_CONFIG, array_lookups
 from kprobesim.bpf.maps import Place
-from kprobesim.bpf.verifier import map_meta_of, verify
+from kprobesim.bpf.object.sections import section_target
+from kprobesim.bpf.verifier import FunctionFacts, map_meta_of, verify
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.image import Btf
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode
@@ -37,12 +39,14 @@ from kprobesim.tracing.bpf_runs import BpfRuns, Guard, RunningProgram
 from kprobesim.tracing.bpf_user import BpfUser
 from kprobesim.tracing.environment import KernelEnvironment, KernelMemory
 from kprobesim.tracing.filters import Filters
+from kprobesim.tracing.perf_clock import PerfClock
+from kprobesim.tracing.trampoline import BPF_PROG_SIZE, Trampolines
+from kprobesim.tracing.trampoline_calls import INTERPRETER
 
 __all__ = ["Attachment", "BpfPrograms"]
 
 _STACK_SIZE: Final = FRAME_SIZE * MAX_CALL_FRAMES
 _BPF_FUNC: Final = DEFAULT_CONFIG.prog_bpf_func
-_BPF_PROG_SIZE: Final = 72
 
 
 @dataclass(eq=False)
@@ -78,6 +82,8 @@ class BpfPrograms:
         attachments: the programs on kprobes; all links are in ``ids``.
         user: what user space does with maps: reads rings, fills arrays of programs, pins.
         ids: the numbers by which bpftool knows them.
+        trampolines: of the functions that tracing programs are on.
+        perf_clock: the programs that sample by the clock.
         running: the program that a frozen machine is inside of.
     """
 
@@ -94,12 +100,14 @@ class BpfPrograms:
         self._bound: dict[str, BoundProgram] = {}
         self._jited: dict[str, JitedCode] = {}
         self.jit = BpfJit(manager.kernel)
-        self._filters = Filters(manager.kernel, self._env, self._memory, self.jit, self._runs)
+        self._filters = Filters(manager.kernel, self._env, self._memory, self.jit, self._runs, self._run_filter)
         self.programs: dict[str, Program] = {}
         self.maps: dict[str, BpfMap] = {}
         self.attachments: list[Attachment] = []
         self.user = BpfUser(self.maps_by_name, self._place)
         self.ids = BpfIds()
+        self.trampolines = Trampolines(manager, self, self._runs)
+        self.perf_clock = PerfClock(manager)
 
     @property
     def kernel_btf(self) -> Btf:
@@ -116,6 +124,15 @@ class BpfPrograms:
         """Bytes of the kernel's types."""
         section = self._kernel.image.sections.get(".BTF")
         return section.size if section else 0
+
+    def read(self, address: int, size: int) -> bytes:
+        """Guest memory."""
+        return self._kernel.read(address, size)
+
+    def function_facts(self, name: str) -> FunctionFacts | None:
+        """What the verifier asks of a function that a program is for; None if the kernel has no code of that name."""
+        found = self._kernel.kallsyms.lookup_name(name)
+        return FunctionFacts(found[0].address in self._kernel.tables.error_injection) if found else None
 
     def symbolize(self, address: int) -> str:
         """``symbol+0xoffset``, or the address in hex."""
@@ -152,21 +169,27 @@ class BpfPrograms:
                 self.create_map(spec, spec.name)
         maps = {number: self.maps[spec.name] for number, spec in enumerate(source.maps)}
         program = Program(name, source.type, source.insns, maps, source.license)
-        processed = _verify(program) if verified else None
+        target = section_target(source.section)
+        if target is not None:
+            program.attach_type, program.attach_func = target.attach_type, target.attach_func
+            program.sleepable = target.sleepable
+        btf = self.kernel_btf if program.type == "tracing" else None
+        processed = _verify(program, btf, self.function_facts) if verified else None
         self.add_program(program, processed)
         return program
 
-    def create_map(self, spec: MapSpec, name: str) -> BpfMap:
+    def create_map(self, spec: MapSpec, name: str, inner: BpfMap | None = None) -> BpfMap:
         """Make a map.
 
         Args:
             spec: what is wanted.
             name: by which programs and events know it; no other map has it.
+            inner: for maps in maps, the example of those inside; without it, the map that ``spec`` names.
 
         Raises:
             LoadError: what bpf(BPF_MAP_CREATE) would say.
         """
-        inner = self.maps.get(spec.inner)
+        inner = inner or self.maps.get(spec.inner)
         made = create_map(spec, self._memory, self._get_arena(), self.ids.next_map(), self._env, inner)
         self.maps[name] = made
         self._machine.emit("map.create", map=name, type=spec.type, addr=made.address)
@@ -194,8 +217,31 @@ class BpfPrograms:
         ):
             self._jited[name] = jited
             self._machine.emit("bpf.jit", prog=name, addr=jited.code.entry, size=jited.code.jited_len)
-            program.address = self._bpf_prog(jited)
+            program.address = self._bpf_prog(jited.code.entry)
+        elif program.type == "tracing":
+            # A trampoline calls the interpreter as it would call machine code, and gives it the instructions.
+            program.address = self._bpf_prog(self._kernel.symbol(INTERPRETER), encode(program.resolved))
         program.check_tail_call()
+
+    def by_id(self, number: int) -> Program | None:
+        """The program of this id."""
+        return next((program for program in self.programs.values() if program.id == number), None)
+
+    def remove_program(self, name: str) -> None:
+        """Let go of a program that nobody uses (bpf_prog_free): of its machine code, its name and its number."""
+        program, jited = self.programs.pop(name), self._jited.pop(name, None)
+        del self._bound[name], self.ids.programs[name]
+        if jited is not None:
+            self.jit.free(jited)
+        if program.address:
+            self._get_arena().free(program.address)
+        self._machine.emit("bpf.free", prog=name)
+
+    def remove_map(self, name: str) -> None:
+        """Let go of a map that nobody uses (bpf_map_free_deferred)."""
+        self.maps.pop(name).free()
+        self.ids.map_types.pop(name, None)
+        self._machine.emit("map.free", map=name)
 
     def update_map(self, name: str, key: bytes, value: bytes, flags: int) -> int:
         """Store a value as user space does, by bpf(BPF_MAP_UPDATE_ELEM); 0 or a negative errno."""
@@ -213,11 +259,11 @@ class BpfPrograms:
             self._machine.emit("map.delete", map=name, key=key)
         return result
 
-    def _bpf_prog(self, jited: JitedCode) -> int:
+    def _bpf_prog(self, entry: int, insnsi: bytes = b"") -> int:
         """What stands for the program's ``struct bpf_prog``: a tail call reads from it where the code is."""
-        address = self._get_arena().alloc(_BPF_PROG_SIZE)
-        entry = jited.code.entry.to_bytes(8, "little")
-        self._memory.write(address, bytes(_BPF_FUNC) + entry + bytes(_BPF_PROG_SIZE - _BPF_FUNC - 8))
+        address = self._get_arena().alloc(BPF_PROG_SIZE + len(insnsi))
+        head = bytes(_BPF_FUNC) + entry.to_bytes(8, "little") + bytes(BPF_PROG_SIZE - _BPF_FUNC - 8)
+        self._memory.write(address, head + insnsi)
         return address
 
     def jited(self, name: str) -> JitedCode | None:
@@ -337,6 +383,25 @@ class BpfPrograms:
         self.attachments.remove(attachment)
         self.remove_link(attachment, attachment.program, place["probe"])
 
+    def traced_run(self, name: str, cpu: VCpu, ctx: int, *, ip: int, cookie: int) -> RunningProgram:
+        """A run of a program that a trampoline calls; the stack is followed from where the trampoline is.
+
+        Args:
+            name: of the program.
+            cpu: the vCPU, in a hypercall of the trampoline.
+            ctx: guest address of its context.
+            ip, cookie: see Hit.
+        """
+        number, bound, jited = cpu.number, self._bound[name], self._jited.get(name)
+        place = self._contexts.put(cpu, self._runs.depth(number), b"", 0, with_regs=False)
+        regs = place[1] if place is not None else ctx
+        return RunningProgram(number, ctx, regs, ip, cookie, bound, jited, Guard.NONE, self._stacks[number])
+
+    @property
+    def arena(self) -> Arena:
+        """The BPF area."""
+        return self._get_arena()
+
     def _get_arena(self) -> Arena:
         if self._arena is None:
             kernel = self._kernel
@@ -359,6 +424,14 @@ class BpfPrograms:
 
     # On a hit
 
+    def _run_filter(self, number: int, cpu: int, ctx: int, stack: int) -> Answer:
+        """A socket's filter that came in by bpf(2): no guard keeps it from running (bpf_prog_run)."""
+        program = self.by_id(number)
+        assert program is not None
+        bound, jited = self._bound[program.name], self._jited.get(program.name)
+        fp = stack or self._stacks[cpu]
+        return self._runs.run(RunningProgram(cpu, ctx, ctx, 0, 0, bound, jited, Guard.NONE, fp))
+
     def run(
         self, name: str, cpu: int, ctx: int, *, ip: int = 0, cookie: int = 0, regs: int = 0, guard: Guard = Guard.CPU
     ) -> Answer:
@@ -379,7 +452,15 @@ class BpfPrograms:
         return self._runs.run(RunningProgram(cpu, ctx, regs or ctx, ip, cookie, bound, jited, guard, stack))
 
     def run_on(
-        self, name: str, cpu: VCpu, context: bytes, *, regs: int = 0, cookie: int = 0, guard: Guard = Guard.CPU
+        self,
+        name: str,
+        cpu: VCpu,
+        context: bytes,
+        *,
+        regs: int = 0,
+        cookie: int = 0,
+        guard: Guard = Guard.CPU,
+        points_to_regs: bool = True,
     ) -> Answer:
         """Run a program at a hit whose context is in no memory of the guest yet.
 
@@ -390,8 +471,10 @@ class BpfPrograms:
             regs: address of the registers; 0 for those of the code around the tracepoint.
             cookie: see Hit.
             guard: what keeps it from running.
+            points_to_regs: the context of a program with the guard CPU begins with the address of the registers.
         """
-        place = self._contexts.put(cpu, self._runs.depth(cpu.number), context, regs, with_regs=guard is Guard.CPU)
+        pointer = points_to_regs and guard is Guard.CPU
+        place = self._contexts.put(cpu, self._runs.depth(cpu.number), context, regs, with_regs=pointer)
         if place is None:
             self._machine.emit("bpf.skip", prog=name)
             return 0
@@ -420,11 +503,15 @@ class BpfPrograms:
             self.jit.save(),
             self.user.save(),
             self.ids.save(),
+            self.trampolines.save(),
+            self.perf_clock.save(),
         )
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids = state
+        arena, stacks, contexts, bound, jited, programs, maps, attachments, env, jit, user, ids, trampolines, clock = (
+            state
+        )
         self._arena = None
         if arena is not None:
             self._arena = arena[0]
@@ -442,6 +529,8 @@ class BpfPrograms:
         self.user.restore(user)
         self.ids.restore(ids)
         self._runs.forget()
+        self.trampolines.restore(trampolines)
+        self.perf_clock.restore(clock)
 
 
 def _event(attachment: Attachment) -> dict[str, str | int]:
@@ -458,7 +547,7 @@ def _execute_the_probed_instruction(_: int) -> int:
     return 0
 
 
-def _verify(program: Program) -> int:
+def _verify(program: Program, btf: Btf | None, facts: Callable[[str], FunctionFacts | None]) -> int:
     """How many instructions the verifier processed.
 
     Raises:
@@ -472,9 +561,15 @@ def _verify(program: Program) -> int:
         gpl_compatible=program.gpl_compatible,
         static_functions=True,
         kprobe_override=True,
+        sleepable=program.sleepable,
+        attach_type=program.attach_type,
+        attach_func=program.attach_func,
+        btf=btf,
+        function_facts=facts,
     )
     if verdict.rejected is not None:
         raise verdict.rejected
     program.max_ctx_offset = verdict.max_ctx_offset
     program.array_lookups = array_lookups(program.insns, verdict.helper_maps)
+    program.mark_probe_loads(verdict.probe_loads)
     return verdict.stats.insn_processed

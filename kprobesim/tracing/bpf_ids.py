@@ -6,7 +6,7 @@ Numbers are never given twice, as in Linux, where an idr gives the next one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from kprobesim.bpf.object import Function, LineInfo
@@ -60,6 +60,7 @@ class LinkInfo:
         program: the program's name.
         type: ``perf_event``, ``raw_tracepoint``, ``tracing``: as bpftool prints it.
         event: for a perf event what bpf(BPF_TASK_FD_QUERY) says of it, ``fd_type`` first.
+        info: for a link of type tracing what ``struct bpf_link_info`` has: attach type, and which type it is on.
     """
 
     id: int
@@ -67,6 +68,7 @@ class LinkInfo:
     program: str
     type: str
     event: Mapping[str, str | int]
+    info: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,10 @@ class BpfIds:
     def add_link(
         self, owner: object, program: str, event: Mapping[str, str | int], link_type: str = "perf_event"
     ) -> None:
-        """Give an attachment its number; see LinkInfo."""
+        """Give an attachment its number; see LinkInfo. For a link of type tracing ``event`` is its ``info``."""
         self._last_link += 1
-        self.links.append(LinkInfo(self._last_link, owner, program, link_type, event))
+        info, event = (event, {}) if link_type == "tracing" else ({}, event)
+        self.links.append(LinkInfo(self._last_link, owner, program, link_type, event, info))
 
     def remove_link(self, owner: object) -> None:
         """Forget an attachment."""

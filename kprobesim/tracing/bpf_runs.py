@@ -52,6 +52,7 @@ class RunningProgram(Hit):
         execution: its registers and place, when it is being stepped; None before the first step of a fast run, and for
             machine code, which has the CPU's own.
         looked_up: address of each element that it got a pointer to -> the map, the key, the value at that time.
+        arrays: for machine code that a trampoline calls: what it may change without a call, and what was there.
     """
 
     bound: BoundProgram
@@ -60,6 +61,7 @@ class RunningProgram(Hit):
     fp: int
     execution: Execution | None = None
     looked_up: dict[int, tuple[BpfMap, bytes, bytes]] = field(default_factory=dict)
+    arrays: list[tuple[ArrayMap, bytes]] = field(default_factory=list)
 
     @property
     def program(self) -> Program:
@@ -129,6 +131,24 @@ class BpfRuns:
             self._end(running, r0)
         inside.pop()
         return r0
+
+    def enter(self, running: RunningProgram, jited: JitedCode) -> None:
+        """A trampoline is about to call a program's machine code."""
+        self._running[running.cpu].append(running)
+        running.arrays = self._arrays_without_calls(running.program)
+        fields = {"prog": running.program.name, "ctx": running.ctx, "fp": running.fp, "jited": jited.code.entry}
+        self._machine.record("bpf.enter", fields)
+
+    def leave(self, running: RunningProgram, r0: int) -> None:
+        """It has come back."""
+        for which, before in running.arrays:
+            self._tell_changes(which, before)
+        self._end(running, r0)
+        self._running[running.cpu].remove(running)
+
+    def put_back(self, running: RunningProgram) -> None:
+        """The machine has been taken to a time at which this program runs, inside of those put back before."""
+        self._running[running.cpu].append(running)
 
     def _step_through(self, running: RunningProgram) -> int:
         """The same run, with a moment after every instruction."""

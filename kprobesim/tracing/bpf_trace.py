@@ -50,7 +50,7 @@ class BpfTracePrintk(TraceEvent):
             text: formatted.
         """
         if not self.was_enabled:
-            events.enable(self, True)
+            events.enable(self.file(events.trace), True)
         if not events.wants(self, cpu):
             return
         data = text.encode("latin-1", "replace") + b"\0"

@@ -285,12 +285,18 @@ class KernelEnvironment:
         if sig > _NSIG:
             return -Errno.EINVAL
         bit = 1 << sig - 1 if sig else 0
-        if not bit or (sig != _SIGKILL and bit & (_IGNORED | self._member(task, "sig_ignored"))):
+        caught, ignored, blocked = (self._member(task, name) for name in ("sig_caught", "sig_ignored", "blocked"))
+        if sig == _SIGKILL:
+            ignored = blocked = 0
+        elif not bit & caught:
+            ignored |= _IGNORED
+        if not bit or bit & ignored & ~blocked:
             return 0
         pending, flags = kernel.task_offset("pending"), kernel.task_offset("thread_info.flags")
         kernel.write(task + pending, (self._member(task, "pending") | bit).to_bytes(8, "little"))
-        raised = kernel.read_u64(task + flags) | _TIF_SIGPENDING
-        kernel.write(task + flags, raised.to_bytes(8, "little"))
+        if not bit & blocked:
+            raised = kernel.read_u64(task + flags) | _TIF_SIGPENDING
+            kernel.write(task + flags, raised.to_bytes(8, "little"))
         self.tell("bpf.signal", sig=sig, pid=self._member(task, "pid", 4))
         return 0
 

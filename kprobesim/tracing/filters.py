@@ -35,9 +35,10 @@ from kprobesim.tracing.seccomp_names import action_name
 
 __all__ = ["Filters"]
 
-_PROG: Final = struct.Struct("<HHIIIiIQQ")
+_PROG: Final = struct.Struct("<HHIIIiIQQI")
 """struct bpf_prog of the guest's filter.h: jited, seccomp, len, jited_len, stack_depth, refcnt, orig_len, orig_prog,
-bpf_func; the instructions follow."""
+bpf_func, id."""
+_INSNS_AT: Final = 104
 _JITED_AT, _LEN_AT, _JITED_LEN_AT, _STACK_DEPTH_AT, _BPF_FUNC_AT = 0, 4, 8, 12, 32
 _REGS: Final = struct.Struct("<11Q")
 _DATA: Final = struct.Struct("<iIQ6Q")
@@ -77,10 +78,17 @@ class Filters:
         memory: guest memory.
         jit: compiles them if it is on.
         runs: shows the one that is running.
+        run_loaded: runs a program that came in by bpf(2): its id, CPU, context, and the address above its stack or 0.
     """
 
     def __init__(
-        self, kernel: RunningKernel, env: KernelEnvironment, memory: KernelMemory, jit: BpfJit, runs: BpfRuns
+        self,
+        kernel: RunningKernel,
+        env: KernelEnvironment,
+        memory: KernelMemory,
+        jit: BpfJit,
+        runs: BpfRuns,
+        run_loaded: Callable[[int, int, int, int], Answer],
     ) -> None:
         self._kernel = kernel
         self._machine = kernel.machine
@@ -88,6 +96,7 @@ class Filters:
         self._memory = memory
         self._jit = jit
         self._runs = runs
+        self._run_loaded = run_loaded
         self._bound: dict[bytes, BoundProgram] = {}
         self._bind()
 
@@ -140,7 +149,7 @@ class Filters:
         """The instructions of a struct bpf_prog."""
         if not 0 < count <= _MOST_INSNS:
             raise GuestError(f"A struct bpf_prog claims {count:,} instructions.", report=self._machine.report(cpu))
-        return self._kernel.read(prog + _PROG.size, 8 * count)
+        return self._kernel.read(prog + _INSNS_AT, 8 * count)
 
     def _judge(self, check: Callable[[], None]) -> int:
         try:
@@ -158,7 +167,7 @@ class Filters:
             converted = bpf_convert_filter(self._classic(insns, count))
             if new_prog:
                 self._put(new_prog, _STACK_DEPTH_AT, converted.stack_depth)
-                self._kernel.write(new_prog + _PROG.size, encode(converted.insns))
+                self._kernel.write(new_prog + _INSNS_AT, encode(converted.insns))
             made.append(len(converted.insns))
 
         return self._judge(convert) or made[0]
@@ -185,7 +194,7 @@ class Filters:
         return 0
 
     def _free(self, cpu: VCpu, prog: int, _: int, __: int) -> int:
-        entry = self._head(prog)[-1]
+        entry = self._head(prog)[-2]
         if not self._jit.uninstall(entry):
             raise GuestError(f"No program's code begins at {entry:#x}.", report=self._machine.report(cpu))
         return 0
@@ -195,8 +204,10 @@ class Filters:
     def _run(self, cpu: VCpu, regs: int, insns: int, _: int) -> Answer:
         """___bpf_prog_run: from registers in guest memory to R0."""
         values = _REGS.unpack(self._kernel.read(regs, _REGS.size))
-        _jited, seccomp, count, *_rest = self._head(insns - _PROG.size)
-        raw = self._converted(cpu, insns - _PROG.size, count)
+        _jited, seccomp, count, _len, depth, *_rest, number = self._head(insns - _INSNS_AT)
+        if number:
+            return self._run_loaded(number, cpu.number, values[1], values[10] if depth else 0)
+        raw = self._converted(cpu, insns - _INSNS_AT, count)
         bound = self._bound.get(raw)
         if bound is None:
             if len(self._bound) == _MOST_BOUND:

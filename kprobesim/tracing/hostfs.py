@@ -60,6 +60,9 @@ class HostFs:
             "hostfs_read": self._guard(self._read),
             "hostfs_write": self._guard(self._write),
             "hostfs_release": self._guard(self._release),
+            "hostfs_mkdir": self._guard(self._changing(lambda directory: directory.mkdir)),
+            "hostfs_unlink": self._guard(self._changing(lambda directory: directory.unlink)),
+            "hostfs_rmdir": self._guard(self._changing(lambda directory: directory.rmdir)),
         }
         for address, number in self._kernel.tables.hypercalls:
             place = self._kernel.kallsyms.lookup_size_offset(address)
@@ -75,7 +78,28 @@ class HostFs:
 
         return guarded
 
+    def _changing(
+        self, change: Callable[[Directory], Callable[[str], None] | None]
+    ) -> Callable[[VCpu, int, int, int], int]:
+        """An operation on a name in a directory; below it no file may be open (``__remove_instance``)."""
+
+        def operation(cpu: VCpu, node: int, name_at: int, _: int) -> int:
+            path, directory = self._directory(node)
+            function, name = change(directory), self.read_name(cpu, name_at)
+            if function is None:
+                raise LinuxError(Errno.EPERM, "Here no name can be made or removed.")
+            if any(opened.path.startswith(f"{path}/{name}/") for opened in self._open.values()):
+                raise LinuxError(Errno.EBUSY, f"A file of {name} is open.")
+            function(name)
+            return 0
+
+        return operation
+
     # Paths
+
+    def path_of(self, node: int) -> str:
+        """The path of a node that the kernel has looked up; its first component is the root's number."""
+        return self._paths[node]
 
     def resolve(self, path: str) -> Node:
         """What is at a path, whose first component is a root's number.
@@ -109,14 +133,18 @@ class HostFs:
 
     def _lookup(self, cpu: VCpu, parent: int, name_at: int, _: int) -> int:
         path, directory = self._directory(parent)
-        data = self._read_name(cpu, name_at)
+        data = self.read_name(cpu, name_at)
         found = directory.children().get(data)
         if found is None:
             raise LinuxError(Errno.ENOENT, f"There is no {data}.")
-        return self._number(f"{path}/{data}") << 16 | found.mode
+        return self._number(self._child(path, data, found)) << 16 | found.mode
 
-    def _read_name(self, cpu: VCpu, address: int) -> str:
-        """A name of at most 255 bytes, which may end shortly before memory that is not mapped."""
+    def _child(self, path: str, name: str, found: Node) -> str:
+        """The path of what is in a folder; a tree that hangs in another one too (tracefs in debugfs) has one path."""
+        return next((root for root, tree in self._roots.items() if tree is found), f"{path}/{name}")
+
+    def read_name(self, cpu: VCpu, address: int) -> str:
+        """A name in the kernel's memory, of at most 255 bytes; what is behind it may not be mapped."""
         room = min(_NAME_MAX + 1, 4096 - (address & 4095))
         data = self._machine.ram.read_virtual(cpu.root, address, room)
         if b"\0" not in data and room <= _NAME_MAX:
@@ -129,7 +157,7 @@ class HostFs:
         if index >= len(children):
             return 0
         name = sorted(children)[index]
-        number = self._number(f"{path}/{name}")
+        number = self._number(self._child(path, name, children[name]))
         entry = _DIRENT.pack(number, children[name].mode, name.encode("latin-1"))
         self._machine.ram.write_virtual(cpu.root, buffer, entry)
         return 1
@@ -137,6 +165,8 @@ class HostFs:
     def _open_file(self, cpu: VCpu, node: int, flags: int, _: int) -> int:
         path = self._paths[node]
         found = self.resolve(path)
+        if isinstance(found, File) and found.refusal is not None:
+            raise LinuxError(found.refusal, f"{path} cannot be opened.")
         if isinstance(found, File) and flags & _O_ACCMODE and flags & _O_TRUNC:
             found.truncate()
         stream = None

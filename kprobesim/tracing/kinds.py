@@ -4,7 +4,7 @@ from typing import Final
 
 from kprobesim.machine import EventKind, Field
 
-__all__ = ["BPF_KINDS", "FILTER_KINDS", "TRACING_KINDS"]
+__all__ = ["BPF_KINDS", "FILTER_KINDS", "TRACING_KINDS", "TRAMPOLINE_KINDS"]
 
 _PROG = Field("prog", "text", "the program's name")
 _MAP = (
@@ -41,6 +41,26 @@ BPF_KINDS: Final = (
             Field("addr", "address", "where its head is"),
         ),
     ),
+    EventKind(
+        "bpf.refuse",
+        "The kernel refused a program that came by bpf(2).",
+        (
+            _PROG,
+            Field("errno", "number", "what the call returns, without the minus"),
+            Field("reason", "text", "the verifier's last line, or what else is wrong"),
+        ),
+    ),
+    EventKind(
+        "bpf.pin",
+        "A program or a map that came by bpf(2) has a name under /sys/fs/bpf.",
+        (
+            Field("path", "text", "the name"),
+            Field("type", "text", "`prog` or `map`"),
+            Field("id", "number", "its id"),
+        ),
+    ),
+    EventKind("bpf.free", "Nobody has the program any more: it is gone.", (_PROG,)),
+    EventKind("map.free", "Nobody has the map any more: it is gone.", (Field("map", "text", "the map's name"),)),
     EventKind("bpf.attach", "A program is attached.", (_PROG, Field("probe", "text", "to what: a probe or an event"))),
     EventKind("bpf.detach", "A program is detached.", (_PROG, Field("probe", "text", "from what"))),
     EventKind(
@@ -51,8 +71,8 @@ BPF_KINDS: Final = (
             Field(
                 "ctx",
                 "address",
-                "`struct pt_regs` of the interrupted code; at a tracepoint the record or, if raw, the arguments; a "
-                "filter's `seccomp_data` or `sk_buff`",
+                "`struct pt_regs` of the interrupted code; at a tracepoint the record or, if raw, the arguments; in a "
+                "trampoline the function's arguments; a filter's `seccomp_data` or `sk_buff`",
             ),
             Field("fp", "address", "R10"),
             Field("jited", "address", "its machine code, which the CPU calls; not there if it is interpreted"),
@@ -154,10 +174,48 @@ BPF_KINDS: Final = (
         (_PROG, Field("message", "text", "what went wrong")),
     ),
     EventKind(
+        "bpf.extable",
+        "A load of a program's machine code has faulted, and the kernel has found it in the program's exception table.",
+        (
+            _PROG,
+            Field("addr", "address", "the load"),
+            Field("register", "text", "the register that will be 0"),
+        ),
+    ),
+    EventKind(
         "bpf.skip",
         "The program was not run because another one is running on this CPU, or it is itself; no counter counts this.",
         (_PROG,),
     ),
+)
+
+_TRAMPOLINE = (
+    Field("addr", "address", "the trampoline's page"),
+    Field("func", "text", "the traced function"),
+)
+
+TRAMPOLINE_KINDS: Final = (
+    EventKind(
+        "trampoline.prepare",
+        "A function has got a trampoline for the programs that are on it now.",
+        (
+            *_TRAMPOLINE,
+            Field("size", "number", "bytes of code"),
+            Field("progs", "text", "the programs, the latest first, and how each is attached"),
+            Field("calls", "number", "1 if it calls the function itself, for fexit and fmod_ret"),
+        ),
+    ),
+    EventKind(
+        "trampoline.enter",
+        "A trampoline that will call the function itself was entered: its page must stay.",
+        (*_TRAMPOLINE, Field("calls", "number", "calls under way in it now")),
+    ),
+    EventKind(
+        "trampoline.exit",
+        "A trampoline that has called the function itself is about to return to the caller.",
+        (*_TRAMPOLINE, Field("calls", "number", "calls under way in it now")),
+    ),
+    EventKind("trampoline.free", "A trampoline that nobody is inside of any more was given back.", _TRAMPOLINE),
 )
 
 _FILTER = Field("prog", "address", "its `struct bpf_prog`")
@@ -222,6 +280,7 @@ FILTER_KINDS: Final = (
 )
 
 _EVENT = Field("event", "text", "`group:name`")
+_INSTANCE = Field("instance", "text", "the trace that it concerns, by its name; not there if it is no instance")
 _TRIGGER = Field("trigger", "text", "the line of the event's `trigger` file")
 _COMMAND = Field("command", "text", "the line of `kprobe_events`")
 
@@ -240,14 +299,34 @@ TRACING_KINDS: Final = (
         (_EVENT, Field("id", "number", "the number in its records"), _COMMAND),
     ),
     EventKind("event.remove", "A probe event, or one of the probes of an event, was removed.", (_EVENT, _COMMAND)),
-    EventKind("event.enable", "An event was switched on: its probes are armed, or its tracepoint is.", (_EVENT,)),
-    EventKind("event.disable", "An event was switched off; its source too, unless somebody else uses it.", (_EVENT,)),
-    EventKind("trigger.set", "A trigger was put on an event: its source is on from now.", (_EVENT, _TRIGGER)),
-    EventKind("trigger.remove", "A trigger was taken off an event.", (_EVENT, _TRIGGER)),
-    EventKind("trigger.fire", "A hit set a trigger off, and it changed something.", (_EVENT, _TRIGGER)),
+    EventKind(
+        "event.enable", "An event was switched on: its probes are armed, or its tracepoint is.", (_EVENT, _INSTANCE)
+    ),
+    EventKind(
+        "event.disable", "An event was switched off; its source too, unless somebody else uses it.", (_EVENT, _INSTANCE)
+    ),
+    EventKind(
+        "trigger.set", "A trigger was put on an event: its source is on from now.", (_EVENT, _INSTANCE, _TRIGGER)
+    ),
+    EventKind("trigger.remove", "A trigger was taken off an event.", (_EVENT, _INSTANCE, _TRIGGER)),
+    EventKind("trigger.fire", "A hit set a trigger off, and it changed something.", (_EVENT, _INSTANCE, _TRIGGER)),
+    EventKind(
+        "trace.instance",
+        "One more trace was made: a folder under `instances/`, with buffers and switches of its own.",
+        (Field("instance", "text", "its name"),),
+    ),
+    EventKind(
+        "trace.instance_remove",
+        "An instance and all that was recorded in it are gone; its events are off.",
+        (Field("instance", "text", "its name"),),
+    ),
     EventKind(
         "trace.entry",
         "An event wrote a record into the trace buffer.",
-        (_EVENT, Field("text", "text", "what `trace` shows of it, without the columns before the event's name")),
+        (
+            _EVENT,
+            _INSTANCE,
+            Field("text", "text", "what `trace` shows of it, without the columns before the event's name"),
+        ),
     ),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import Fprobe, KprobeManager, PtRegs
@@ -201,6 +201,7 @@ class RawTracepointLink:
     places: Places
     program: str
     name: str
+    prog_type: ClassVar[str] = "raw_tracepoint"
 
     def attach(self) -> None:
         """See Link.
@@ -211,7 +212,7 @@ class RawTracepointLink:
         """
         tracepoints, programs = self.places.tracepoints, self.places.programs
         count = len(tracepoints.argument_sizes(self.name))
-        program = programs.attachable(self.program, "raw_tracepoint")
+        program = programs.attachable(self.program, self.prog_type)
         if count and program.max_ctx_offset > 8 * count:
             raise LinuxError(
                 Errno.EINVAL,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kprobesim.bpf import BpfMap, Insn, MapSpec, Program, prog_tag
+from kprobesim.bpf.bpffs import sanitize_pin_path
 from kprobesim.bpf.isa import Pseudo, is_lddw
 from kprobesim.bpf.jit import array_lookups
 from kprobesim.bpf.maps.syscall import map_update_elem
@@ -66,13 +67,20 @@ def plan_names(found: BpfObject, programs: BpfPrograms, extra: Container[str] = 
     maps: dict[str, str] = {}
     for made in found.maps:
         taken = {*programs.maps, *maps.values()}
-        shared = made.pinned and made.spec.name in programs.maps
-        maps[made.name] = made.spec.name if shared else _unique(made.spec.name, taken)
+        maps[made.name] = _pinned(programs, made) or _unique(made.spec.name, taken)
     chosen: dict[str, str] = {}
     for program in found.programs:
         if program.target.autoload or program.name in extra:
             chosen[program.name] = _unique(program.name, {*programs.programs, *chosen.values()})
     return LoadedObject(found, maps, chosen)
+
+
+def _pinned(programs: BpfPrograms, made: ObjectMap) -> str:
+    """The map that has the name which this one asks for under /sys/fs/bpf; nothing where there is none."""
+    if not made.pinned:
+        return ""
+    path = sanitize_pin_path(made.name)
+    return next((name for name, there in programs.maps.items() if path in programs.user.bpffs.paths_of(there)), "")
 
 
 def _unique(name: str, taken: Container[str]) -> str:
@@ -119,6 +127,8 @@ def _create(programs: BpfPrograms, name: str, made: ObjectMap, btf_id: int) -> B
     programs.ids.map_types[name] = MapTypes(btf_id if typed else 0, made.key_type, made.value_type, made.frozen)
     if made.initial:
         live.update_elem(bytes(made.spec.key_size), made.initial)
+    if made.pinned:
+        programs.user.bpffs.pin(sanitize_pin_path(made.name), live)
     return live
 
 
@@ -134,11 +144,11 @@ def fitted(spec: MapSpec, cpus: int) -> MapSpec:
 
 def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, live: list[BpfMap], btf_id: int) -> None:
     found = plan.found
-    metas = [
-        object_map_meta(made, number, there.address)
-        for number, (made, there) in enumerate(zip(found.maps, live, strict=True))
-    ]
-    verdict = verify_object_program(found, program, metas, kprobe_override=True, btf=programs.kernel_btf)
+    metas = [object_map_meta(found, number, there.address) for number, there in enumerate(live)]
+    facts = programs.function_facts
+    verdict = verify_object_program(
+        found, program, metas, kprobe_override=True, btf=programs.kernel_btf, function_facts=facts
+    )
     if verdict.rejected is not None:
         raise verdict.rejected
     insns = replace_dead_code(program.insns, verdict.seen)
@@ -146,6 +156,9 @@ def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, liv
     loaded.max_ctx_offset = verdict.max_ctx_offset
     loaded.tag = prog_tag([_by_descriptor(insn) for insn in program.insns])
     loaded.array_lookups = array_lookups(loaded.insns, verdict.helper_maps)
+    loaded.mark_probe_loads(verdict.probe_loads)
+    loaded.attach_type, loaded.attach_func = program.target.attach_type, program.target.attach_func
+    loaded.sleepable = program.target.sleepable
     types = ProgramTypes(btf_id, program.functions, program.lines) if btf_id else None
     programs.add_program(loaded, verdict.stats.insn_processed, types)
 

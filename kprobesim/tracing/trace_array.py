@@ -1,4 +1,4 @@
-"""The trace: the buffers of all CPUs and what is written to them.
+"""A trace: the buffers of all CPUs and what is written to them.
 
 Follows Linux 6.1 kernel/trace/trace.c; what they look like as text is in `trace_output`.
 """
@@ -12,6 +12,7 @@ from typing import Any, Final
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import PtRegs, RunningKernel
 from kprobesim.linux_errno import Errno
+from kprobesim.tracing.error_log import ErrorLog
 from kprobesim.tracing.ring_buffer import RingBuffer
 from kprobesim.tracing.trace_options import TraceOptions
 
@@ -25,6 +26,8 @@ TRACE_PRINT: Final = 5
 _BOOT_KB, _EXPANDED_KB = 7, 1408
 CLOCKS: Final = ("local", "global", "perf", "mono", "mono_raw", "boot", "tai")
 _SAVED_CMDLINES: Final = 128
+# ZEROED_TRACE_FLAGS
+_NOT_INHERITED: Final = frozenset({"event-fork", "function-fork"})
 _HEAD: Final = struct.Struct("<HBBi")
 _STACK_HEAD: Final = struct.Struct("<i4x")
 _IRQS_OFF, _HARDIRQ, _NMI = 1, 8, 0x40
@@ -53,13 +56,63 @@ def thread_context(regs: PtRegs, preempt_count: int) -> tuple[int, int]:
     return flags | (_HARDIRQ if preempt_count & 0xF0000 else 0), min(preempt_count & 0xFF, 0xF)
 
 
+class SavedTasks:
+    """Names and thread groups of tasks, for the records that know only a pid; all traces share them.
+
+    Attributes:
+        limit: how many names are kept (``saved_cmdlines_size``).
+        comms, tgids: by pid, the latest last.
+    """
+
+    def __init__(self) -> None:
+        self.limit = _SAVED_CMDLINES
+        self.comms: dict[int, str] = {}
+        self.tgids: dict[int, int] = {}
+
+    def note(self, pid: int, name: str | None, tgid: int) -> None:
+        """``tracing_record_taskinfo``.
+
+        Args:
+            pid: whose.
+            name: as it is now; None: names are not kept.
+            tgid: its thread group; 0: these are not kept.
+        """
+        if tgid:
+            self.tgids[pid] = tgid
+        if pid == 0 or name is None or self.comms.get(pid) == name:
+            return
+        self.comms.pop(pid, None)
+        self.comms[pid] = name
+        if len(self.comms) > self.limit:
+            del self.comms[next(iter(self.comms))]
+
+    def resize(self, count: int) -> None:
+        """Another number of names to keep; those that are kept are forgotten."""
+        self.limit = count
+        self.comms = {}
+
+    def save(self) -> object:
+        """All of its state."""
+        return self.limit, tuple(self.comms.items()), tuple(self.tgids.items())
+
+    def restore(self, state: Any) -> None:
+        """Go back to what `save` returned."""
+        self.limit, comms, tgids = state
+        self.comms, self.tgids = dict(comms), dict(tgids)
+
+
 class TraceArray:
-    """``struct trace_array``: the one trace there is.
+    """``struct trace_array``: the trace of the kernel, or an instance.
 
     Args:
         kernel: whose.
+        name: of an instance; empty for the trace that is always there.
+        tasks: the tasks' names, which an instance shares.
 
     Attributes:
+        name, tasks: as given.
+        errors: what ``error_log`` reads.
+        is_outdated: it may hold records of an event that is about to go (``clear_trace``).
         buffers: one for each CPU.
         snapshot: the buffers of the snapshot, if it is allocated.
         options: the switches of ``trace_options``.
@@ -67,15 +120,17 @@ class TraceArray:
         expanded: the buffers have their full size.
         clock: the name of the clock; all are the machine's one.
         cpumask: bit for each CPU that writes records.
-        saved_cmdlines: how many tasks' names are kept.
-        comms, tgids: names and thread groups by pid, the latest last.
         on_write: called after each record, for those who wait.
         stack_trace: makes the addresses of a stack trace; set by who knows about probes.
     """
 
-    def __init__(self, kernel: RunningKernel) -> None:
+    def __init__(self, kernel: RunningKernel, name: str = "", tasks: SavedTasks | None = None) -> None:
         self._machine = kernel.machine
         self._kernel = kernel
+        self.name: Final = name
+        self.tasks: Final = tasks or SavedTasks()
+        self.errors: Final = ErrorLog()
+        self.is_outdated = False
         self.buffers = [RingBuffer(cpu.number, _BOOT_KB) for cpu in kernel.machine.cpus]
         self.snapshot: list[RingBuffer] | None = None
         self.options = TraceOptions()
@@ -83,12 +138,19 @@ class TraceArray:
         self.expanded = False
         self.clock = "local"
         self.cpumask = (1 << len(self.buffers)) - 1
-        self.saved_cmdlines = _SAVED_CMDLINES
-        self.comms: dict[int, str] = {}
-        self.tgids: dict[int, int] = {}
         self.on_write: Callable[[int], None] = lambda cpu: None
         self.stack_trace: Callable[[int, PtRegs | None], Sequence[int]] = lambda cpu, regs: ()
         self._preempt_counts: dict[int, int] = {}
+
+    def make_instance(self, name: str) -> TraceArray:
+        """One more trace, with this one's options and buffers of its own (``trace_array_create``)."""
+        made = TraceArray(self._kernel, name, self.tasks)
+        made.options.on = self.options.on - _NOT_INHERITED
+        made.on_write, made.stack_trace = self.on_write, self.stack_trace
+        made.update_buffers()
+        for buffer in made.buffers:
+            buffer.overwrite = "overwrite" in made.options
+        return made
 
     # Sizes and options
 
@@ -142,34 +204,18 @@ class TraceArray:
         return int.from_bytes(self._machine.ram.read(physical, 4), "little")
 
     def head(self, event: int, context: tuple[int, int], cpu: int) -> bytes:
-        """The common fields of a record, and its task's name noted."""
-        task = self._kernel.current(cpu)
-        pid = task.pid
-        self._note_task(pid, task.name, task.tgid if "record-tgid" in self.options else 0)
-        return _HEAD.pack(event, context[0] & 0xFF, context[1], pid)
-
-    def _note_task(self, pid: int, name: str, tgid: int) -> None:
-        """``tracing_record_taskinfo``."""
-        if tgid:
-            self.tgids[pid] = tgid
-        if pid == 0 or "record-cmd" not in self.options or self.comms.get(pid) == name:
-            return
-        self.comms.pop(pid, None)
-        self.comms[pid] = name
-        if len(self.comms) > self.saved_cmdlines:
-            del self.comms[next(iter(self.comms))]
-
-    def resize_saved_cmdlines(self, count: int) -> None:
-        """Another number of names to keep; those that are kept are forgotten."""
-        self.saved_cmdlines = count
-        self.comms = {}
+        """The common fields of a record, which are the same in all traces."""
+        return _HEAD.pack(event, context[0] & 0xFF, context[1], self._kernel.current(cpu).pid)
 
     def write(self, cpu: int, record: bytes) -> bool:
-        """Write a record.
+        """Write a record, and note its task's name.
 
         Returns:
             False: this CPU writes none, it does not fit a page, or the buffer is full and nothing may be overwritten.
         """
+        task = self._kernel.current(cpu)
+        name = task.name if "record-cmd" in self.options else None
+        self.tasks.note(task.pid, name, task.tgid if "record-tgid" in self.options else 0)
         if not self.cpumask >> cpu & 1 or not self.buffers[cpu].write(self._machine.ns, record):
             return False
         self.on_write(cpu)
@@ -225,19 +271,19 @@ class TraceArray:
         """All of its state."""
         buffers = tuple(buffer.save() for buffer in self.buffers)
         snapshot = None if self.snapshot is None else tuple(buffer.save() for buffer in self.snapshot)
-        flags = self.options.on, self.tracing_on, self.expanded, self.clock, self.cpumask, self.saved_cmdlines
-        return buffers, snapshot, flags, tuple(self.comms.items()), tuple(self.tgids.items())
+        flags = self.options.on, self.tracing_on, self.expanded, self.clock, self.cpumask
+        return buffers, snapshot, flags, self.errors.entries, self.tasks.save()
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        buffers, snapshot, flags, comms, tgids = state
-        self.options.on, self.tracing_on, self.expanded, self.clock, self.cpumask, self.saved_cmdlines = flags
+        buffers, snapshot, flags, self.errors.entries, tasks = state
+        self.options.on, self.tracing_on, self.expanded, self.clock, self.cpumask = flags
         _restore(self.buffers, buffers)
         self.snapshot = None
         if snapshot is not None:
             self.snapshot = [RingBuffer(buffer.cpu, buffer.kilobytes) for buffer in self.buffers]
             _restore(self.snapshot, snapshot)
-        self.comms, self.tgids = dict(comms), dict(tgids)
+        self.tasks.restore(tasks)
 
 
 def _restore(buffers: list[RingBuffer], states: Sequence[object]) -> None:

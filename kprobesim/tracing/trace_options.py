@@ -29,11 +29,13 @@ class TraceOptions:
     Attributes:
         names: of all options of the trace, in Linux's order.
         tracer_names: of the options of the tracer nop.
+        of_the_kernel: the names of those for which an instance has no file (``TOP_LEVEL_TRACE_FLAGS``).
         on: the names of those that are on.
     """
 
     names = _NAMES
     tracer_names = _TRACER_NAMES
+    of_the_kernel = frozenset({"trace_printk", "printk-msg-only", "record-cmd"})
 
     def __init__(self) -> None:
         self.on = _ON_AT_BOOT

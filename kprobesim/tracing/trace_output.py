@@ -129,7 +129,7 @@ class TraceOutput:
             return lost + self._body(event, entry.data).partition(": ")[2]
         if "context-info" not in options:
             return lost + self._body(event, entry.data)
-        tgid = self._trace.tgids.get(pid, 0)
+        tgid = self._trace.tasks.tgids.get(pid, 0)
         group = "" if "record-tgid" not in options else f"({tgid:7}) " if tgid else "(-------) "
         context = f"{_lat_fmt(flags, preempt_count)}" if "irq-info" in options else ""
         seconds, micros = divmod((entry.ns + 500) // 1000, 1_000_000)
@@ -140,7 +140,7 @@ class TraceOutput:
 
     def comm(self, pid: int) -> str:
         """``trace_find_cmdline``."""
-        return "<idle>" if pid == 0 else self._trace.comms.get(pid, "<...>")
+        return "<idle>" if pid == 0 else self._trace.tasks.comms.get(pid, "<...>")
 
     def _body(self, event: int, data: bytes) -> str:
         if event == TRACE_STACK:

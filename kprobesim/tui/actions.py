@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, Literal, NamedTuple, Never, Protocol, TypeVar
 
 from textual.binding import Binding
 
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
+from kprobesim.tui.lecture import Lecture
 from kprobesim.tui.lesson import LessonDesk
 from kprobesim.tui.motions import Motion, step, to_end, to_start
 from kprobesim.tui.wording import say
 
 __all__ = [
+    "ACTIONS",
     "APP_ACTIONS",
+    "FILES_ACTIONS",
     "LAB_ACTIONS",
     "PANELS",
+    "WHAT_IF_ACTIONS",
     "Action",
     "Bench",
     "Entry",
+    "Fork",
+    "Place",
+    "Shelf",
     "Stage",
+    "Traveller",
     "bindings",
     "entries",
     "key_text",
@@ -30,8 +38,12 @@ __all__ = [
 PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events", "verifier", "tasks", "console")
 """The panels in the order of Tab and of the number keys; the tenth has the key 0."""
 
-GROUPS: Final = ("move", "find", "look", "lesson", "app")
+GROUPS: Final = ("what_if", "move", "find", "look", "class", "lesson", "app")
 """The headings under which help lists actions, in order."""
+
+
+Place = Literal["start", "lab", "what_if", "files"]
+"""The kinds of screens."""
 
 
 class Stage(Protocol):
@@ -62,8 +74,8 @@ class Stage(Protocol):
         ...
 
 
-class Bench(Protocol):
-    """What the actions of the lab screen need."""
+class Traveller(Protocol):
+    """What the actions need that every screen with a machine on it has."""
 
     @property
     def grain(self) -> Grain:
@@ -76,6 +88,75 @@ class Bench(Protocol):
 
     def change_grain(self, by: int) -> None:
         """Finer (1) or coarser (-1) steps."""
+        ...
+
+    def cycle_panel(self, by: int) -> None:
+        """The next panel (1) or the one before (-1)."""
+        ...
+
+    def scroll_panel(self, by: int) -> None:
+        """Look further down (1) or up (-1)."""
+        ...
+
+    def stop(self) -> None:
+        """Stop a motion."""
+        ...
+
+    def leave(self) -> None:
+        """Back to the screen before."""
+        ...
+
+
+class Fork(Traveller, Protocol):
+    """What the actions of the what-if screen need."""
+
+    def go_to_parting(self) -> None:
+        """Both machines to where the lives part."""
+        ...
+
+    def go_to_fork(self) -> None:
+        """Both machines to where the change is made."""
+        ...
+
+    def take(self) -> None:
+        """Leave, and put the lab where the life as it was stands."""
+        ...
+
+
+class Shelf(Protocol):
+    """What the actions of the screen of files need."""
+
+    def type_line(self) -> None:
+        """Ask for a line to type at the machine's console."""
+        ...
+
+    def leave(self) -> None:
+        """Back to the screen before."""
+        ...
+
+
+class Bench(Traveller, Protocol):
+    """What the actions of the lab screen need."""
+
+    @property
+    def lecture(self) -> Lecture:
+        """Presenting and playing."""
+        ...
+
+    def blank(self) -> None:
+        """An empty screen until the next key."""
+        ...
+
+    def show_files(self) -> None:
+        """The machine's pseudo files, as a tree."""
+        ...
+
+    def write_program(self) -> None:
+        """Ask for a BPF program, load it and attach it."""
+        ...
+
+    def ask_what_if(self) -> None:
+        """Ask what should have been different."""
         ...
 
     def ask_place(self) -> None:
@@ -96,10 +177,6 @@ class Bench(Protocol):
 
     def turn_page(self, by: int) -> None:
         """The lesson's next page (1) or the one before (-1)."""
-        ...
-
-    def cycle_panel(self, by: int) -> None:
-        """The next panel (1) or the one before (-1)."""
         ...
 
     def number_key(self, number: int) -> None:
@@ -134,8 +211,8 @@ class Bench(Protocol):
         """Ask for a line to type at the machine's console."""
         ...
 
-    def scroll_panel(self, by: int) -> None:
-        """Look further down (1) or up (-1)."""
+    def read_on(self, by: int) -> None:
+        """Further down (1) or up (-1) in the text."""
         ...
 
     def toggle_text(self) -> None:
@@ -146,16 +223,13 @@ class Bench(Protocol):
         """One large panel, or all."""
         ...
 
-    def stop(self) -> None:
-        """Stop a motion."""
-        ...
-
-    def leave(self) -> None:
-        """Back to the list."""
+    def rejoin(self) -> None:
+        """Back to where the teacher is."""
         ...
 
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Entry(NamedTuple):
@@ -175,7 +249,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Action(Generic[T]):
+class Action(Generic[T_contra]):
     """One thing that can be asked for.
 
     Attributes:
@@ -189,7 +263,7 @@ class Action(Generic[T]):
     id: str
     keys: tuple[str, ...]
     group: str
-    run: Callable[[T], None]
+    run: Callable[[T_contra], None]
     priority: bool = False
 
     @property
@@ -202,23 +276,33 @@ class Action(Generic[T]):
         return Entry(self.id, self.group, "  ".join(key_text(key) for key in keys))
 
 
-LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
-    Action("step_forward", ("right", "l"), "move", lambda bench: bench.move(step(bench.grain))),
-    Action("step_back", ("left", "shift+right", "h"), "move", lambda bench: bench.move(step(bench.grain, back=True))),
-    Action("finer", ("down", "j"), "move", lambda bench: bench.change_grain(1)),
-    Action("coarser", ("up", "k"), "move", lambda bench: bench.change_grain(-1)),
-    Action("next_hit", ("space", "n"), "move", lambda bench: bench.move(step(Grain.HIT))),
+MOVE_ACTIONS: Final[tuple[Action[Traveller], ...]] = (
+    Action("step_forward", ("right", "l"), "move", lambda here: here.move(step(here.grain))),
+    Action("step_back", ("left", "shift+right", "h"), "move", lambda here: here.move(step(here.grain, back=True))),
+    Action("finer", ("down", "j"), "move", lambda here: here.change_grain(1)),
+    Action("coarser", ("up", "k"), "move", lambda here: here.change_grain(-1)),
+    Action("next_hit", ("space", "n"), "move", lambda here: here.move(step(Grain.HIT))),
     Action(
         "previous_hit",
         ("backspace", "shift+space", "N"),
         "move",
-        lambda bench: bench.move(step(Grain.HIT, back=True)),
+        lambda here: here.move(step(Grain.HIT, back=True)),
     ),
-    Action("start", ("home",), "move", lambda bench: bench.move(to_start)),
-    Action("end", ("end", "G"), "move", lambda bench: bench.move(to_end)),
+    Action("start", ("home",), "move", lambda here: here.move(to_start)),
+    Action("end", ("end", "G"), "move", lambda here: here.move(to_end)),
+    Action("stop", ("escape",), "move", lambda here: here.stop()),
+    Action("next_panel", ("tab",), "look", lambda here: here.cycle_panel(1)),
+    Action("previous_panel", ("shift+tab",), "look", lambda here: here.cycle_panel(-1)),
+    Action("scroll_up", ("ctrl+up", "ctrl+pageup"), "look", lambda here: here.scroll_panel(-1)),
+    Action("scroll_down", ("ctrl+down", "ctrl+pagedown"), "look", lambda here: here.scroll_panel(1)),
+    Action("leave", ("f10",), "app", lambda here: here.leave()),
+)
+"""What every screen with a machine on it can do."""
+
+LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
+    *MOVE_ACTIONS,
     Action("go_to", ("enter", "g"), "move", lambda bench: bench.ask_place()),
     Action("count", ("asterisk", "x"), "move", lambda bench: bench.begin_count()),
-    Action("stop", ("escape",), "move", lambda bench: bench.stop()),
     Action("cursor_down", ("shift+down", "J"), "find", lambda bench: bench.move_cursor(1)),
     Action("cursor_up", ("shift+up", "K"), "find", lambda bench: bench.move_cursor(-1)),
     Action("run_to_cursor", ("f6", "r"), "find", lambda bench: bench.run_to_cursor(back=False)),
@@ -227,18 +311,25 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("bookmark", ("f8", "m"), "find", lambda bench: bench.toggle_bookmark()),
     Action("next_bookmark", ("right_square_bracket",), "find", lambda bench: bench.go_to_bookmark(1)),
     Action("previous_bookmark", ("left_square_bracket",), "find", lambda bench: bench.go_to_bookmark(-1)),
+    Action("write_program", ("insert", "b"), "find", lambda bench: bench.write_program()),
+    Action("what_if", ("f12", "f"), "find", lambda bench: bench.ask_what_if()),
     Action("command", ("colon", "ctrl+d"), "find", lambda bench: bench.ask_command()),
     Action("type_line", ("f9", "dollar_sign", "s"), "find", lambda bench: bench.type_line()),
-    Action("next_panel", ("tab",), "look", lambda bench: bench.cycle_panel(1)),
-    Action("previous_panel", ("shift+tab",), "look", lambda bench: bench.cycle_panel(-1)),
     *(
         Action(f"panel_{name}", (str(number % 10),), "look", lambda bench, number=number: bench.number_key(number))  # type: ignore[misc]
         for number, name in enumerate(PANELS, 1)
     ),
+    Action("files", ("ctrl+f", "o"), "look", lambda bench: bench.show_files()),
     Action("maximise", ("f5", "z"), "look", lambda bench: bench.toggle_maximised()),
-    Action("scroll_up", ("pageup",), "look", lambda bench: bench.scroll_panel(-1)),
-    Action("scroll_down", ("pagedown",), "look", lambda bench: bench.scroll_panel(1)),
+    Action("read_back", ("pageup",), "look", lambda bench: bench.read_on(-1)),
+    Action("read_on", ("pagedown",), "look", lambda bench: bench.read_on(1)),
     Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
+    Action("present", ("ctrl+l", "P"), "class", lambda bench: bench.lecture.present()),
+    Action("play", ("ctrl+y", "p"), "class", lambda bench: bench.lecture.play()),
+    Action("again", ("ctrl+u", "u"), "class", lambda bench: bench.lecture.again()),
+    Action("faster", ("plus", "equals_sign"), "class", lambda bench: bench.lecture.change_speed(1)),
+    Action("slower", ("minus",), "class", lambda bench: bench.lecture.change_speed(-1)),
+    Action("blank", ("ctrl+k", "full_stop"), "class", lambda bench: bench.blank()),
     Action("check", ("ctrl+e", "c"), "lesson", lambda bench: bench.study(lambda desk: desk.check)),
     Action("hint", ("ctrl+t", "i"), "lesson", lambda bench: bench.study(lambda desk: desk.hint)),
     Action("reply", ("ctrl+a", "a"), "lesson", lambda bench: bench.reply()),
@@ -248,7 +339,14 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("reset", ("ctrl+r",), "lesson", lambda bench: bench.study(lambda desk: desk.reset)),
     Action("page_back", ("less_than_sign", "ctrl+left"), "lesson", lambda bench: bench.turn_page(-1)),
     Action("page_on", ("greater_than_sign", "ctrl+right"), "lesson", lambda bench: bench.turn_page(1)),
-    Action("leave", ("f10",), "app", lambda bench: bench.leave()),
+    Action("rejoin", ("ctrl+g", "y"), "lesson", lambda bench: bench.rejoin()),
+)
+
+WHAT_IF_ACTIONS: Final[tuple[Action[Fork], ...]] = (
+    *MOVE_ACTIONS,
+    Action("parting", ("enter", "p"), "what_if", lambda fork: fork.go_to_parting()),
+    Action("fork", ("f12", "f"), "what_if", lambda fork: fork.go_to_fork()),
+    Action("take", ("ctrl+g",), "what_if", lambda fork: fork.take()),
 )
 
 APP_ACTIONS: Final[tuple[Action[Stage], ...]] = (
@@ -277,6 +375,7 @@ _KEY_NAMES: Final = {
     "end": "End", "enter": "Enter", "escape": "Esc", "tab": "Tab", "pageup": "PgUp", "pagedown": "PgDn",
     "question_mark": "?", "asterisk": "*", "dollar_sign": "$", "left_square_bracket": "[",
     "right_square_bracket": "]", "less_than_sign": "<", "greater_than_sign": ">", "colon": ":",
+    "insert": "Insert", "plus": "+", "equals_sign": "=", "minus": "-", "full_stop": ".",
     "shift": "Shift", "ctrl": "Ctrl",
 }  # fmt: skip
 
@@ -293,13 +392,27 @@ def _is_function_key(key: str) -> bool:
     return key[:1] == "f" and key[1:].isdigit()
 
 
-def entries(*, in_lab: bool, keymap: Mapping[str, tuple[str, ...]] | None = None) -> list[Entry]:
-    """All actions that there are on a screen.
+FILES_ACTIONS: Final[tuple[Action[Shelf], ...]] = (
+    Action("type_line", ("f9", "dollar_sign", "s"), "find", lambda shelf: shelf.type_line()),
+    Action("leave", ("f10",), "app", lambda shelf: shelf.leave()),
+    Action("stop", ("escape",), "move", lambda shelf: shelf.leave()),
+)
+
+ACTIONS: Final[Mapping[Place, tuple[Action[Never], ...]]] = {
+    "start": APP_ACTIONS,
+    "lab": (*LAB_ACTIONS, *APP_ACTIONS),
+    "what_if": (*WHAT_IF_ACTIONS, *APP_ACTIONS),
+    "files": (*FILES_ACTIONS, *APP_ACTIONS),
+}
+"""All actions that there are on a screen."""
+
+
+def entries(place: Place, keymap: Mapping[str, tuple[str, ...]] | None = None) -> list[Entry]:
+    """The same as lists show them.
 
     Args:
-        in_lab: on the lab screen.
+        place: the kind of screen.
         keymap: the user's own keys, by action.
     """
     chosen = keymap or {}
-    lab = [action.entry_for(chosen.get(action.id, action.keys)) for action in LAB_ACTIONS] if in_lab else []
-    return [*lab, *(action.entry_for(chosen.get(action.id, action.keys)) for action in APP_ACTIONS)]
+    return [action.entry_for(chosen.get(action.id, action.keys)) for action in ACTIONS[place]]

@@ -12,6 +12,7 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.command import CommandPalette, Provider
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from kprobesim.i18n import LANGUAGES, Language, default_language
 from kprobesim.tui.actions import APP_ACTIONS, bindings
@@ -80,10 +81,21 @@ class KprobesimApp(App[None]):
         self.set_keymap({name: ",".join(keys) for name, keys in self.keys.keys.items()})
         for complaint in self.keys.complaints:
             self.notify(complaint, severity="warning", timeout=_COMPLAINT_SECONDS)
+        for screen in self.first_screens():
+            self.push_screen(screen)
+
+    def first_screens(self) -> list[Screen[None]]:
+        """What is shown at the beginning, the last one in front."""
+        screens: list[Screen[None]] = []
         if self._scenario is None or self._scenarios:
-            self.push_screen(StartScreen(self._scenarios))
+            screens.append(StartScreen(self._scenarios))
         if self._scenario is not None:
-            self.push_screen(LabScreen(self._scenario))
+            screens.append(self.lab_screen(self._scenario))
+        return screens
+
+    def lab_screen(self, scenario: Scenario) -> LabScreen:
+        """The screen for a scenario that is opened."""
+        return LabScreen(scenario)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's own, and that for plain marks."""
@@ -104,8 +116,8 @@ class KprobesimApp(App[None]):
     def show_help(self) -> None:
         """Explain the selected panel, and list the keys."""
         if isinstance(self.screen, SizedScreen):
-            panel = self.screen.selected if isinstance(self.screen, LabScreen) else ""
-            self.push_screen(HelpScreen(panel, self.language, self.keys))
+            screen = self.screen
+            self.push_screen(HelpScreen(screen.PLACE, screen.topic, self.language, self.keys))
 
     def switch_language(self) -> None:
         """The next language, at once and everywhere."""
@@ -127,8 +139,7 @@ class KprobesimApp(App[None]):
     def stop_or_quit(self) -> None:
         """Stop a motion under way; otherwise leave."""
         for screen in self.screen_stack:
-            if isinstance(screen, LabScreen) and screen.conductor.busy:
-                screen.conductor.stop()
+            if isinstance(screen, SizedScreen) and screen.stop_motion():
                 return
         self.exit()
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from kprobesim.tui.actions import APP_ACTIONS, LAB_ACTIONS
+from kprobesim.tui.actions import ACTIONS
 
 __all__ = ["Keymap", "default_keymap_file", "read_keymap"]
 
@@ -68,7 +68,7 @@ def read_keymap(path: Path) -> Keymap:
 
 
 def _checked(path: Path, table: Mapping[str, object]) -> Keymap:
-    usual = {action.id: action.keys for action in LAB_ACTIONS} | {action.id: action.keys for action in APP_ACTIONS}
+    usual = {action.id: action.keys for actions in ACTIONS.values() for action in actions}
     keys: dict[str, tuple[str, ...]] = {}
     complaints = []
     for name, value in table.items():
@@ -79,14 +79,21 @@ def _checked(path: Path, table: Mapping[str, object]) -> Keymap:
             complaints.append(f'{path}: {name} must be a key or a list of keys, such as "ctrl+w".')
         else:
             keys[name] = tuple(wanted)
-    owners = {key: name for name, own in usual.items() if name not in keys for key in own}
+    settled = {name: own for name, own in usual.items() if name not in keys}
     for name in list(keys):
+        owners = {
+            key: action.id
+            for actions in ACTIONS.values()
+            if any(action.id == name for action in actions)
+            for action in actions
+            for key in settled.get(action.id, ())
+        }
         taken = [f"{key} is the key of {owners[key]}" for key in keys[name] if key in owners]
         if taken:
             complaints.append(f"{path}: {name}: {', '.join(taken)}.")
             del keys[name]
         else:
-            owners |= dict.fromkeys(keys[name], name)
+            settled[name] = keys[name]
     return Keymap(keys, tuple(complaints))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kprobesim.course import Lesson, LessonSession, Part, Reveal, TaskReport, default_store, parse_action
+from kprobesim.course.actions import INPUT_VERBS
+from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.lab import Lab
@@ -63,6 +65,8 @@ class LessonView:
         over: no task is left.
         exploring: nothing counts until the learner comes back.
         notice: what went wrong with the progress file.
+        means: actions of the screen that the task needs besides the motions.
+        page: index of the page on which the text goes on behind the last task that is done.
     """
 
     texts: dict[Language, LessonText]
@@ -72,6 +76,8 @@ class LessonView:
     over: bool
     exploring: bool
     notice: str
+    means: tuple[str, ...]
+    page: int
 
 
 class LessonDesk:
@@ -87,6 +93,7 @@ class LessonDesk:
         self._store = store or default_store()
         self._session: LessonSession | None = None
         self._told: dict[Language, str] = {}
+        self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
         self._reveals: dict[tuple[str, Language], Reveal] = {}
 
@@ -116,6 +123,9 @@ class LessonDesk:
         """Everything there is to show."""
         session = self.session
         tasks, task = self.lesson.tasks, session.task
+        if task is not None and self._reports and all(goal.what.quick for goal in task.goals):
+            # Once asked for, the ticks follow the machine.
+            self._reports = {language: session.report(task, language) for language in LANGUAGES}
         return LessonView(
             {language: self._text(language) for language in LANGUAGES},
             len(session.progress.done),
@@ -124,6 +134,8 @@ class LessonDesk:
             task is None,
             session.exploring,
             session.notice,
+            () if task is None else _means(task),
+            session.next_page,
         )
 
     def check(self, lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -134,7 +146,12 @@ class LessonDesk:
             return Outcome("lesson_over")
         reports = {language: session.report(task, language) for language in LANGUAGES}
         met = session.check("en").met
-        self._told = {language: report.praise for language, report in reports.items()} if met else {}
+        number = self.lesson.tasks.index(task) + 1
+        self._told = {
+            language: say(language, "lesson.praise", number=number, text=report.praise)
+            for language, report in reports.items()
+            if met and report.praise
+        }
         self._reports = {} if met else reports
         if met and session.exploring:
             return Outcome("met_exploring")
@@ -149,8 +166,12 @@ class LessonDesk:
         if session.hint("en") is None:
             return Outcome("no_hint")
         shown = session.progress.hints[task.id]
-        label = {language: say(language, "lesson.hint", number=shown, total=len(task.hints)) for language in LANGUAGES}
-        self._told = {language: f"{label[language]} {task.hints[shown - 1][language]}" for language in LANGUAGES}
+        self._told = {
+            language: say(
+                language, "lesson.hint", number=shown, total=len(task.hints), text=task.hints[shown - 1][language]
+            )
+            for language in LANGUAGES
+        }
         return Outcome()
 
     def answer(self, text: str) -> Motion:
@@ -187,7 +208,9 @@ class LessonDesk:
         """Show how the task can be done."""
         if self.session.task is None:
             return Outcome("lesson_over")
-        lines = "; ".join(str(action) for action in self.session.show_solution())
+        actions = self.session.show_solution()
+        self._solved = self.session.task.id
+        lines = "; ".join(action.line for action in actions)
         self._told = {language: say(language, "lesson.solution", lines=lines) for language in LANGUAGES}
         return Outcome()
 
@@ -205,11 +228,16 @@ class LessonDesk:
         self._reports = {}
         return Outcome("was_reset")
 
-    def do(self, line: str) -> Motion:
-        """Carry out an action of the lesson's language, so that it is remembered."""
+    def do(self, line: str, text: str = "") -> Motion:
+        """Carry out an action of the lesson's language, so that it is remembered.
+
+        Args:
+            line: the action.
+            text: for ``program``, its assembly.
+        """
 
         def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-            self.session.act(parse_action(line), interrupt=interrupt)
+            self.session.act(parse_action(line, text), interrupt=interrupt)
             return Outcome("did", {"line": line})
 
         return move
@@ -223,6 +251,8 @@ class LessonDesk:
             "\n\n".join([f"## {page.title}", *(self._part(part, language) for part in page.parts)]) for page in visible
         )
         task = session.task
+        if task is None and pages:
+            pages = (*pages[:-1], "\n\n".join([pages[-1], *self._afterwards(language)]))
         report = self._reports.get(language)
         goals: tuple[tuple[bool, str, str], ...] = ()
         if report is not None and task is not None and report.task == task.id:
@@ -234,10 +264,13 @@ class LessonDesk:
         )  # fmt: skip
 
     def _ending(self, language: Language) -> str:
-        lesson, skipped = self.lesson, self.session.progress.skipped
-        over = say(language, "lesson.over_skipped" if skipped else "lesson.over", tasks=", ".join(skipped))
-        extra = [texts[language] for texts in (lesson.differs, lesson.pitfall) if texts]
-        return " ".join([over, *extra])
+        skipped = self.session.progress.skipped
+        return say(language, "lesson.over_skipped" if skipped else "lesson.over", tasks=", ".join(skipped))
+
+    def _afterwards(self, language: Language) -> list[str]:
+        """What stands below the text once no task is left."""
+        named = (("lesson.differs", self.lesson.differs), ("lesson.pitfall", self.lesson.pitfall))
+        return [say(language, key, text=texts[language]) for key, texts in named if texts]
 
     def _asked(self, last: Part | None, language: Language) -> Asked | None:
         session = self.session
@@ -269,6 +302,12 @@ class LessonDesk:
         if task.question is not None:
             lines += [">", f"> {task.question.question[language]}", ">"]
             lines += [f"> {number}. {option[language]}" for number, option in enumerate(task.question.options, 1)]
+        shown, total = self.session.progress.hints.get(task.id, 0), len(task.hints)
+        for given, hint in enumerate(task.hints[:shown], 1):
+            lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=hint[language])}"]
+        if task.id == self._solved:
+            actions = "\n".join(str(action) for action in task.solution)
+            lines += [">", f"> {say(language, 'lesson.solution', lines='')}", "", "```text", actions, "```"]
         return "\n".join(lines)
 
     def _revealed(self, name: str, language: Language) -> str:
@@ -280,4 +319,13 @@ class LessonDesk:
         key = "lesson.right" if revealed.chosen == revealed.right else "lesson.wrong"
         told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
         value = say(language, "lesson.value", value=revealed.value) if revealed.value else ""
-        return " ".join(text for text in (told, value, revealed.explain) if text)
+        # Chinese sentences are not parted by blanks.
+        return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)
+
+
+def _means(task: Task) -> tuple[str, ...]:
+    """Which dialogs of the screen lead to a task's solution; arrows and Space are always at hand."""
+    verbs = {action.verb for action in task.solution if action.verb != "run" or action.words}
+    typed, written = {"$", "type"}, {"program"}
+    ways = (("type_line", typed), ("write_program", written), ("command", INPUT_VERBS - typed - written | {"run"}))
+    return tuple(name for name, leads in ways if verbs & leads)

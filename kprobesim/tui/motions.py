@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kprobesim.course.actions import Budget, parse_action, perform
 from kprobesim.errors import BadInput
-from kprobesim.lab import Grain, Lab, Moment, Stop, last_register_write, last_write
+from kprobesim.i18n import Language
+from kprobesim.lab import Event, Grain, Lab, Moment, Stop, last_register_write, last_write
+from kprobesim.lab.clock import insn_at
 from kprobesim.tui.targets import Target
 from kprobesim.tui.values import number_text
+from kprobesim.tui.wording import say
 
 __all__ = ["GRAINS", "Interrupt", "Motion", "Outcome", "go_to_event", "go_to_place", "read_place", "step", "to_end"]
-__all__ += ["back_to", "do_line", "go_to_moment", "repeated", "run_to", "stay", "to_start", "type_line", "who_set"]
+__all__ += [
+    "back_to",
+    "do_line",
+    "go_to_moment",
+    "in_turn",
+    "moment_of",
+    "repeated",
+    "run_to",
+    "run_to_place",
+    "stay",
+    "to_start",
+    "type_line",
+    "who_set",
+]
 
 Interrupt = Callable[[], bool]
 
 GRAINS = (Grain.HIT, Grain.PHASE, Grain.LINE, Grain.INSTRUCTION, Grain.BPF)
 """From the coarsest to the finest."""
 
+_PLACE = re.compile(r"0x[0-9a-fA-F]{1,16}|[A-Za-z_][\w.]{2,}(\+(0x[0-9a-fA-F]+|\d+))?")
 _FAR = 1_000_000_000
 _WINDOWS = (2_000, 60_000, 1_000_000, 16_000_000, 1 << 60)
 _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
@@ -28,10 +45,24 @@ _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fpro
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a motion ended, where that is worth a sentence: a key under ``outcome`` in the texts, or empty."""
+    """How a motion ended, where that is worth a sentence: a key under ``outcome`` in the texts, or empty.
+
+    Attributes:
+        key: of the text.
+        values: what fills its gaps; a mapping has one for each language.
+    """
 
     key: str = ""
     values: dict[str, object] = field(default_factory=dict)
+
+    def tell(self, language: Language) -> str:
+        """The sentence; empty if there is none."""
+        if not self.key:
+            return ""
+        here = {
+            name: value.get(language) if isinstance(value, Mapping) else value for name, value in self.values.items()
+        }
+        return say(language, f"outcome.{self.key}", **here)
 
 
 Motion = Callable[[Lab, Interrupt], Outcome]
@@ -63,7 +94,7 @@ def _forward(lab: Lab, grain: Grain, moved: bool) -> Outcome:
 
 def to_start(lab: Lab, interrupt: Interrupt) -> Outcome:
     """To the beginning of the experiment."""
-    lab.seek(lab.start)
+    lab.seek(lab.beginning)
     return Outcome("start")
 
 
@@ -77,12 +108,16 @@ def go_to_event(seq: int) -> Motion:
     """To just after an event, by its position in the stream counted from 0."""
 
     def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-        if not 0 <= seq < lab.event_count:
-            raise BadInput(f"There is no event {seq + 1:,}: {lab.event_count:,} are known.")
-        lab.seek(lab.events(seq, seq + 1)[0])
+        lab.seek(_known_event(lab, seq))
         return Outcome()
 
     return move
+
+
+def _known_event(lab: Lab, seq: int) -> Event:
+    if not 0 <= seq < lab.event_count:
+        raise BadInput(f"There is no event {seq + 1:,}: {lab.event_count:,} are known.")
+    return lab.events(seq, seq + 1)[0]
 
 
 def go_to_moment(moment: Moment) -> Motion:
@@ -103,12 +138,17 @@ def stay(lab: Lab, interrupt: Interrupt) -> Outcome:
 
 
 def go_to_place(text: str) -> Motion:
-    """To an event number, an instruction ``i123`` or a time ``24.6ms``.
+    """To an event number, an instruction ``i123`` or a time ``24.6ms``; or on to a place in the code.
 
     Raises:
         BadInput: the text is none of these.
     """
-    what, number = read_place(text)
+    try:
+        what, number = read_place(text)
+    except BadInput:
+        if _PLACE.fullmatch(text.strip()):
+            return run_to_place(text.strip())
+        raise
     if what == "event":
         return go_to_event(int(number) - 1)
 
@@ -132,6 +172,22 @@ def _known_ns(lab: Lab) -> int:
     return max(lab.ns, *(event.ns for event in events), 0)
 
 
+def moment_of(lab: Lab, text: str) -> Moment:
+    """The moment that somebody typed, as for `go_to_place`; where the lab stands, if nothing was.
+
+    Raises:
+        BadInput: it cannot be read, or the machine has not been there.
+    """
+    if not text.strip():
+        return lab.moment
+    what, number = read_place(text)
+    if what == "event":
+        return _known_event(lab, int(number) - 1).moment
+    if what == "time":
+        return Moment(insn_at(lab.machine.log, int(number), lab.machine.ns_per_insn))
+    return Moment(int(number))
+
+
 def repeated(motion: Motion, count: int) -> Motion:
     """A motion made so often, or until it leads nowhere any more."""
 
@@ -147,6 +203,20 @@ def repeated(motion: Motion, count: int) -> Motion:
     return move
 
 
+def in_turn(*motions: Motion) -> Motion:
+    """One motion after the other; the last one says how it went."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        outcome = Outcome()
+        for motion in motions:
+            outcome = motion(lab, interrupt)
+            if interrupt():
+                break
+        return outcome
+
+    return move
+
+
 def run_to(address: int) -> Motion:
     """Forward to the next time that the instruction at an address is about to run."""
 
@@ -155,6 +225,15 @@ def run_to(address: int) -> Motion:
         if stop is Stop.ADDRESS or interrupt():
             return Outcome()
         return Outcome("not_reached", {"place": lab.symbolize(address)})
+
+    return move
+
+
+def run_to_place(place: str) -> Motion:
+    """Forward to a symbol, or some bytes behind it."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        return run_to(lab.address_of(place))(lab, interrupt)
 
     return move
 
@@ -232,11 +311,16 @@ def type_line(text: str) -> Motion:
     return move
 
 
-def do_line(text: str) -> Motion:
-    """Do something to the lab in the words of the lessons, as in ``attach by_pid vfs_read``."""
+def do_line(text: str, program: str = "") -> Motion:
+    """Do something to the lab in the words of the lessons, as in ``attach by_pid vfs_read``.
+
+    Args:
+        text: the line.
+        program: for ``program NAME``, its assembly.
+    """
 
     def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-        perform(lab, parse_action(text), Path(), Budget(interrupt=interrupt))
+        perform(lab, parse_action(text, program), Path(), Budget(interrupt=interrupt))
         return Outcome("did", {"line": text})
 
     return move

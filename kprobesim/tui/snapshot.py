@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from kprobesim.bpf import Program
 from kprobesim.bpf.jit import listing
+from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.lab import (
@@ -29,7 +30,7 @@ from kprobesim.lab import (
 from kprobesim.tui.brief import brief
 from kprobesim.tui.labels import register_labels
 from kprobesim.tui.track import Track, TrackMaker
-from kprobesim.tui.walk import WalkView, walk_view
+from kprobesim.tui.walk import WalkView, refused_view, walk_view
 
 __all__ = ["CodeView", "EventRow", "Memory", "ProgramView", "Snapshot", "observe"]
 
@@ -37,6 +38,8 @@ _CONSOLE = 8192
 _STACK_WORDS = 96
 _EVENTS_AROUND = 60
 _PROBE_WINDOW = 64
+_FROM_OUTSIDE = ("input", "map.create", "map.update", "bpf.load", "bpf.attach", "bpf.detach", "kprobe.opt_prepare")
+"""What may lie between the patch of some code and the wish to look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class CodeView:
         start: its first address.
         current: address that the CPU stands at, or of the probed instruction while the host plays a function.
         host: the function that the host plays at this moment, or empty.
+        about: an event is about this code while the CPU sleeps elsewhere, in the function named here; or empty.
         rows: the instructions.
         sources: the text of a source line, by the address where it begins.
         file: source file of the current line, or empty.
@@ -57,6 +61,7 @@ class CodeView:
     start: int
     current: int
     host: str
+    about: str
     rows: tuple[CodeLine, ...]
     sources: dict[int, str]
     file: str
@@ -164,10 +169,20 @@ class Memory:
         self.track = TrackMaker()
         self.walk_wanted = False
         self._walk: tuple[object, WalkView] | None = None
+        self._refused: tuple[Moment, WalkView] | None = None
         self._code: tuple[object, Mapping[int, tuple[tuple[int, bytes, str], ...]]] | None = None
 
-    def walk(self, program: Program | None) -> WalkView | None:
-        """What the verifier did with a program."""
+    def refuse(self, lab: Lab, refusal: Rejected) -> None:
+        """Keep what the verifier did with a program that it refused, for as long as the lab stays where it is."""
+        if refusal.assembly is not None:
+            self._refused = lab.moment, refused_view(refusal.assembly, refusal.text)
+
+    def walk(self, lab: Lab, program: Program | None) -> WalkView | None:
+        """What the verifier did with a program, or with the one that it has just refused."""
+        if self._refused is not None:
+            if self._refused[0] == lab.moment:
+                return self._refused[1]
+            self._refused = None
         if program is None or not self.walk_wanted:
             return None
         if self._walk is None or self._walk[0] is not program:
@@ -205,7 +220,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
     code = _code(lab, rip, probed)
     comm, pid = _task(lab)
     shown = _program(lab)
-    upcoming = code.here if not code.host else None
+    upcoming = code.here if not code.host and not code.about else None
     return Snapshot(
         kernel=lab.image.name,
         profile=lab.profile.value,
@@ -237,7 +252,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         vcpus=lab.cpus(),
         console=bytes(lab.machine.devices.output[-_CONSOLE:]).decode(errors="replace"),
         track=memory.track.track(lab),
-        walk=memory.walk(shown),
+        walk=memory.walk(lab, shown),
     )
 
 
@@ -245,7 +260,7 @@ def _probed(lab: Lab) -> int | None:
     """The place of the newest event that is about a probe."""
     for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
         event = lab.events(seq, seq + 1)[0]
-        if event.kind.startswith("kprobe.") and event.cpu == lab.cpu:
+        if event.kind.startswith("kprobe.") and event.cpu == lab.cpu and "addr" in event.fields:
             return int(event.fields["addr"])
     return None
 
@@ -265,6 +280,10 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     host = symbol[0].name if symbol is not None and symbol[0].address in stubs else ""
     current = probed if host and probed is not None else rip
     rows = lab.code(current)
+    about = ""
+    if not host and _sleeps(rows, rip) and (patched := _patched(lab)) is not None:
+        about, current = symbol[0].name if symbol is not None else lab.symbolize(rip), patched
+        rows = lab.code(current)
     where = lab.kernel.kallsyms.lookup_size_offset(current)
     sources: dict[int, str] = {}
     for line in rows:
@@ -277,10 +296,27 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
         start=where[0].address if where else (rows[0].address if rows else current),
         current=current,
         host=host,
+        about=about,
         rows=rows,
         sources=sources,
         file=f"{at.file}:{at.line}" if at else "",
     )
+
+
+def _sleeps(rows: tuple[CodeLine, ...], rip: int) -> bool:
+    """The CPU waits behind a hlt: its own code says nothing to anybody."""
+    return any(line.text == "hlt" and line.address + len(line.original) == rip for line in rows)
+
+
+def _patched(lab: Lab) -> int | None:
+    """The function that was probed or patched last from outside, since anything else happened."""
+    for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
+        event = lab.events(seq, seq + 1)[0]
+        if event.kind in ("text.poke", "kprobe.prepare", "kprobe.register", "kprobe.unregister"):
+            return int(event.fields["addr"])
+        if event.kind not in _FROM_OUTSIDE:
+            break
+    return None
 
 
 def _source_before(code: CodeView, index: int | None) -> str:

@@ -27,6 +27,12 @@ THEMES: Final = (
         success="#0072b2", accent="#cc79a7", foreground="#101010", background="#fafafa", surface="#f2f2f2",
         panel="#e4e4e4", dark=False,
     ),
+    # A projector washes out greys and tints: black on white, and few, dark colours.
+    Theme(
+        "projector", primary="#00008b", secondary="#00008b", warning="#8b3a00", error="#a00000", success="#005a00",
+        accent="#00008b", foreground="#000000", background="#ffffff", surface="#ffffff", panel="#e8e8e8",
+        boost="#e0e0e0", dark=False, text_alpha=1.0,
+    ),
 )  # fmt: skip
 
 THEME_NAMES: Final = ("textual-dark", "textual-light", *(theme.name for theme in THEMES))

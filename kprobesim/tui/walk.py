@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.bpf import Program
-from kprobesim.bpf.verifier import Walk, map_meta_of, verify
+from kprobesim.bpf import Assembly, Program
+from kprobesim.bpf.verifier import Walk, map_meta_of, verify, verify_assembly
 from kprobesim.bpf.verifier.explain import Diagnostic, explain
 
-__all__ = ["WalkView", "walk_view"]
+__all__ = ["WalkView", "refused_view", "walk_view"]
 
 _VISITS: Final = 5_000
 
@@ -23,6 +23,7 @@ class WalkView:
         walk: every visit of an instruction, on every path, with what was known before and after.
         diagnostic: why the program is refused, or None.
         processed, states: what Linux prints at the end of its log.
+        refused: the program was never loaded.
     """
 
     name: str
@@ -30,6 +31,19 @@ class WalkView:
     diagnostic: Diagnostic | None
     processed: int
     states: int
+    refused: bool = False
+
+
+def refused_view(assembly: Assembly, text: str) -> WalkView:
+    """Verify a program once more that was refused, with a record, and with the place in its text.
+
+    Args:
+        assembly: the program.
+        text: what it was made of, or empty.
+    """
+    verdict = verify_assembly(assembly)
+    told = explain(verdict, text, dict(enumerate(assembly.lines)))
+    return WalkView("", verdict.walk(_VISITS), told, verdict.stats.insn_processed, verdict.stats.total_states, True)
 
 
 def walk_view(program: Program) -> WalkView:

@@ -162,3 +162,14 @@ def test_lint_tells_what_is_wrong(cli: Cli, tmp_path: Path) -> None:
     result = cli("lesson", "lint", str(folder))
     assert result.exit_code == 1
     assert "task the-write: not met by its solution" in result.stdout
+
+
+def test_progress_that_could_not_be_saved_is_not_called_kept(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "a file where the folder should be"
+    blocked.write_text("", encoding="utf-8")
+    monkeypatch.setenv("KPROBESIM_DATA", str(blocked))
+    said = cli("lesson", "run", "1", "--plain", "--lang", "en", given="step 3\ncheck\nquit\n").output
+    assert "could not be saved" in said
+    assert "Your progress is kept" not in said

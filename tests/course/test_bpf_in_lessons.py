@@ -44,7 +44,7 @@ def test_what_user_space_has_read_is_unread_again_after_going_back() -> None:
     session = LessonSession.open(read_lesson(LESSONS / "26-ring-buffer-and-perf-events"))
     do(session, "$ cat /etc/hostname", "consume samples", "$ cat /etc/hostname")
     assert read_value(session.lab, "count ringbuf.submit wakeup=1") == 2
-    read = next(event for event in session.lab.events() if event.fields.get("text") == "consume samples")
+    read = next(event for event in session.lab.events() if event.fields.get("text") == "ring_buffer__consume samples")
     do(session, f"seek {read.seq - 1}", "$ cat /etc/hostname")
     assert read_value(session.lab, "count ringbuf.submit wakeup=1") == 1
     assert read_value(session.lab, "count ringbuf.submit") == 2

@@ -166,3 +166,17 @@ def test_an_action_that_makes_no_sense_is_one_sentence(session: LessonSession, l
     with pytest.raises(KprobesimError):
         session.do(line)
     assert state(session) == before
+
+
+@pytest.mark.parametrize("name", ["26-ring-buffer-and-perf-events", "28-kprobe-events-by-hand"])
+def test_a_lesson_that_begins_behind_its_start_goes_back_to_where_it_began_and_no_further(name: str) -> None:
+    session = LessonSession.open(find_lesson(name))
+    lab = session.lab
+    began, behind = lab.moment, lab.seq
+    for away in ("$ cat /etc/motd", "step instruction 3", "run"):
+        session.do(away)
+        session.do("seek start")
+        assert (lab.moment, lab.seq) == (began, behind)
+    for grain in ("phase", "instruction", "line", "hit"):
+        session.do(f"back {grain}")
+        assert (lab.moment, lab.seq) == (began, behind)

@@ -22,7 +22,7 @@ from kprobesim.image import MAX_INSN_SIZE, Instruction, decode_one
 from kprobesim.kprobes import Kprobe, KprobeConfig
 from kprobesim.lab import Profile
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import Moment, Stop
+from kprobesim.machine import MemoryFault, Moment, Stop
 from tests.guests.board import DATA, HIGH_PHYSICAL, TABLES
 from tests.guests.code import REGISTERS
 from tests.guests.kernel import MODULE_AREA, MODULE_PAGES, HandMadeKernel
@@ -41,6 +41,10 @@ _GROUPS: Final = frozenset(
     {f"{byte:02x}" for byte in bytes.fromhex(_GROUP_OPCODES)}
     | {f"0f{byte:02x}" for byte in bytes.fromhex("00010d18717273aebac7")}
 )
+# What a trap and the entry stub push.
+_FRAME: Final = 0xC0
+# Where TF steps, a repeated string instruction is hit once for each of its 64 repetitions.
+_PROBED: Final = 20_000
 _IMMEDIATE: Final = "0500000000000000"
 # The answers of these differ from run to run, with or without a probe.
 _UNSTEADY: Final = frozenset({"rdtsc", "rdtscp", "rdrand", "rdseed", "rdpmc", "cpuid", "xgetbv"})
@@ -76,13 +80,18 @@ def _candidates() -> Iterator[str]:
 
 
 def _is_known(insn: Instruction) -> bool:
-    """What docs/differences-from-linux.md lists: returns with an operand and far ones, a call with a prefix. Also
-    branches with 66, which the emulated CPU takes to 16 bits as AMD's do, and Linux's decoder to 32 as Intel's."""
+    """What docs/differences-from-linux.md lists: returns with an operand and far ones, a call with a prefix, pushf and
+    popf of 16 bits, hlt. Also branches with 66, which the emulated CPU takes to 16 bits as AMD's do, and Linux's
+    decoder to 32 as Intel's."""
     opcode, two = insn.encoding.opcode, insn.raw.lstrip(b"\x66\xf2\xf3\x48\x4c")[:1] == b"\x0f"
     if two:
         return 0x80 <= opcode <= 0x8F and b"\x66" in insn.raw[:2]
     branch = 0x70 <= opcode <= 0x7F or 0xE0 <= opcode <= 0xE3 or opcode in (0xE8, 0xE9, 0xEB, 0xC3)
-    return opcode in (0xC2, 0xCA, 0xCB) or (branch and (b"\x66" in insn.raw[:2] or (opcode == 0xE8 and insn.size > 5)))
+    if opcode in (0x9C, 0x9D) and b"\x66" in insn.raw[:2]:
+        return True
+    return opcode in (0xC2, 0xCA, 0xCB, 0xF4) or (
+        branch and (b"\x66" in insn.raw[:2] or (opcode == 0xE8 and insn.size > 5))
+    )
 
 
 def _kernel(insn: Instruction) -> HandMadeKernel:
@@ -107,30 +116,48 @@ def _end(running: Running, limit: int) -> tuple[object, ...]:
         return (stop.name,)
     registers = running.machine.registers()
     ram = bytearray(running.machine.ram.bytes)
-    top = registers["rsp"] if 0x800 < registers["rsp"] < len(ram) else STACK
-    # Slots, page tables (who was there is noted in them), and what traps have left below the stack.
-    for begin, size in ((MODULE_AREA, MODULE_PAGES * 4096), (TABLES, 0x8000), (top - 0x800, 0x800)):
-        ram[begin : begin + size] = bytes(size)
+    top = registers["rsp"] if registers["rsp"] < len(ram) else STACK
+    # Slots, page tables (who was there is noted in them), and what traps have left below the stack, also below the one
+    # that the instruction has left for another.
+    below = [(max(0, end - 0x800), end) for end in (top, STACK)]
+    for begin, end in ((MODULE_AREA, MODULE_AREA + MODULE_PAGES * 4096), (TABLES, TABLES + 0x8000), *below):
+        ram[begin:end] = bytes(end - begin)
     ram[HIGH_PHYSICAL + running.symbol("probed") - TEXT_BASE] = 0
     return (stop.name, tuple(registers.items()), bytes(ram))
+
+
+def _traps_can_follow(running: Running, insn: Instruction) -> bool:
+    """Whether a trap behind an instruction that has run still finds its gate and a stack: the step ends with one."""
+    stack = running.machine.registers()["rsp"] & ~15
+    if insn.mnemonic in ("lgdt", "lidt") or stack < _FRAME:
+        return False
+    try:
+        running.kernel.read(stack - _FRAME, _FRAME)
+    except MemoryFault:
+        return False
+    return True
 
 
 def verdict(insn: Instruction, profile: Profile) -> str:
     """What a probe on an instruction comes to.
 
     Returns:
-        ``same``, ``same, and the guest ends``, ``refused`` and the errno, or what is wrong: ``DIFFERENT`` and where.
+        ``same``, ``same, and the guest ends``, ``same, and no trap can follow``, ``refused`` and the errno, or what is
+        wrong: ``DIFFERENT`` and where.
     """
     running = Running(_kernel(insn).image(), ram_size=2 << 20, config=config_of(profile))
     start = running.machine.retired
     native = _end(running, start + 600)
+    traps_follow = _traps_can_follow(running, insn)
     running.timeline.seek(Moment(start + 1))
     try:
         running.register(Kprobe(symbol_name="probed"))
     except LinuxError as error:
         known = error.errno in (Errno.EINVAL, Errno.EOPNOTSUPP, Errno.ENOSPC, Errno.EILSEQ)
         return f"refused {error.errno.name}" if known else f"DIFFERENT {error}"
-    probed = _end(running, start + 1_200)
+    probed = _end(running, start + _PROBED)
+    if native[0] == "IDLE" and probed[0] != "IDLE" and not traps_follow:
+        return "same, and no trap can follow"
     if native == probed:
         return "same" if native[0] == "IDLE" else f"same, and the guest {native[0]}"
     if native[0] != probed[0]:

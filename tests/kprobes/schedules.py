@@ -413,6 +413,9 @@ class Schedule:
             return  # a call of the kernel's own, or of somebody else's trampoline
         if byte == 0xE8 and self.kprobes.all_disarmed:
             return  # somebody else's, as long as kprobes are switched off
+        if byte == INT3 and site is None and address in self.bench.fentry:
+            self.touched[address] += 1  # a call is being patched in or out, which may be somebody else's
+            return
         if byte == 0xE9 and (site is None or not site.is_optimized):
             return
         if byte != INT3 and (site is None or site.is_disabled or site.children == []):

@@ -1,13 +1,16 @@
 """Which probes may become jumps, and why the others stay an int3."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from kprobesim.image import MAX_INSN_SIZE, Instruction, KernelImage, decode_one, open_image
+from kprobesim.errors import LinuxError
+from kprobesim.image import MAX_INSN_SIZE, Instruction, KernelImage, decode_one, decode_range, open_image
 from kprobesim.kprobes import Kprobe, KprobeConfig, KprobeFlag
 from kprobesim.kprobes.boost import can_boost
 from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE, TEMPLATE_SIZE, disassemble_detour
+from kprobesim.kprobes.reljump import JMP32_SIZE
 from tests.guests.code import Code
 from tests.guests.kernel import HandMadeKernel
 from tests.kprobes.running import Running
@@ -130,6 +133,38 @@ def test_what_ftrace_serves_never_becomes_a_jump() -> None:
     assert not running.events("kprobe.opt_prepare", "kprobe.opt_refuse")
     running.register(Kprobe(symbol_name="vfs_read", offset=5))
     assert running.events("kprobe.opt_prepare")[0].fields["offset"] == 5
+
+
+def probe_shortly_before(running: Running, addresses: Iterable[int]) -> None:
+    """Register a probe at each instruction whose jump would cover one of the addresses, where one is accepted."""
+    for address in addresses:
+        place = running.kernel.kallsyms.lookup_size_offset(address)
+        assert place is not None
+        symbol, offset, _ = place
+        for insn in decode_range(running.kernel.read(symbol.address, offset), symbol.address):
+            if insn.address > address - JMP32_SIZE:
+                with contextlib.suppress(LinuxError):
+                    running.register(Kprobe(address=insn.address))
+
+
+def test_a_jump_never_covers_a_static_branch() -> None:
+    """OPT-03: whoever switches the branch would find a piece of the jump in its place."""
+    running = Running(open_image("toyix", variant="bare"), config=OPTPROBES)
+    labels = running.kprobes.jump_labels
+    probe_shortly_before(running, [entry.code for entry in running.kernel.tables.jump_table])
+    for event in running.events("kprobe.opt_prepare"):
+        assert labels.jump_label_text_reserved(event.fields["addr"], event.fields["addr"] + JMP32_SIZE - 1) is None
+    refused = [event.fields["reason"] for event in running.events("kprobe.opt_refuse")]
+    assert any(reason.startswith("a static branch is patched at ") for reason in refused)
+
+
+def test_where_a_static_branch_leads_to_is_not_looked_at_while_it_is_a_nop() -> None:
+    """OPT-02, a hole of Linux's: can_optimize() looks at jumps that are there now."""
+    running = Running(open_image("toyix", variant="bare"), config=OPTPROBES)
+    targets = [entry.target for entry in running.kernel.tables.jump_table]
+    probe_shortly_before(running, targets)
+    places = [event.fields["addr"] for event in running.events("kprobe.opt_prepare")]
+    assert any(place < target < place + JMP32_SIZE for place in places for target in targets)
 
 
 def test_whole_instructions_are_copied_and_the_jump_back_goes_behind_them() -> None:

@@ -77,6 +77,14 @@ def test_a_prefixed_call_returns_into_its_own_last_byte() -> None:
     assert (emulated.jumped, emulated.word(0)) == (38, 5)
 
 
+def test_flags_of_16_bits_are_pushed_and_popped_as_64() -> None:
+    """2.2, quirk: the prefix of pushfw and popfw is not looked at."""
+    native, emulated = both("669c")
+    assert native.registers["rsp"] - emulated.registers["rsp"] == 8 - 2
+    native, emulated = popped(IF, "669d")
+    assert emulated.registers["rsp"] - native.registers["rsp"] == 8 - 2
+
+
 @pytest.mark.parametrize("flags", [0, IF, IF | CF | ZF])
 def test_flags_that_are_pushed_are_those_of_the_interrupted_code(flags: int) -> None:
     """2.2: pushf, 9C: IF is as it was, although it is off in the handler."""
@@ -92,10 +100,10 @@ def test_flags_that_are_popped_are_all_taken(flags: int) -> None:
     assert emulated.flags == flags | 2
 
 
-def popped(flags: int) -> tuple[Outcome, Outcome]:
+def popped(flags: int, code: str = "9d") -> tuple[Outcome, Outcome]:
     kernel = HandMadeKernel()
     kernel.code.mov("rsp", STACK).mov("rax", flags | 2).push("rax").jmp("probed")
-    kernel.function("probed").op("popf").raw("f4" * 16)
+    kernel.function("probed").raw(code).raw("f4" * 16)
     running = Running(kernel.image(), ram_size=2 << 20)
     start, probed = running.machine.retired, running.symbol("probed")
     running.run(start + 100)

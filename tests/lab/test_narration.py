@@ -90,6 +90,8 @@ def session() -> Lab:
     lab.unregister_kprobe(stepped)
     lab.type("sleep 1")
     lab.run(instructions=5_000_000)
+    lab.set_bpf_jit(1)
+    lab.load_program("r0 = 0\nexit", "jited")
     return lab
 
 
@@ -222,7 +224,10 @@ def test_the_real_run_has_the_events_that_a_hit_consists_of() -> None:
 def test_every_text_can_be_filled_and_is_used(language: Language) -> None:
     lab = session()
     unused = set(TEXTS.keys(language).values())
-    for event in every_sort():
+    code = lab.bpf.jited("jited")
+    assert code is not None
+    by_program = made("trap", vector=14, name="#PF", rip=code.code.entry, user=0, error_code=0)
+    for event in [*every_sort(), by_program]:
         what, why = lab.narrate(event, language)
         assert what and why, event
         assert "{" not in what + why, event

@@ -123,7 +123,7 @@ def test_the_same_object_twice_has_names_and_numbers_of_its_own() -> None:
     ("target", "said"),
     [
         (Target("tp/sched/x", "tracepoint", AttachKind.LSM, "x"), "cannot be attached by itself here"),
-        (Target("fentry/vfs_read", "tracing", AttachKind.FENTRY, "vfs_read"), "cannot be attached by itself here"),
+        (Target("usdt/x:y", "kprobe", AttachKind.USDT, "x:y"), "cannot be attached by itself here"),
         (Target("tp/sched", "tracepoint", AttachKind.TRACEPOINT, "sched"), "names no event"),
         (Target("uprobe/main", "kprobe", AttachKind.UPROBE, "main"), "names no place in a program"),
         (Target("uretprobe/cat:main+4", "kprobe", AttachKind.URETPROBE, "cat:main+4"), "offset specification"),

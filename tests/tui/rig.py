@@ -20,7 +20,7 @@ from kprobesim.tui.snapshot import Snapshot
 
 LARGE = (120, 36)
 SMALL = (80, 24)
-PATIENCE = 20.0
+PATIENCE = 60.0
 _HOPS = 60
 """Turns of the event loop in which a key surely finds its way up through all widgets."""
 
@@ -122,7 +122,7 @@ async def press(pilot: Run, *keys: str) -> None:
     """Press keys and wait until what they started has come to its end."""
     for key in keys:
         # Pilot.press waits for an idle process after each key, which takes longer than the key does.
-        pilot.app.post_message(Key(key, key if len(key) == 1 else None))
+        pilot.app.post_message(Key(key, " " if key == "space" else key if len(key) == 1 else None))
         for _ in range(_HOPS):
             await asyncio.sleep(0)
     screen = lab_screen(pilot)

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from kprobesim.course import Lesson, find_lesson
+from kprobesim.i18n import Language
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.lesson import LessonView
+from kprobesim.tui.panels.text_pane import folded
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.reply import ReplyScreen
 from tests.tui.rig import (
@@ -20,6 +23,7 @@ from tests.tui.rig import (
     now,
     open_plain,
     press,
+    screen_lines,
     screen_text,
     wait_until,
 )
@@ -147,3 +151,111 @@ async def test_pages_are_turned_back_and_on(lesson: Lesson) -> None:
         assert "Page 2 of" in screen_text(pilot)
         await press(pilot, "less_than_sign")
         assert "Page 1 of" in screen_text(pilot)
+
+
+async def test_on_a_small_screen_the_text_comes_first_and_the_events_name_stands_above_what_happened(
+    lesson: Lesson,
+) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        assert "Page 1 of" in screen_text(pilot)
+        await press(pilot, "right", "right", "right")
+        text = screen_text(pilot)
+        assert "What happened ─ bpf.load" in text
+        assert "run  native_safe_halt+0x2  IF 1  NONE" in text
+        await press(pilot, "f2")
+        assert "1 code" in screen_text(pilot)
+        await press(pilot, "ctrl+e")
+        assert "2. A slot" in screen_text(pilot), "what is to be read next comes by itself"
+
+
+async def test_reading_on_scrolls_to_the_pages_end_and_then_turns_it(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        seen = [screen_text(pilot)]
+        while "Page 1 of" in seen[-1]:
+            await press(pilot, "pagedown")
+            assert screen_text(pilot) != seen[-1], "each PgDn shows more"
+            seen.append(screen_text(pilot))
+        assert len(seen) > 2 and "Page 2 of" in seen[-1]
+        await press(pilot, "pageup")
+        assert "Page 1 of" in screen_text(pilot)
+
+
+async def test_what_a_prediction_held_back_is_read_on_the_same_page(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await press(pilot, "right", "right", "right", "ctrl+e")
+        await press(pilot, "ctrl+a", "2")
+        assert "2. A slot" in screen_text(pilot)
+        assert "You were right: “55 cc: the instruction, then int3”." in view(pilot).texts["en"].told
+        assert "“55 cc：那条指令，然后是 int3”。机器给出的是" in view(pilot).texts["zh"].told
+
+
+async def test_once_checked_the_goals_follow_the_machine(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await press(pilot, "ctrl+e")
+        assert [met for met, _, _ in view(pilot).texts["en"].goals] == [False]
+        await press(pilot, "right", "right", "right")
+        assert [met for met, _, _ in view(pilot).texts["en"].goals] == [True]
+        assert "✓ The last event is bpf.load." in screen_text(pilot)
+        await press(pilot, "left")
+        assert [met for met, _, _ in view(pilot).texts["en"].goals] == [False]
+
+
+async def test_hints_and_the_solution_can_be_read_whole_in_the_text(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await press(pilot, "ctrl+t", "ctrl+t", "ctrl+o")
+        for language in ("en", "zh"):
+            page = view(pilot).texts[language].pages[-1]
+            assert all(hint[language] in page for hint in lesson.tasks[0].hints)
+            assert "```text\nstep 3\n```" in page
+
+
+async def test_keys_that_a_task_needs_stand_at_the_foot() -> None:
+    async with KprobesimApp(find_lesson("26-ring-buffer-and-perf-events"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        assert "F9 console" in screen_lines(pilot)[-1]
+        await press(pilot, "ctrl+n")
+        foot = screen_lines(pilot)[-1]
+        assert "F9 console" in foot and ": do" in foot
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_all_buttons_of_a_lesson_fit_a_small_screen(language: Language) -> None:
+    async with KprobesimApp(find_lesson("07-life-of-a-probe"), language).run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        frame = next(line for line in screen_lines(pilot) if "Ctrl+E" in line)
+        assert all(key in frame for key in ("Ctrl+T", "Ctrl+A", "Ctrl+X", "Ctrl+N")) and "…" not in frame
+
+
+async def test_what_was_just_probed_is_shown_while_the_cpu_sleeps(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await press(pilot, "asterisk", "6", "right")
+        assert (now(pilot).code.name, now(pilot).code.about) == ("vfs_read", "native_safe_halt")
+        assert "cc (was 55)" in screen_text(pilot)
+        assert "ret at native_safe_halt+0x2" not in now(pilot).next_text
+        await press(pilot, "space")
+        assert now(pilot).code.about == ""
+
+
+async def test_a_place_is_somewhere_to_go_to(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "enter", *"vfs_read", "enter")
+        assert now(pilot).place == "vfs_read+0x0"
+        await press(pilot, "enter", *"nowhere", "enter")
+        assert "The kernel has no symbol nowhere" in screen_text(pilot)
+
+
+def test_long_lines_of_blocks_are_folded_and_nothing_of_them_is_lost() -> None:
+    block = "→  kprobe_int3_handler  kprobe_int3_handler+0x9  IF 0  HIT_ACTIVE\n" + "中" * 40 + "\nshort"
+    text = f"A line outside that is longer than thirty cells stays.\n```seen\n{block}\n```\nend"
+    folds = folded(text, 30)
+    inside = folds.split("```")[1].removeprefix("seen\n").splitlines()
+    assert all(cell_len(line) <= 30 for line in inside)
+    assert "".join("".join(inside).split()) == "".join(block.split())
+    assert folds.splitlines()[0] == text.splitlines()[0]

@@ -1,8 +1,7 @@
 """Only what has changed is painted; what stands on the screen is what painting all of it would give."""
 
-from tests.tui.rig import lab_app, lab_screen, press, screen_lines
-
 from kprobesim.tui.cells import row
+from tests.tui.rig import lab_app, lab_screen, press, screen_lines
 
 
 async def test_after_steps_the_screen_is_as_if_painted_anew() -> None:

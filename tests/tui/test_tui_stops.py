@@ -6,7 +6,7 @@ import pytest
 
 from kprobesim.errors import BadInput
 from kprobesim.lab import Lab
-from kprobesim.tui import KprobesimApp, conductor
+from kprobesim.tui import KprobesimApp, worker
 from kprobesim.tui.motions import Interrupt, Outcome
 from tests.tui.rig import Demo, lab_app, lab_screen, now, open_plain, press, screen_text, settle, wait_until
 
@@ -32,18 +32,18 @@ async def test_a_long_run_says_so_and_can_be_stopped(key: str) -> None:
 
 
 async def test_a_real_run_stops_where_it_is_and_goes_on_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conductor, "_LIMIT", 1)
+    monkeypatch.setattr(worker, "_LIMIT", 1)
     async with lab_app() as pilot:
         before = now(pilot).moment
         await press(pilot, "space")
         assert now(pilot).moment >= before
-        monkeypatch.setattr(conductor, "_LIMIT", 2_000_000_000)
+        monkeypatch.setattr(worker, "_LIMIT", 2_000_000_000)
         await press(pilot, "space")
         assert now(pilot).moment > before
 
 
 async def test_a_run_that_arrives_nowhere_ends_with_a_kind_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conductor, "_LIMIT", 0)
+    monkeypatch.setattr(worker, "_LIMIT", 0)
     async with lab_app() as pilot:
         lab_screen(pilot).move(endless)
         await settle(pilot)

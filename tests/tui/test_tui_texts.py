@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from kprobesim.lab import Grain, Phase
-from kprobesim.tui.actions import PANELS, entries
+from kprobesim.tui.actions import ACTIONS, PANELS, Place, entries
 from kprobesim.tui.cells import fit, fit_right, row, wrap
 from kprobesim.tui.motions import read_place
 from kprobesim.tui.wording import TEXTS
@@ -29,15 +29,18 @@ def _gaps(text: str) -> set[str | None]:
 
 def test_every_action_panel_phase_and_grain_has_its_texts() -> None:
     keys = TEXTS.keys("en")
-    wanted = [f"action.{entry.id}.{part}" for entry in entries(in_lab=True) for part in ("title", "help")]
+    wanted = [
+        f"action.{entry.id}.{part}" for place in ACTIONS for entry in entries(place) for part in ("title", "help")
+    ]
     wanted += [f"panel.{name}.{part}" for name in PANELS for part in ("title", "help")]
     wanted += [f"phase.{phase.name}" for phase in Phase]
     wanted += [f"grain.{grain.value}" for grain in Grain]
     assert [key for key in wanted if key not in keys] == []
 
 
-def test_no_key_is_bound_twice() -> None:
-    keys = [key for entry in entries(in_lab=True) for key in entry.keys.split("  ")]
+@pytest.mark.parametrize("place", ACTIONS)
+def test_no_key_is_bound_twice_on_one_screen(place: Place) -> None:
+    keys = [key for entry in entries(place) for key in entry.keys.split("  ")]
     assert len(keys) == len(set(keys))
 
 

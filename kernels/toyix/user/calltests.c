@@ -7,8 +7,6 @@
 
 #define BAD_POINTER ((void *)0x1000)
 #define SYS_getpid	39
-#define SIGKILL		9
-#define SIGSYS		31
 #define MAX_ERRNO	4095
 #define COUNT(filter)	(sizeof(filter) / sizeof((filter)[0]))
 

@@ -8,7 +8,7 @@ from kprobesim.bpf.helpers.base import Around, Helper, HelperContext
 from kprobesim.bpf.helpers.registry import CALLS_BACK, HELPERS, helpers_for
 from kprobesim.bpf.helpers.skb_calls import SKB_CALLS, SkbCall
 
-__all__ = ["CALLS", "CALLS_BACK", "HELPERS", "Around", "Helper", "HelperContext", "SkbCall", "helpers_for"]
+__all__ = ["CALLS", "CALLS_BACK", "HELPERS", "SKB_CALLS", "Around", "Helper", "HelperContext", "SkbCall", "helpers_for"]
 
 CALLS: dict[int, Helper] = HELPERS | SKB_CALLS
 """All that a call instruction can reach: helpers, and what only the kernel's own rewriting of filters calls."""

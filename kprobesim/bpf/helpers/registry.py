@@ -8,7 +8,19 @@ from functools import cache
 from typing import Any
 
 from kprobesim.bpf.helper_names import HELPER_IDS
-from kprobesim.bpf.helpers import callbacks, clock, dynptr, map_access, perf, printk, ring, stack, strings, task
+from kprobesim.bpf.helpers import (
+    callbacks,
+    clock,
+    dynptr,
+    map_access,
+    perf,
+    printk,
+    ring,
+    skb_load,
+    stack,
+    strings,
+    task,
+)
 from kprobesim.bpf.helpers import probe_read as pr
 from kprobesim.bpf.helpers.base import Helper, HelperContext
 from kprobesim.bpf.helpers.prototypes import PROTOTYPES, prototype_for
@@ -16,7 +28,7 @@ from kprobesim.bpf.helpers.tail_call import tail_call
 
 __all__ = ["CALLS_BACK", "HELPERS", "helpers_for"]
 
-_BY_MODULE = (callbacks, clock, dynptr, map_access, perf, pr, ring, stack, strings, task)
+_BY_MODULE = (callbacks, clock, dynptr, map_access, perf, pr, ring, skb_load, stack, strings, task)
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(module, name) for module in _BY_MODULE for name in module.__all__ if name in HELPER_IDS},
     "tail_call": tail_call,

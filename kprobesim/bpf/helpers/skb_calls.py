@@ -1,4 +1,4 @@
-"""Functions of the kernel that converted classic filters call. No program can name them.
+"""Functions of the kernel that converted filters call. No program can name them.
 
 In Linux their call instructions hold the function's distance from ``__bpf_call_base``; here, a number above those of
 all helpers. Follows net/core/filter.c: bpf_skb_load_helper_8 and its neighbours; kernel/bpf/core.c:bpf_user_rnd_u32.
@@ -27,6 +27,9 @@ class SkbCall(IntEnum):
     GET_NLATTR_NEST = 245
     GET_RAW_CPU_ID = 246
     USER_RND_U32 = 247
+    LOAD_HELPER_8_NO_CACHE = 248
+    LOAD_HELPER_16_NO_CACHE = 249
+    LOAD_HELPER_32_NO_CACHE = 250
 
     @property
     def function(self) -> str:
@@ -43,6 +46,9 @@ _NAMES = {
     SkbCall.GET_NLATTR_NEST: "bpf_skb_get_nlattr_nest",
     SkbCall.GET_RAW_CPU_ID: "bpf_get_raw_cpu_id",
     SkbCall.USER_RND_U32: "bpf_user_rnd_u32",
+    SkbCall.LOAD_HELPER_8_NO_CACHE: "bpf_skb_load_helper_8_no_cache",
+    SkbCall.LOAD_HELPER_16_NO_CACHE: "bpf_skb_load_helper_16_no_cache",
+    SkbCall.LOAD_HELPER_32_NO_CACHE: "bpf_skb_load_helper_32_no_cache",
 }
 
 
@@ -53,6 +59,12 @@ def _loader(size: int) -> Callable[[HelperContext, int, int, int, int], int]:
         return -Errno.EFAULT if found is None else found
 
     return load
+
+
+def _loader_no_cache(size: int) -> Callable[[HelperContext, int, int], int]:
+    """The same for a caller that has not looked up where the packet is."""
+    load = _loader(size)
+    return lambda ctx, skb, offset: load(ctx, skb, 0, 0, offset)
 
 
 def _get_pay_offset(ctx: HelperContext, skb: int) -> int:
@@ -85,6 +97,9 @@ _ROWS: tuple[tuple[SkbCall, Callable[..., int], int], ...] = (
     (SkbCall.GET_NLATTR_NEST, _get_nlattr_nest, 3),
     (SkbCall.GET_RAW_CPU_ID, _get_raw_cpu_id, 0),
     (SkbCall.USER_RND_U32, _user_rnd_u32, 0),
+    (SkbCall.LOAD_HELPER_8_NO_CACHE, _loader_no_cache(1), 2),
+    (SkbCall.LOAD_HELPER_16_NO_CACHE, _loader_no_cache(2), 2),
+    (SkbCall.LOAD_HELPER_32_NO_CACHE, _loader_no_cache(4), 2),
 )
 
 SKB_CALLS: dict[int, Helper] = {

@@ -54,8 +54,27 @@ class Target:
     sleepable: bool = False
     autoload: bool = True
 
+    @property
+    def attach_type(self) -> str:
+        """The attach type that the program is loaded with, as bpftool names it; empty for nothing special."""
+        return _ATTACH_TYPES.get(self.kind, "")
+
+    @property
+    def attach_func(self) -> str:
+        """The function or tracepoint that the program is loaded for; empty where any will do."""
+        return self.extra if self.type in ("tracing", "lsm") else ""
+
 
 _K = AttachKind
+_ATTACH_TYPES = {
+    _K.KPROBE_MULTI: "trace_kprobe_multi",
+    _K.KRETPROBE_MULTI: "trace_kprobe_multi",
+    _K.TP_BTF: "trace_raw_tp",
+    _K.FENTRY: "trace_fentry",
+    _K.FEXIT: "trace_fexit",
+    _K.FMOD_RET: "modify_return",
+    _K.LSM: "lsm_mac",
+}
 # Each entry: the name, the program type, how it is attached, and "+" if a slash and a target may follow. A name that
 # ends in ".s" is for programs that may sleep.
 _TABLE: tuple[tuple[str, str, AttachKind, str], ...] = (

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kprobesim.bpf.isa import Insn, Pseudo
-from kprobesim.bpf.object.records import BpfObject, ObjectMap, ObjectProgram
-from kprobesim.bpf.object.sections import AttachKind
+from kprobesim.bpf.object.records import BpfObject, ObjectProgram
+from kprobesim.bpf.object.value_fields import ValueFields, value_fields
 from kprobesim.bpf.program import GPL_COMPATIBLE
 from kprobesim.bpf.verifier import MapMeta, Rejected, Verdict, verify
 
@@ -14,26 +14,19 @@ __all__ = ["object_map_meta", "replace_dead_code", "verify_object_program"]
 _MAP_BASE = 0xFF11000000000000
 _BY_INDEX = (Pseudo.MAP_IDX, Pseudo.MAP_IDX_VALUE)
 _NEXT = Insn(0x05, off=-1)
-_ATTACH_TYPES = {
-    AttachKind.KPROBE_MULTI: "trace_kprobe_multi",
-    AttachKind.KRETPROBE_MULTI: "trace_kprobe_multi",
-    AttachKind.TP_BTF: "trace_raw_tp",
-    AttachKind.FENTRY: "trace_fentry",
-    AttachKind.FEXIT: "trace_fexit",
-    AttachKind.FMOD_RET: "modify_return",
-    AttachKind.LSM: "lsm_mac",
-}
 
 
-def object_map_meta(made: ObjectMap, number: int, address: int | None = None) -> MapMeta:
+def object_map_meta(found: BpfObject, number: int, address: int | None = None) -> MapMeta:
     """The verifier's view of a map of an object.
 
     Args:
-        made: the map.
-        number: its number, which gives it an address to print while it is in no memory.
+        found: the object.
+        number: the map's number, which gives it an address to print while it is in no memory.
         address: the address that it has, if it is.
     """
+    made = found.maps[number]
     spec, inner = made.spec, made.inner
+    fields = ValueFields() if found.btf is None else value_fields(found.btf, made.value_type)
     return MapMeta(
         spec.type,
         spec.key_size,
@@ -45,6 +38,9 @@ def object_map_meta(made: ObjectMap, number: int, address: int | None = None) ->
         inner=MapMeta(inner.type, inner.key_size, inner.value_size, inner.max_entries, inner.flags) if inner else None,
         frozen=made.frozen,
         content=made.initial if made.frozen else b"",
+        spin_lock_off=fields.spin_lock,
+        timer_off=fields.timer,
+        kptrs=fields.kptrs,
         has_btf=bool(made.key_type or made.value_type),
     )
 
@@ -64,7 +60,7 @@ def verify_object_program(
         The verdict. A refusal because the kernel lacks something names it in its hint.
     """
     if metas is None:
-        metas = [object_map_meta(made, number) for number, made in enumerate(found.maps)]
+        metas = [object_map_meta(found, number) for number in range(len(found.maps))]
     known = metas
 
     def map_at(slot: int, insn: Insn) -> MapMeta | None:
@@ -75,8 +71,8 @@ def verify_object_program(
         program.insns,
         program.type,
         map_at,
-        attach_type=_ATTACH_TYPES.get(target.kind, ""),
-        attach_func=target.extra if program.type in ("tracing", "lsm") else "",
+        attach_type=target.attach_type,
+        attach_func=target.attach_func,
         gpl_compatible=found.license in GPL_COMPATIBLE,
         static_functions=all(function.type_id for function in program.functions),
         sleepable=target.sleepable,

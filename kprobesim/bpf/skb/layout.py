@@ -12,27 +12,33 @@ __all__ = [
     "SHINFO_FRAGS",
     "SHINFO_NR_FRAGS",
     "SHINFO_SIZE",
+    "SKB_CB",
     "SKB_DATA",
     "SKB_DATA_LEN",
     "SKB_DEV",
     "SKB_END",
     "SKB_HASH",
     "SKB_HEAD",
+    "SKB_IIF",
     "SKB_LEN",
     "SKB_MAC_HEADER",
     "SKB_MARK",
+    "SKB_NAPI_ID",
     "SKB_NETWORK_HEADER",
     "SKB_PKT_TYPE",
+    "SKB_PRIORITY",
     "SKB_PROTOCOL",
     "SKB_QUEUE_MAPPING",
     "SKB_SIZE",
     "SKB_TAIL",
+    "SKB_TC_INDEX",
     "SKB_VLAN_PRESENT",
     "SKB_VLAN_PROTO",
     "SKB_VLAN_TCI",
 ]
 
 SKB_DEV = 16
+SKB_CB = 40
 SKB_LEN = 112
 SKB_DATA_LEN = 116
 SKB_QUEUE_MAPPING = 124
@@ -40,9 +46,13 @@ SKB_PKT_TYPE = 128
 """Three bits, the lowest."""
 SKB_VLAN_PRESENT = 130
 """One bit, the lowest."""
+SKB_TC_INDEX = 134
+SKB_PRIORITY = 140
+SKB_IIF = 144
 SKB_HASH = 148
 SKB_VLAN_PROTO = 152
 SKB_VLAN_TCI = 154
+SKB_NAPI_ID = 156
 SKB_MARK = 168
 SKB_PROTOCOL = 180
 SKB_NETWORK_HEADER = 184

@@ -14,8 +14,9 @@ that walk as data, ``explain.explain`` says in people's words why a program is r
 from kprobesim.bpf.verifier.answer import verify_request
 from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.functions import FunctionType
+from kprobesim.bpf.verifier.kernel_btf import FunctionFacts
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS
-from kprobesim.bpf.verifier.map_meta import MapMeta, map_meta_of, parse_map_spec
+from kprobesim.bpf.verifier.map_meta import Kptr, MapMeta, map_meta_of, parse_map_spec
 from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.source import verify_assembly
 from kprobesim.bpf.verifier.tnum import Tnum
@@ -29,7 +30,9 @@ __all__ = [
     "LEVEL2",
     "STATS",
     "FrameRecord",
+    "FunctionFacts",
     "FunctionType",
+    "Kptr",
     "MapMeta",
     "Origin",
     "PlaceRecord",

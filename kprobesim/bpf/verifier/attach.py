@@ -7,7 +7,8 @@ without ``BPF_``; no name is attach type 0.
 
 from typing import TYPE_CHECKING
 
-from kprobesim.bpf.verifier.kernel_btf import find_traced_function
+from kprobesim.bpf.verifier.kernel_btf import FunctionFacts, TracedFunction, find_traced_function
+from kprobesim.image.btf import COMPOSITE, Btf
 from kprobesim.linux_errno import Errno
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ _USUAL = {
     "lsm": "lsm_mac",
 }
 _TRACERS = frozenset({"tracing", "lsm"})
+_ON_FUNCTIONS = frozenset({"trace_fentry", "trace_fexit", "modify_return"})
+_MOST_ARGUMENTS = 12
+_LARGEST_ARGUMENT = 16
 _SLEEPERS = frozenset({"tracing", "lsm", "kprobe"})
 
 
@@ -83,3 +87,35 @@ def _find_target(env: "Env") -> None:
     if env.traced is None:
         what = "typedef" if env.setup.attach_type == "trace_raw_tp" else "function"
         env.reject(Errno.EINVAL, f"attach_btf_id 0 is not a {what}")
+    if env.setup.attach_type in _ON_FUNCTIONS:
+        _distill_func_proto(env, btf, env.traced)
+        if env.setup.function_facts is not None:
+            _check_function(env, env.setup.function_facts(name))
+
+
+def _distill_func_proto(env: "Env", btf: Btf, function: TracedFunction) -> None:
+    """Whether a trampoline can save such arguments and such a result (btf_distill_func_proto)."""
+    name, parameters = function.name, function.parameters
+    if len(parameters) > _MOST_ARGUMENTS:
+        env.reject(Errno.EINVAL, f"The function {name} has {len(parameters)} arguments. Too many.")
+    result = btf.strip(function.result)
+    if result.kind in COMPOSITE:
+        env.reject(Errno.EINVAL, f"The function {name} return type {result.kind.name} is unsupported.")
+    for number, parameter in enumerate(parameters):
+        if not parameter.type_id and number == len(parameters) - 1:
+            env.reject(Errno.EINVAL, f"The function {name} with variable args is unsupported.")
+        if btf.size_of(parameter.type_id) > _LARGEST_ARGUMENT:
+            kind = btf.strip(parameter.type_id).kind.name
+            env.reject(Errno.EINVAL, f"The function {name} arg{number} type {kind} is unsupported.")
+
+
+def _check_function(env: "Env", facts: FunctionFacts | None) -> None:
+    """What depends on the kernel's code and not on its types (the end of bpf_check_attach_target)."""
+    name, setup = env.setup.attach_func, env.setup
+    if facts is None:
+        env.reject(Errno.ENOENT, f"The address of function {name} cannot be found")
+    if setup.sleepable and not facts.error_injection:
+        env.reject(Errno.EINVAL, f"{name} is not sleepable")
+    modifiable = facts.error_injection or name.startswith("security_")
+    if not setup.sleepable and setup.attach_type == "modify_return" and not modifiable:
+        env.reject(Errno.EINVAL, f"{name}() is not modifiable")

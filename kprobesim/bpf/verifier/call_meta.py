@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kprobesim.bpf.verifier.map_meta import MapMeta
+from kprobesim.bpf.verifier.map_meta import Kptr, MapMeta
 
 __all__ = ["CallMeta"]
 
@@ -24,6 +24,7 @@ class CallMeta:
         subprogno: function that it calls back.
         uninit_dynptr_regno: argument that becomes a dynptr.
         ret_btf: kernel struct that it returns a pointer to.
+        kptr: the pointer in a map's value that it exchanges.
     """
 
     func_id: int
@@ -40,3 +41,4 @@ class CallMeta:
     subprogno: int = 0
     uninit_dynptr_regno: int = 0
     ret_btf: str = ""
+    kptr: Kptr | None = None

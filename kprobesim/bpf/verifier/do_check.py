@@ -218,6 +218,9 @@ class _Walk:
 
     def _tell_insn(self, index: int) -> None:
         log, env = self.log, self.env
+        if log.full:
+            # Nothing can change the answer any more; Linux goes on to the end all the same.
+            env.reject_logged(Errno.ENOSPC, "")
         if log.deep and self.print_state:
             log.write(self._from_to())
             log.state(env.frame)

@@ -13,7 +13,7 @@ from kprobesim.bpf.verifier.bounds import coerce_reg_to_size
 from kprobesim.bpf.verifier.ctx_field import CtxUser
 from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.functions import FunctionType
-from kprobesim.bpf.verifier.kernel_btf import TracedFunction
+from kprobesim.bpf.verifier.kernel_btf import FunctionFacts, TracedFunction
 from kprobesim.bpf.verifier.liveness import is_reg64, mark_reg_read
 from kprobesim.bpf.verifier.log import Log
 from kprobesim.bpf.verifier.map_meta import MapMeta
@@ -64,6 +64,8 @@ class Setup:
         btf: the kernel's types.
         functions: the program's functions as its own types describe them, in order; None without types.
         kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
+        function_facts: what there is to know of a function of the kernel, None for one that is in its types only;
+            without it nothing is asked.
     """
 
     insns: Sequence[Insn]
@@ -82,6 +84,7 @@ class Setup:
     btf: Btf | None = None
     functions: Sequence[FunctionType] | None = None
     kprobe_override: bool = False
+    function_facts: Callable[[str], FunctionFacts | None] | None = None
 
     @property
     def has_func_info(self) -> bool:
@@ -167,6 +170,7 @@ class Env:
         self.bypass_spec_v1 = self.bypass_spec_v4 = privileged
         self.strict_alignment = setup.strict_alignment
         self.max_ctx_offset = 0
+        self.ctx_accesses: set[int] = set()
         self.traced: TracedFunction | None = None
         self.unreliable: set[int] = set()
         self.aux: dict[int, InsnAux] = {}
@@ -191,6 +195,7 @@ class Env:
         self.paths = 0
         self.pruned_by: State | None = None
         self._texts: dict[int, str] = {}
+        self.backtrack_concerns: dict[int, tuple[int, int, str]] = {}
         self.state = State(Frame(self.not_init, -1, 0, 0))
 
     @property

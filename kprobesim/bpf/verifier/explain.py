@@ -25,6 +25,7 @@ __all__ = ["Decision", "Diagnostic", "Fact", "Spot", "explain", "match_message"]
 
 _MOST_FACTS = 3
 _MOST_ORIGINS = 8
+_MOST_PROCESSED = 100_000
 _REGISTER = re.compile(r"\bR(\d+)\b")
 _ACCESS = re.compile(r"\*\(u\d+ \*\)\(r(\d+) [+-]\s*\w+\)")
 
@@ -145,7 +146,8 @@ def explain(verdict: Verdict, source: str = "", lines: Mapping[int, int] | None 
     insn = rejected.insn
     if insn is None or not 0 <= insn < len(verdict.insns):
         return Diagnostic(errno, rejected.message, template, fields, None, "", None)
-    walk = verdict.last_path()
+    # Walking costs several times what verifying did; a program that took that long is too large in any case.
+    walk = verdict.last_path() if verdict.stats.insn_processed <= _MOST_PROCESSED else Walk([], 0, verdict.insns)
     reached = bool(len(walk)) and walk[-1].insn == insn and walk[-1].outcome == "rejected"
     statement = walk[-1].text if reached else insn_text(verdict.insns, insn, Level.V4)
     registers = _registers(rejected.message, verdict.insns[insn], fields)

@@ -12,6 +12,7 @@ from kprobesim.bpf.verifier.ctx_access import REWRITTEN_CTX
 from kprobesim.bpf.verifier.dynptrs import check_dynptr_arg, dynptr_slot
 from kprobesim.bpf.verifier.env import BPF_MAX_VAR_SIZ
 from kprobesim.bpf.verifier.jumps import mark_ptr_not_null
+from kprobesim.bpf.verifier.kptrs import match_kptr_type, process_kptr
 from kprobesim.bpf.verifier.mem_access import check_mem_access, check_ptr_alignment, may_access_direct_pkt_data
 from kprobesim.bpf.verifier.precision import mark_chain_precision
 from kprobesim.bpf.verifier.reg import Reg
@@ -50,7 +51,7 @@ from kprobesim.bpf.verifier.region import (
     check_packet_access,
     check_ptr_off_reg,
 )
-from kprobesim.bpf.verifier.special_args import check_const_str, process_kptr, process_spin_lock, process_timer
+from kprobesim.bpf.verifier.special_args import check_const_str, process_spin_lock, process_timer
 from kprobesim.bpf.verifier.stack_range import check_stack_range_initialized
 from kprobesim.linux_errno import Errno
 
@@ -211,7 +212,7 @@ def _resolve_value(env: "Env", word: _Word, meta: CallMeta) -> _Word:
     return word
 
 
-def _check_reg_type(env: "Env", regno: int, word: _Word, reg: Reg) -> None:
+def _check_reg_type(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
     compatible = _COMPATIBLE[word.base]
     kind = reg.type
     if "in" in word.details:
@@ -227,6 +228,9 @@ def _check_reg_type(env: "Env", regno: int, word: _Word, reg: Reg) -> None:
         wanted, same = "sock_common", reg.btf in _SOCK_STRUCTS
     elif word.base == "btf" and word.details[0]:
         wanted, same = word.details[0], reg.btf == word.details[0]
+    elif meta.kptr is not None:
+        match_kptr_type(env, meta.kptr, reg, regno)
+        return
     else:
         return
     if not same:
@@ -318,7 +322,7 @@ def _timer(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> Non
 
 
 def _kptr(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
-    process_kptr(env, reg, regno)
+    process_kptr(env, reg, regno, meta)
 
 
 def _str(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
@@ -363,7 +367,7 @@ def check_func_arg(env: "Env", position: int, meta: CallMeta, proto: Prototype) 
     if word.base == "value":
         word = _resolve_value(env, word, meta)
     if not (word.nullable and reg.is_null):
-        _check_reg_type(env, regno, word, reg)
+        _check_reg_type(env, regno, word, reg, meta)
         _check_reg_off(env, regno, word, reg)
     if word.release:
         _check_release(env, regno, word, reg, meta)

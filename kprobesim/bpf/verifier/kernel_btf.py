@@ -3,7 +3,7 @@
 Follows Linux kernel/bpf/btf.c: btf_ctx_access, btf_struct_walk, btf_struct_access.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.reg_type import MEM_PERCPU, MEM_USER, PTR_TO_BTF_ID
@@ -13,12 +13,22 @@ from kprobesim.linux_errno import Errno
 if TYPE_CHECKING:
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["TracedFunction", "find_traced_function", "struct_access", "traced_argument"]
+__all__ = ["FunctionFacts", "TracedFunction", "find_traced_function", "struct_access", "traced_argument"]
 
 _MOST_ARGUMENTS = 12
 _NUMBERS = (BtfKind.INT, BtfKind.ENUM, BtfKind.ENUM64, *COMPOSITE)
 _RETURNS_TOO = frozenset({"trace_fexit", "lsm_mac", "lsm_cgroup"})
 _TAGS = {"user": MEM_USER, "percpu": MEM_PERCPU}
+
+
+class FunctionFacts(NamedTuple):
+    """What is to be known of a function of the kernel beside its type.
+
+    Attributes:
+        error_injection: whether it is on the list of those that may be made to fail.
+    """
+
+    error_injection: bool
 
 
 class TracedFunction:

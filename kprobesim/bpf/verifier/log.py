@@ -38,6 +38,7 @@ __all__ = ["LEVEL1", "LEVEL2", "STATS", "Log", "reg_text", "slot_text", "state_t
 LEVEL1, LEVEL2, STATS = 1, 2, 4
 _LEVELS = LEVEL1 | LEVEL2
 _LONGEST_WRITE = 1023
+_EMPTY = bytes(8)
 _KIND_CHARS = bytes.maketrans(bytes(range(5)), b"?rm0d")
 _LIVENESS = tuple(
     ("_" if live & (READ | WRITTEN | DONE) else "")
@@ -106,14 +107,24 @@ def _reg_text(reg: Reg) -> str:
     return f"{precise}{name}({','.join(fields)})"
 
 
+def _kinds_text(kinds: bytes) -> str:
+    return kinds.translate(_KIND_CHARS).decode()
+
+
+_FULLY = {bytes([kind]) * 8: _kinds_text(bytes([kind]) * 8) for kind in range(5)}
+_REGISTERS = tuple(tuple(f" R{i}{live}=" for live in _LIVENESS) for i in range(SLOT0))
+_SLOTS = tuple(tuple(f" fp{-8 * (i + 1)}{live}=" for live in _LIVENESS) for i in range(64))
+
+
 def slot_text(reg: Reg, kinds: bytes) -> str:
     """A stack slot's value as the log shows it: the type of what is spilled there, or the kinds of its bytes."""
     if not is_spilled(kinds):
-        return kinds.translate(_KIND_CHARS).decode()
+        return _FULLY.get(kinds) or _kinds_text(kinds)
     if reg.type != SCALAR_VALUE:
         return reg_type_str(reg.type)
-    text = "P" if reg.precise else ""
-    return text + (str(s64(reg.var_off.value + reg.off)) if reg.var_off.is_const else "")
+    if reg.var_off.is_const:
+        return reg_text(reg)
+    return "P" if reg.precise else ""
 
 
 def state_text(frame: Frame, regs: int = -1, slots: int = -1) -> str:
@@ -127,13 +138,15 @@ def state_text(frame: Frame, regs: int = -1, slots: int = -1) -> str:
     parts = [f" frame{frame.frameno}:"] if frame.frameno else []
     values, live = frame.values, frame.live
     for i in range(SLOT0):
-        if regs >> i & 1 and values[i].type != NOT_INIT:
-            parts.append(f" R{i}{_LIVENESS[live[i]]}={reg_text(values[i])}")
+        if regs >> i & 1:
+            reg = values[i]
+            if reg.type != NOT_INIT:
+                parts.append(_REGISTERS[i][live[i]] + (reg._text or reg_text(reg)))
     if slots:
         for i, kinds in enumerate(frame.kinds):
-            if slots >> i & 1 and any(kinds):
-                text = slot_text(values[SLOT0 + i], kinds)
-                parts.append(f" fp{-8 * (i + 1)}{_LIVENESS[live[SLOT0 + i]]}={text}")
+            if slots >> i & 1 and kinds != _EMPTY:
+                place = SLOT0 + i
+                parts.append(_SLOTS[i][live[place]] + slot_text(values[place], kinds))
     if frame.refs and frame.refs[0].id:
         parts.append(f" refs={','.join(str(ref.id) for ref in frame.refs if ref.id)}")
     if frame.in_callback:
@@ -161,6 +174,7 @@ class Log:
         self.deep = bool(level & LEVEL2)
         self.size = size
         self.length = 0
+        self._most = size - 1 if level else 0
         self._parts: list[str] = []
         self._line_of = line_of
         self._last_line = -1
@@ -170,13 +184,14 @@ class Log:
 
     def write(self, text: str) -> None:
         """Append; what does not fit is cut off."""
-        if not self.on or self.full:
+        room = self._most - self.length
+        if room <= 0:
             return
-        room = self.size - self.length - 1
-        if len(text) > room:
-            text = text[:room]
+        size = len(text)
+        if size > room:
+            text, size = text[:room], room
         self._parts.append(text)
-        self.length += len(text)
+        self.length += size
 
     def cut(self, length: int) -> None:
         """Back to an earlier length (Linux's bpf_vlog_reset); a full log stays as it is."""
@@ -212,10 +227,6 @@ class Log:
             self.write(f"{found[1].lstrip()}\n"[:_LONGEST_WRITE])
             self._last_line = found[0]
 
-    def all_clean(self) -> None:
-        """Nothing changed since the last state line."""
-        self.scratched_regs = self.scratched_slots = 0
-
     def all_scratched(self) -> None:
         """Show everything in the next state line."""
         self.scratched_regs = self.scratched_slots = -1
@@ -238,8 +249,8 @@ class Log:
             self.cut(self._before_state - 1)
             width = self._insn_width
             column = (max(width + 4, 40) + 7) // 8 * 8
-            self.write(f"{'':{column - width - 1}};")
+            start = f"{'':{column - width - 1}};"
         else:
-            self.write(f"{index}:")
-        self.write(f"{state_text(frame, self.scratched_regs, self.scratched_slots)}\n")
-        self.all_clean()
+            start = f"{index}:"
+        self.write(f"{start}{state_text(frame, self.scratched_regs, self.scratched_slots)}\n")
+        self.scratched_regs = self.scratched_slots = 0

@@ -5,11 +5,12 @@ Follows the fields of Linux ``struct bpf_map`` that kernel/bpf/verifier.c reads,
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from kprobesim.bpf.maps import ArrayOfMaps, BpfMap, HashOfMaps, MapSpec
 from kprobesim.bpf.maps.base import MAP_TYPES
 
-__all__ = ["F_RDONLY_PROG", "F_WRONLY_PROG", "MapMeta", "map_meta_of", "parse_map_spec"]
+__all__ = ["F_RDONLY_PROG", "F_WRONLY_PROG", "Kptr", "MapMeta", "map_meta_of", "parse_map_spec"]
 
 F_RDONLY_PROG = 1 << 7
 F_WRONLY_PROG = 1 << 8
@@ -58,6 +59,14 @@ _ARRAYS = frozenset({"array", "percpu_array", "array_of_maps", "prog_array", "pe
 _ITERABLE = frozenset({"array", "percpu_array", "hash", "percpu_hash", "lru_hash", "lru_percpu_hash"})
 
 
+class Kptr(NamedTuple):
+    """A pointer to a kernel object in a map's value: where, to which struct, and whether it owns a reference."""
+
+    off: int
+    struct: str
+    referenced: bool
+
+
 @dataclass(slots=True, eq=False)
 class MapMeta:
     """One map. Two of them are the same map only if they are the same object.
@@ -71,6 +80,7 @@ class MapMeta:
         frozen: whether user space gave up writing.
         content: the value of a one-element array, for reads that the verifier can do itself.
         spin_lock_off, timer_off: where the value has a lock or a timer; None for nowhere.
+        kptrs: pointers to kernel objects in the value, by offset.
         has_btf: whether the map was made with types.
         made_unpriv: whether it was made by a user without capabilities.
     """
@@ -87,6 +97,7 @@ class MapMeta:
     content: bytes = field(default=b"", repr=False)
     spin_lock_off: int | None = None
     timer_off: int | None = None
+    kptrs: tuple[Kptr, ...] = ()
     has_btf: bool = False
     made_unpriv: bool = False
 
@@ -148,6 +159,7 @@ def _meta_of(spec: MapSpec) -> MapMeta:
 
 
 _SIZES = re.compile(r"\b(?:key=(?P<key>\d+)|val(?:ue)?=(?P<value>\d+)|max=(?P<max>\d+))")
+_KPTR = re.compile(r"\bkptr(_ref)? at (\d+) to (\w+)")
 _TRIPLE = re.compile(r"\b(\d+)/(\d+)/(\d+)\b")
 _DEFAULT_SIZES = {
     "prog_array": (4, 4),
@@ -188,8 +200,8 @@ def parse_map_spec(text: str, address: int = 0) -> MapMeta:
     """A map out of words: ``HASH key=8 val=16 max=1``, ``ARRAY 4/48/1 BPF_F_RDONLY_PROG``.
 
     The kind comes first; sizes are named or given as key/value/entries; what stands in brackets or after a colon is a
-    remark, where a ``lock`` or a ``timer`` in the value may be named. ``inner`` introduces the inner map of a map in
-    maps. ValueError for a kind that Linux 6.1 lacks.
+    remark, where a ``lock`` or a ``timer`` in the value may be named, and ``kptr at 8 to task_struct`` or ``kptr_ref``.
+    ``inner`` introduces the inner map of a map in maps. ValueError for a kind that Linux 6.1 lacks.
     """
     kind = _kind_of(text)
     outer, _, rest = text.partition("inner")
@@ -209,7 +221,8 @@ def parse_map_spec(text: str, address: int = 0) -> MapMeta:
             meta.flags |= bit
     remark = text.lower()
     meta.frozen = "frozen" in remark or "freeze" in remark
-    meta.has_btf = "btf" in remark or "lock" in remark or "timer" in remark
+    meta.has_btf = "btf" in remark or "lock" in remark or "timer" in remark or "kptr" in remark
+    meta.kptrs = tuple(sorted(Kptr(int(off), name, bool(ref)) for ref, off, name in _KPTR.findall(text)))
     meta.spin_lock_off = _offset_of("lock", remark, 4)
     meta.timer_off = _offset_of("timer", remark, 0)
     if kind in ("array_of_maps", "hash_of_maps"):

@@ -11,6 +11,7 @@ from kprobesim.bpf.verifier.ctx_access import ctx_field
 from kprobesim.bpf.verifier.ctx_sock import FLOW_KEYS_SIZE, sock_access_ok
 from kprobesim.bpf.verifier.kernel_btf import traced_argument
 from kprobesim.bpf.verifier.kernel_types import check_map_struct_access, check_struct_access
+from kprobesim.bpf.verifier.kptrs import check_kptr_access, kptr_at
 from kprobesim.bpf.verifier.reg import Reg, known_reg, s64
 from kprobesim.bpf.verifier.reg_type import (
     CONST_PTR_TO_MAP,
@@ -121,11 +122,17 @@ def _no_leak(env: "Env", write: bool, value_regno: int, where: str) -> None:
 def _map_value(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool, value_regno: int) -> None:
     _no_leak(env, write, value_regno, "map")
     check_map_access_type(env, regno, off, size, write)
-    check_map_access(env, regno, off, size, zero_ok=False)
-    if write or value_regno < 0:
-        return
+    check_map_access(env, regno, off, size, zero_ok=False, direct=True)
     bpf_map = reg.map
     assert bpf_map is not None
+    kptr = kptr_at(bpf_map, reg, off)
+    if kptr is not None:
+        loaded = check_kptr_access(env, kptr, value_regno)
+        if loaded is not None:
+            _load(env, value_regno, loaded)
+        return
+    if write or value_regno < 0:
+        return
     if reg.var_off.is_const and bpf_map.is_rdonly and bpf_map.has_direct_value:
         at = off + s64(reg.var_off.value)
         content = bpf_map.content[at : at + size].ljust(size, b"\0")
@@ -162,6 +169,7 @@ def _context(env: "Env", regno: int, reg: Reg, off: int, size: int, write: bool,
         env.log.source_line(env.insn_idx, "; ")
         env.reject_logged(Errno.EACCES, f"invalid bpf_context access off={off} size={size}")
     env.max_ctx_offset = max(env.max_ctx_offset, off + size)
+    env.ctx_accesses.add(env.insn_idx)
     if write or value_regno < 0:
         return
     if traced is not None:

@@ -44,14 +44,30 @@ def _stack_bit(env: "Env", off: int) -> int:
     return 1 << spi
 
 
+def _concern(env: "Env", index: int) -> tuple[int, int, str]:
+    """Which registers and stack slots the walk must look at the instruction for, and how the log shows it.
+
+    Most instructions of a stretch have nothing to do with what is followed; a walk passes each of them often.
+    """
+    insn = env.insns[index]
+    cls = insn.code & 7
+    if insn.code == 0:
+        return 0, 0, ""
+    shown = f"before {index}: {env.text_of(index)}\n"
+    dst, src = 1 << insn.dst, 1 << insn.src
+    if cls in (Class.ALU, Class.ALU64, Class.LDX):
+        return dst, 0, shown
+    if cls in (Class.JMP, Class.JMP32) and insn.code & 0xF0 not in (0x80, 0x90):
+        return (dst | src if insn.code & 8 else 0), 0, shown
+    if cls == Class.ST or (cls == Class.STX and insn.code & 0xE0 != Mode.ATOMIC):
+        return dst, (_stack_bit(env, insn.off) if insn.dst == BPF_REG_FP else 0), shown
+    return -1, -1, shown
+
+
 def _backtrack_insn(env: "Env", index: int, regs: int, stack: int) -> tuple[int, int]:
     """What must be precise before the instruction, given what must be after it."""
     insn = env.insns[index]
     code = insn.code
-    if code == 0:
-        return regs, stack
-    if env.log.deep:
-        env.log.write(f"regs={regs:x} stack={stack:x} before {index}: {env.text_of(index)}\n")
     cls = code & 7
     dst, src = 1 << insn.dst, 1 << insn.src
     by_reg = code & 8
@@ -143,16 +159,6 @@ def mark_all_scalars_imprecise(state: State) -> None:
             _set_precise(frame, place, False)
 
 
-def _previous(state: State, index: int, history: int) -> tuple[int, int]:
-    """The instruction before ``index`` in the state's stretch (-1 at its beginning), and jumps left in its history."""
-    jumps = state.jmp_history
-    if index == state.first_insn_idx and (history == 0 or (history == 1 and jumps[0][0] == index)):
-        return -1, history
-    if history and jumps[history - 1][0] == index:
-        return jumps[history - 1][1], history - 1
-    return index - 1, history
-
-
 def mark_chain_precision(env: "Env", regno: int, frame: int = -1) -> None:
     """The exact value of a scalar register matters; in ``frame``, or the current one."""
     if regno >= 0 and env.bpf_capable:
@@ -171,6 +177,47 @@ def mark_chain_precision_stack(env: "Env", spi: int, frame: int) -> None:
         _mark_chain(env, frame, 0, 1 << spi)
 
 
+def _walk_stretch(env: "Env", state: State, index: int, regs: int, stack: int, skip: bool) -> tuple[int, int]:
+    """Backwards from ``index`` to the beginning of the state's stretch; what must be precise there.
+
+    Args:
+        env: the verifier.
+        state: whose stretch it is.
+        index: its last instruction.
+        regs: bit mask of registers.
+        stack: bit mask of slots.
+        skip: whether the last instruction itself does not count.
+
+    Raises:
+        _Unsupported: it cannot be followed.
+    """
+    deep, write, concerns = env.log.deep, env.log.write, env.backtrack_concerns
+    jumps = state.jmp_history
+    history = len(jumps)
+    while True:
+        if skip:
+            skip = False
+        else:
+            concern = concerns.get(index)
+            if concern is None:
+                concern = concerns[index] = _concern(env, index)
+            if deep and concern[2]:
+                write(f"regs={regs:x} stack={stack:x} {concern[2]}")
+            if regs & concern[0] or stack & concern[1]:
+                regs, stack = _backtrack_insn(env, index, regs, stack)
+                if not regs and not stack:
+                    return 0, 0
+        if index == state.first_insn_idx and (history == 0 or (history == 1 and jumps[0][0] == index)):
+            return regs, stack
+        if history and jumps[history - 1][0] == index:
+            history -= 1
+            index = jumps[history][1]
+        else:
+            index -= 1
+        if index < 0:
+            return regs, stack
+
+
 def _mark_chain(env: "Env", depth: int, regs: int, stack: int) -> None:
     state = env.state
     first, last = state.first_insn_idx, env.insn_idx
@@ -181,22 +228,13 @@ def _mark_chain(env: "Env", depth: int, regs: int, stack: int) -> None:
         if last < 0:
             _at_entry(env, state, regs, stack)
             return
-        index, history = last, len(state.jmp_history)
-        while True:
-            if skip:
-                skip = False
-            else:
-                try:
-                    regs, stack = _backtrack_insn(env, index, regs, stack)
-                except _Unsupported:
-                    _mark_all_scalars_precise(state)
-                    return
-            if not regs and not stack:
-                return
-            index, history = _previous(state, index, history)
-            if index < 0:
-                break
-        if state.parent is None:
+        try:
+            regs, stack = _walk_stretch(env, state, last, regs, stack, skip)
+        except _Unsupported:
+            _mark_all_scalars_precise(state)
+            return
+        skip = False
+        if not (regs or stack) or state.parent is None:
             return
         state = state.parent
         frame = state.frames[depth]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kprobesim.bpf.verifier.env import BPF_MAX_VAR_OFF
 from kprobesim.bpf.verifier.map_meta import MapMeta
-from kprobesim.bpf.verifier.reg import S64_MIN, Reg, s32
+from kprobesim.bpf.verifier.reg import S64_MIN, Reg, s32, s64
 from kprobesim.bpf.verifier.reg_type import (
     MEM_RDONLY,
     PTR_TO_MAP_KEY,
@@ -35,6 +35,7 @@ __all__ = [
 
 _SPIN_LOCK_SIZE = 4
 _TIMER_SIZE = 16
+_KPTR_SIZE = 8
 
 
 def check_map_access_type(env: "Env", regno: int, off: int, size: int, write: bool) -> None:
@@ -102,8 +103,25 @@ def _hits(reg: Reg, off: int, size: int, at: int, length: int) -> bool:
     return reg.smin + off < at + length and at < reg.umax + off + size
 
 
-def check_map_access(env: "Env", regno: int, off: int, size: int, *, zero_ok: bool) -> None:
-    """Inside the value, and not on its lock or timer."""
+def _check_kptrs(env: "Env", bpf_map: MapMeta, reg: Reg, off: int, size: int, direct: bool) -> None:
+    """An access that touches such a pointer must be one of the program's own, and of the whole pointer."""
+    for kptr in bpf_map.kptrs:
+        if not (reg.smin + off < kptr.off + _KPTR_SIZE and kptr.off < reg.umax + off + size):
+            continue
+        if not direct:
+            env.reject(Errno.EACCES, "kptr cannot be accessed indirectly by helper")
+        if not reg.var_off.is_const:
+            env.reject(Errno.EACCES, "kptr access cannot have variable offset")
+        at = off + s64(reg.var_off.value)
+        if at != kptr.off:
+            env.reject(Errno.EACCES, f"kptr access misaligned expected={kptr.off} off={at}")
+        if size != _KPTR_SIZE:
+            env.reject(Errno.EACCES, "kptr access size must be BPF_DW")
+        return
+
+
+def check_map_access(env: "Env", regno: int, off: int, size: int, *, zero_ok: bool, direct: bool = False) -> None:
+    """Inside the value, and not on its lock or timer; ``direct`` for a load or store, not a helper."""
     bpf_map = _map_of(env, regno)
     check_mem_region(env, regno, off, size, bpf_map.value_size, zero_ok=zero_ok)
     reg = env.frame.values[regno]
@@ -112,6 +130,7 @@ def check_map_access(env: "Env", regno: int, off: int, size: int, *, zero_ok: bo
         env.reject(Errno.EACCES, "bpf_spin_lock cannot be accessed directly by load/store")
     if timer is not None and _hits(reg, off, size, timer, _TIMER_SIZE):
         env.reject(Errno.EACCES, "bpf_timer cannot be accessed directly by load/store")
+    _check_kptrs(env, bpf_map, reg, off, size, direct)
 
 
 def check_packet_access(env: "Env", regno: int, off: int, size: int, *, zero_ok: bool) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from kprobesim.bpf.asm import Assembly
 from kprobesim.bpf.isa import Insn, Pseudo
+from kprobesim.bpf.object.sections import section_target
 from kprobesim.bpf.program import GPL_COMPATIBLE
 from kprobesim.bpf.verifier.map_meta import MapMeta
 from kprobesim.bpf.verifier.verifier import Verdict, verify
@@ -37,6 +38,10 @@ def verify_assembly(source: Assembly, **options: Any) -> Verdict:
     def map_at(slot: int, insn: Insn) -> MapMeta | None:
         return maps[insn.imm] if insn.src in _BY_INDEX and 0 <= insn.imm < len(maps) else None
 
+    target = section_target(source.section)
+    if target is not None:
+        options["attach_type"] = options.get("attach_type") or target.attach_type
+        options |= {"attach_func": target.attach_func, "sleepable": target.sleepable}
     options.setdefault("static_functions", True)
     options.setdefault("gpl_compatible", (source.license or "GPL") in GPL_COMPATIBLE)
     return verify(source.insns, source.type, map_at, **options)

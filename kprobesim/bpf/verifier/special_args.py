@@ -1,6 +1,6 @@
-"""Arguments that are things inside a map's value: locks, timers, kernel pointers, constant strings.
+"""Arguments that are things inside a map's value: locks, timers, constant strings.
 
-Follows Linux kernel/bpf/verifier.c: process_spin_lock, process_timer_func, process_kptr_func, and the string part of
+Follows Linux kernel/bpf/verifier.c: process_spin_lock, process_timer_func, and the string part of
 check_func_arg.
 """
 
@@ -15,7 +15,7 @@ from kprobesim.linux_errno import Errno
 if TYPE_CHECKING:
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["check_const_str", "process_kptr", "process_spin_lock", "process_timer"]
+__all__ = ["check_const_str", "process_spin_lock", "process_timer"]
 
 
 def _place(env: "Env", reg: Reg, regno: int, what: str) -> tuple[MapMeta, int]:
@@ -26,8 +26,7 @@ def _place(env: "Env", reg: Reg, regno: int, what: str) -> tuple[MapMeta, int]:
     bpf_map = reg.map
     assert bpf_map is not None
     if not bpf_map.has_btf:
-        helper = "bpf_kptr_xchg" if what == "kptr" else what
-        env.reject(Errno.EACCES, f"map '{bpf_map.name}' has to have BTF in order to use {helper}")
+        env.reject(Errno.EACCES, f"map '{bpf_map.name}' has to have BTF in order to use {what}")
     return bpf_map, s64(reg.var_off.value) + reg.off
 
 
@@ -60,12 +59,6 @@ def process_timer(env: "Env", reg: Reg, regno: int, meta: CallMeta) -> None:
         where = f"'struct bpf_timer' that is at {bpf_map.timer_off}"
         env.reject(Errno.EACCES, f"off {at} doesn't point to {where}")
     meta.map, meta.map_uid = bpf_map, reg.extent
-
-
-def process_kptr(env: "Env", reg: Reg, regno: int) -> None:
-    """No map has kernel pointers here."""
-    bpf_map, _ = _place(env, reg, regno, "kptr")
-    env.reject(Errno.EACCES, f"map '{bpf_map.name}' has no valid kptr")
 
 
 def check_const_str(env: "Env", reg: Reg, regno: int) -> None:

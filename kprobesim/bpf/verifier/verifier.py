@@ -9,18 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from kprobesim.bpf.check import BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAXINSNS
-from kprobesim.bpf.isa import Insn
+from kprobesim.bpf.isa import Class, Insn
 from kprobesim.bpf.verifier.attach import attach_type_fits, check_attach, usual_attach_type
 from kprobesim.bpf.verifier.cfg import check_cfg
 from kprobesim.bpf.verifier.do_check import do_check
 from kprobesim.bpf.verifier.env import Env, Setup
 from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.functions import FunctionType, prepare_arguments
+from kprobesim.bpf.verifier.kernel_btf import FunctionFacts
 from kprobesim.bpf.verifier.ldimm64 import resolve_pseudo_ldimm64
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS, Log
 from kprobesim.bpf.verifier.map_meta import MapMeta
 from kprobesim.bpf.verifier.reg import Reg
-from kprobesim.bpf.verifier.reg_type import PTR_TO_CTX
+from kprobesim.bpf.verifier.reg_type import PTR_TO_BTF_ID, PTR_TO_CTX, base_type
 from kprobesim.bpf.verifier.state import Frame, State
 from kprobesim.bpf.verifier.subprogs import add_subprogs, check_max_stack_depth, check_subprogs
 from kprobesim.bpf.verifier.visits import PathRecorder, Recorder, Visit
@@ -63,6 +64,8 @@ class Verdict:
         insns: the program.
         helper_maps: slot of a call -> the map that it is given on every path, for helpers that take one.
         max_ctx_offset: how many bytes of the context it reads, from its beginning.
+        probe_loads: slots of loads through pointers to kernel structs, which may be bad: these must not fault.
+        ctx_accesses: slots of the loads and stores that go to the context.
     """
 
     log: str
@@ -74,6 +77,8 @@ class Verdict:
     insns: tuple[Insn, ...] = ()
     helper_maps: Mapping[int, MapMeta] = field(default_factory=dict)
     max_ctx_offset: int = 0
+    probe_loads: frozenset[int] = frozenset()
+    ctx_accesses: frozenset[int] = frozenset()
     _again: Callable[[Recorder], "Verdict"] | None = field(default=None, repr=False, compare=False)
 
     def walk(self, limit: int = 20_000) -> Walk:
@@ -118,6 +123,7 @@ def verify(
     btf: Btf | None = None,
     functions: Sequence[FunctionType] | None = None,
     kprobe_override: bool = False,
+    function_facts: Callable[[str], FunctionFacts | None] | None = None,
     source_lines: Mapping[int, str] | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
@@ -142,6 +148,8 @@ def verify(
         btf: the kernel's types, without which structs of the kernel are closed books.
         functions: what the program's own types say of its functions, the first one too; None without types.
         kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
+        function_facts: what there is to know of a function of the kernel beside its type; None for one that is not in
+            its code. Without it a tracing program is not asked whether it may be where it wants to be.
         source_lines: instruction -> the source line that begins there; shown in the log.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
@@ -174,6 +182,7 @@ def verify(
         btf,
         functions,
         kprobe_override,
+        function_facts,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
@@ -227,7 +236,13 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
     visits, dropped = (recorder.visits, recorder.dropped) if recorder else ([], 0)
     maps = {slot: aux.helper_map for slot, aux in env.aux.items() if aux.helper_map and not aux.map_poisoned}
     seen, insns = bytes(env.seen), tuple(env.insns)
-    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, env.max_ctx_offset)
+    probe_loads = frozenset(
+        slot
+        for slot, aux in env.aux.items()
+        if insns[slot].cls is Class.LDX and base_type(aux.ptr_type) == PTR_TO_BTF_ID
+    )
+    reads, accesses = env.max_ctx_offset, frozenset(env.ctx_accesses)
+    return Verdict(env.log.text, rejected, stats, seen, visits, dropped, insns, maps, reads, probe_loads, accesses)
 
 
 def _check(env: Env, recorder: Recorder | None) -> None:

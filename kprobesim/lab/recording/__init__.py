@@ -9,12 +9,20 @@
 
 from kprobesim.lab.recording.capture import capture
 from kprobesim.lab.recording.digest import digest_of
-from kprobesim.lab.recording.file import load_recording, save_recording, write_whole
+from kprobesim.lab.recording.file import (
+    LARGEST,
+    load_recording,
+    parse_recording,
+    recording_bytes,
+    save_recording,
+    write_whole,
+)
 from kprobesim.lab.recording.recording import FORMAT_VERSION, Bookmark, Recording, Step
 from kprobesim.lab.recording.replay import Player, replay
 
 __all__ = [
     "FORMAT_VERSION",
+    "LARGEST",
     "Bookmark",
     "Player",
     "Recording",
@@ -22,6 +30,8 @@ __all__ = [
     "capture",
     "digest_of",
     "load_recording",
+    "parse_recording",
+    "recording_bytes",
     "replay",
     "save_recording",
     "write_whole",

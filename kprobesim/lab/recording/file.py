@@ -12,9 +12,10 @@ from typing import Any, Final
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.lab.recording.recording import Recording
 
-__all__ = ["load_recording", "save_recording", "write_whole"]
+__all__ = ["LARGEST", "load_recording", "parse_recording", "recording_bytes", "save_recording", "write_whole"]
 
-_MAX_FILE: Final = 16 << 20
+LARGEST: Final = 16 << 20
+"""Bytes of a recording, at most."""
 
 
 def save_recording(recording: Recording, path: Path) -> None:
@@ -23,16 +24,29 @@ def save_recording(recording: Recording, path: Path) -> None:
     Raises:
         KprobesimError: it cannot be written; what was there before is still there.
     """
+    write_whole(path, recording_bytes(recording))
+
+
+def recording_bytes(recording: Recording) -> bytes:
+    """What stands in a recording's file."""
     text = json.dumps(recording.as_json(), ensure_ascii=False, indent=1) + "\n"
-    write_whole(path, text.encode(errors="replace"))
+    return text.encode(errors="replace")
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Put a file in its place in one piece: a full disk or a killed process leaves the old one.
 
+    What is there and is no file, such as a terminal or a pipe, is written to and stays what it is.
+
     Raises:
         KprobesimError: it cannot be written.
     """
+    if path.exists() and not path.is_file():
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise KprobesimError(f"{path} cannot be written: {error.strerror}.") from None
+        return
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
@@ -60,11 +74,24 @@ def load_recording(path: Path) -> Recording:
     """
     try:
         with path.open("rb") as opened:
-            data = opened.read(_MAX_FILE + 1)
+            data = opened.read(LARGEST + 1)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-    if len(data) > _MAX_FILE:
-        raise BadInput(f"{path} is larger than {_MAX_FILE:,} bytes: not a recording.")
+    return parse_recording(data, str(path))
+
+
+def parse_recording(data: bytes, path: str) -> Recording:
+    """A recording out of the bytes of its file, wherever they come from.
+
+    Args:
+        data: all of them; no more than `LARGEST` are looked at.
+        path: for messages, what the bytes are called.
+
+    Raises:
+        BadInput: they are cut off, of another version, or make no sense.
+    """
+    if len(data) > LARGEST:
+        raise BadInput(f"{path} is larger than {LARGEST:,} bytes: not a recording.")
     try:
         plain: Any = json.loads(data.decode())
     except json.JSONDecodeError as error:

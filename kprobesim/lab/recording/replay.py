@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from kprobesim.bpf import Assembly
+from kprobesim.bpf.maps import PerfConfig
 from kprobesim.errors import BadInput, GuestError, KprobesimError
 from kprobesim.kprobes import FixUp, Fprobe, Kprobe
 from kprobesim.lab.lab import Lab
@@ -130,7 +131,7 @@ class Player:
         if step.resting:
             self.to_rest()
         else:
-            before = max(earlier.insn if earlier else 0, self.forked)
+            before = max(earlier.insn if earlier else self.lab.start, self.forked)
             self._run_to(self.lab.timeline.head + step.insn - before)
 
     def to_rest(self) -> Stop:
@@ -199,6 +200,11 @@ _DO: Final[dict[str, Callable[[Lab, Any], object]]] = {
         data["program"], data["where"], kind=data["section"], returns=data["returns"], cookie=data["cookie"]
     ),
     "bpf_jit_enable": lambda lab, data: lab.set_bpf_jit(data["enable"]),
+    "open_perf_buffer": lambda lab, data: lab.open_perf_buffer(data["map"], data["pages"], PerfConfig[data["config"]]),
+    "read_perf_buffer": lambda lab, data: lab.read_perf_buffer(data["map"]),
+    "read_ringbuf": lambda lab, data: lab.read_ringbuf(data["map"]),
+    "write_user_ringbuf": lambda lab, data: lab.write_user_ringbuf(data["map"], bytes.fromhex(data["bytes"])),
+    "fill_prog_array": lambda lab, data: lab.fill_prog_array(data["map"], data["index"], data["program"]),
     "poke": lambda lab, data: lab.poke(data["address"], bytes.fromhex(data["bytes"])),
     "set_register": lambda lab, data: lab.set_register(data["register"], data["value"], data["cpu"]),
 }

@@ -13,6 +13,7 @@ _TEXT: Final = 4095
 _PROGRAM: Final = 1 << 20
 _WORD: Final = (1 << 64) - 1
 _MAPS: Final = 64
+_PAGES: Final = 1 << 16
 _MAP: Final = ("name", "type", "key_size", "value_size", "max_entries", "flags")
 
 # Kind: its arguments. A number is the largest a text may be; a pair is the range of a whole number.
@@ -27,6 +28,11 @@ INPUT_KINDS: Final[dict[str, dict[str, Any]]] = {
     "attach": {"program": 64, "where": 200, "section": 32, "returns": bool, "cookie": (0, _WORD)},
     "detach": {},
     "bpf_jit_enable": {"enable": (0, 2)},
+    "open_perf_buffer": {"map": 64, "pages": (0, _PAGES), "config": 32},
+    "read_perf_buffer": {"map": 64},
+    "read_ringbuf": {"map": 64},
+    "write_user_ringbuf": {"map": 64, "bytes": _PROGRAM},
+    "fill_prog_array": {"map": 64, "index": (0, 0xFFFF_FFFF), "program": 64},
     "poke": {"address": (0, _WORD), "bytes": 8192},
     "set_register": {"register": 8, "value": (0, _WORD), "cpu": (0, 7)},
 }
@@ -52,6 +58,8 @@ def check_input(kind: str, data: Mapping[str, Any], where: str) -> None:
     shape = dict(INPUT_KINDS[kind])
     if kind == "load":
         shape |= {"text": _PROGRAM} if "text" in data else {"insns": _PROGRAM, "type": 64, "license": 128, "maps": list}
+        if "section" in data and "insns" in data:
+            shape |= {"section": 200}
     if set(data) != set(shape):
         wrong = sorted(set(data) ^ set(shape))[0]
         _refuse(where, f"{kind} needs {', '.join(shape) or 'no arguments'}; {wrong[:40]!r} is wrong")

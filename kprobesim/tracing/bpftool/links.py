@@ -41,6 +41,11 @@ def _link(programs: BpfPrograms, link: LinkInfo) -> tuple[str, dict[str, Any]]:
     number = programs.ids.programs[link.program].id
     data: dict[str, Any] = {"id": link.id, "type": link.type, "prog_id": number}
     text = f"{link.id}: {link.type}  prog {number}  "
+    if link.type == "tracing":
+        info = {"prog_type": programs.programs[link.program].type, **link.info}
+        data |= info
+        words = [f"{name} {value}  " for name, value in info.items()]
+        text += f"\n\t{''.join(words[:2])}\n\t{''.join(words[2:])}"
     if link.type == "raw_tracepoint":
         data["tp_name"] = link.event["tracepoint"]
         text += f"\n\ttp '{link.event['tracepoint']}'  "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kprobesim.bpf import Insn, Program, insn_text, prog_tag
+from kprobesim.bpf.helpers import SKB_CALLS
 from kprobesim.bpf.isa import BPF_TAIL_CALL, Pseudo, is_lddw
 from kprobesim.bpf.jit import do_misc_fixups
 from kprobesim.bpf.object import Function, LineInfo
@@ -42,6 +43,8 @@ class Translated:
         """An instruction as ``bpftool prog dump xlated`` prints it."""
         insn = self.insns[slot]
         text = insn_text(self.insns, slot, imm64=_imm64)
+        if insn.code == _CALL and insn.src == 0 and insn.imm in SKB_CALLS:
+            return f"(85) call bpf_{SKB_CALLS[insn.imm].name}#{insn.imm}"
         target = slot + 1 + insn.imm
         if insn.code == _CALL and insn.src == 1 and target in self.functions:
             return f"{text}#bpf_prog_{self.tags[target]}_{self.functions[target].name}"
@@ -76,9 +79,8 @@ def translate(program: Program, types: ProgramTypes | None, *, jited: bool) -> T
     functions = {first[one.slot]: one for one in types.functions if one.slot in first} if types else {}
     lines = {first[one.slot]: one for one in types.lines if one.slot in first} if types else {}
     starts = sorted(functions)
-    tags = {
-        start: prog_tag(made[start:end]) for start, end in zip(starts, [*starts[1:], len(made)], strict=True)
-    }  # fmt: skip
-    if len(starts) < 2:
-        tags = dict.fromkeys(starts or [0], program.tag)
+    ends = [*starts[1:], len(made)]
+    tags = dict.fromkeys(starts or [0], program.tag)
+    if len(starts) > 1:
+        tags = {start: prog_tag(made[start:end]) for start, end in zip(starts, ends, strict=True)}
     return Translated(tuple(made), functions, lines, tags)

@@ -35,9 +35,9 @@ def _print_generate(guest: Guest, values: list[Any]) -> str:
 
 
 def _assign_deliver(guest: Guest, cpu: VCpu, args: tuple[int, ...]) -> tuple[Value, ...]:
-    # There are no handlers, so there is no struct k_sigaction either: the default action has all zeros.
-    sig, info, _action = args
-    return sig, *_siginfo(guest, info), 0, 0
+    sig, info, action = args
+    handler, flags = (guest.member("k_sigaction", action, f"sa_{name}") for name in ("handler", "flags"))
+    return sig, *_siginfo(guest, info), handler, flags
 
 
 def _print_deliver(guest: Guest, values: list[Any]) -> str:

@@ -18,6 +18,7 @@ from kprobesim.tracing.probe_events.fetch import store_trace_args
 from kprobesim.tracing.probe_events.notrace import check_within_notrace_func
 from kprobesim.tracing.probe_events.trace_kprobe import TraceKprobe, TraceProbeEvent
 from kprobesim.tracing.trace_array import NMI_MASK, int3_context, thread_context
+from kprobesim.tracing.trace_event import EventFile
 from kprobesim.tracing.trace_events import TraceEvents
 
 __all__ = ["DynEvents"]
@@ -34,7 +35,7 @@ _CORE_EVENTS: Final = frozenset(
 
 
 class DynEvents(ProbeEventList[TraceKprobe]):
-    """The list behind ``kprobe_events`` and ``dynamic_events``.
+    """The list behind ``kprobe_events``.
 
     Args:
         manager, events: see `ProbeEventList`.
@@ -109,6 +110,10 @@ class DynEvents(ProbeEventList[TraceKprobe]):
             context = thread_context(regs, preempt_count)
             place = _FUNC_AND_IP.pack(probe.kprobe.addr or 0, ret_ip)
         head = self._trace.head(event.id, context, cpu) + place
-        # A record that may be dropped is made elsewhere, and finds nothing old there.
-        old = b"" if event.filter is not None else self._trace.buffers[cpu].old_bytes(len(head) + probe.size)
-        self._events.commit(event, cpu, store_trace_args(probe.fetchers, regs, head, probe.size, old), regs)
+
+        def record(file: EventFile) -> bytes:
+            # One that may be dropped is made elsewhere, and finds nothing old there.
+            old = b"" if file.filter is not None else file.trace.buffers[cpu].old_bytes(len(head) + probe.size)
+            return store_trace_args(probe.fetchers, regs, head, probe.size, old)
+
+        self._events.commit_each(event, cpu, record, regs)

@@ -86,11 +86,13 @@ class ProbeCommandError(LinuxError):
         word: number of the word of the command that the caret is under; one past the last: behind the command.
         column: column in that word.
         errno: what the write returns.
+        before: key of another entry that Linux makes first, at the same place; empty: none.
     """
 
-    def __init__(self, code: str, word: int, column: int = 0, errno: Errno = Errno.EINVAL) -> None:
+    def __init__(self, code: str, word: int, column: int = 0, errno: Errno = Errno.EINVAL, *, before: str = "") -> None:
         super().__init__(errno, f"{PROBE_ERRORS[code]}.")
         self.code = code
+        self.before = before
         self.word = word
         self.column = column
 

@@ -1,4 +1,4 @@
-"""The list behind ``kprobe_events`` or ``uprobe_events``: running commands, appending to events, deleting.
+"""The list behind ``kprobe_events`` or ``uprobe_events``, or of event probes: commands, appending to events, deleting.
 
 Follows Linux 6.1 kernel/trace/trace_dynevent.c and what trace_kprobe.c and trace_uprobe.c do alike.
 """
@@ -40,7 +40,6 @@ class ProbeEventList(abc.ABC, Generic[P]):
         self._kernel = manager.kernel
         self._machine = manager.kernel.machine
         self._events = events
-        self._clear_trace = False
         self.probes: list[P] = []
 
     # What the sorts differ in
@@ -60,12 +59,11 @@ class ProbeEventList(abc.ABC, Generic[P]):
 
     # Commands
 
-    def run_command(self, command: str, *, delete: str = "-") -> None:
+    def run_command(self, command: str) -> None:
         """Run one line (``create_or_delete_trace_kprobe``, ``create_or_delete_trace_uprobe``).
 
         Args:
             command: the line, without newline and comment.
-            delete: letters that a deletion begins with: ``-``, in ``dynamic_events`` also ``!``.
 
         Raises:
             LinuxError: what the write returns; an entry in the log has been made where Linux makes one.
@@ -73,16 +71,18 @@ class ProbeEventList(abc.ABC, Generic[P]):
         words = split_words(command)
         if not words:
             return
-        if command[0] in delete:
+        if command[0] == "-":
             self.release(words)
             return
         try:
             self._create(words)
         except ProbeCommandError as error:
-            message = PROBE_ERRORS[error.code]
-            self._events.errors.add(
-                LoggedError(self._machine.ns, self.SUBSYSTEM, message, " ".join(words), error.caret(words))
-            )
+            for code in filter(None, (error.before, error.code)):
+                self._events.errors.add(
+                    LoggedError(
+                        self._machine.ns, self.SUBSYSTEM, PROBE_ERRORS[code], " ".join(words), error.caret(words)
+                    )
+                )
             raise
 
     def _check_append(self, probe: P, event: ProbeEvent[P]) -> None:
@@ -107,6 +107,7 @@ class ProbeEventList(abc.ABC, Generic[P]):
         if not event.probes:
             self._events.add(event, dynamic=True)
         event.probes.append(probe)
+        probe.order = self._events.next_order()
         self.probes.append(probe)
         self._machine.emit("event.define", event=event.full_name, id=event.id, command=readable(probe.show()))
 
@@ -115,6 +116,21 @@ class ProbeEventList(abc.ABC, Generic[P]):
 
         Raises:
             LinuxError: EINVAL, no name; ENOENT, no such event; EBUSY, it is enabled.
+        """
+        found = self.matching(words)
+        if not found:
+            raise LinuxError(Errno.ENOENT, f"There is no event {words[0].partition(':')[2]}.")
+        try:
+            for probe in found:
+                self.remove(probe)
+        finally:
+            self._events.reset_outdated()
+
+    def matching(self, words: list[str]) -> list[P]:
+        """The probes that a delete command names.
+
+        Raises:
+            LinuxError: EINVAL, no name.
         """
         head = words[0]
         if head[0] == "-" and head[1:2] != ":":
@@ -125,18 +141,13 @@ class ProbeEventList(abc.ABC, Generic[P]):
             group, event = "", name
         if not colon or (not slash and not event):
             raise LinuxError(Errno.EINVAL, "A deletion is written -:NAME.")
-        found = False
-        try:
-            for probe in list(self.probes):
-                where = probe.definition
-                if event not in ("", where.event) or (slash and group != where.group) or not probe.match(words[1:]):
-                    continue
-                found = True
-                self._unregister(probe)
-        finally:
-            self._reset_if_needed()
-        if not found:
-            raise LinuxError(Errno.ENOENT, f"There is no event {name}.")
+        return [
+            probe
+            for probe in self.probes
+            if event in ("", probe.definition.event)
+            and (not slash or group == probe.definition.group)
+            and probe.match(words[1:])
+        ]
 
     def release_all(self) -> None:
         """Delete all events, or none (``dyn_events_release_all``, TFS-01).
@@ -144,13 +155,23 @@ class ProbeEventList(abc.ABC, Generic[P]):
         Raises:
             LinuxError: EBUSY, one is enabled.
         """
-        if any(probe.event is not None and probe.event.is_registered for probe in self.probes):
+        if self.is_busy:
             raise LinuxError(Errno.EBUSY, "An event is enabled.", hint="Write 0 to its enable file first.")
         for probe in list(self.probes):
-            self._unregister(probe)
-        self._reset_if_needed()
+            self.remove(probe)
+        self._events.reset_outdated()
 
-    def _unregister(self, probe: P) -> None:
+    @property
+    def is_busy(self) -> bool:
+        """One of the events is enabled."""
+        return any(probe.event is not None and probe.event.is_registered for probe in self.probes)
+
+    def remove(self, probe: P) -> None:
+        """Unregister a probe, with its event if that has no other.
+
+        Raises:
+            LinuxError: EBUSY, the event is in use.
+        """
         event = probe.event
         assert event is not None
         if len(event.probes) == 1:
@@ -161,27 +182,19 @@ class ProbeEventList(abc.ABC, Generic[P]):
                     hint="Write 0 to its enable file, and take off triggers and programs.",
                 )
             self._events.remove(event)
-            self._clear_trace |= event.was_enabled
         self._take_away(probe)
         event.probes.remove(probe)
         self.probes.remove(probe)
         self._machine.emit("event.remove", event=event.full_name, command=readable(probe.show()))
 
-    def _reset_if_needed(self) -> None:
-        """Records of an event that is gone could not be read any more: the trace is emptied (TFS-06)."""
-        if self._clear_trace:
-            self._clear_trace = False
-            self._events.trace.reset()
-
     # Going back and forth in time
 
     def save(self) -> object:
         """All state that is not in guest memory; the events themselves are in `TraceEvents`."""
-        return tuple((probe, probe.save()) for probe in self.probes), self._clear_trace
+        return tuple((probe, probe.save()) for probe in self.probes)
 
     def restore(self, state: Any) -> None:
         """Go back to what `save` returned."""
-        probes, self._clear_trace = state
-        for probe, saved in probes:
+        for probe, saved in state:
             probe.restore(saved)
-        self.probes = [probe for probe, _ in probes]
+        self.probes = [probe for probe, _ in state]

@@ -13,7 +13,7 @@ from typing import Final
 from kprobesim.kprobes import RunningKernel
 from kprobesim.tracing.probe_events.fetch_parse import ProbeArg
 
-__all__ = ["print_args", "print_fmt", "print_record"]
+__all__ = ["args_fmt", "print_args", "print_fmt", "print_record"]
 
 _LOC: Final = struct.Struct("<I")
 
@@ -25,15 +25,26 @@ def print_fmt(is_return: bool, args: Sequence[ProbeArg]) -> str:
         is_return: the event is one of a return probe.
         args: its arguments.
     """
-    head = '"(%lx <- %lx)' if is_return else '"(%lx)'
-    values = ["REC->__probe_func", "REC->__probe_ret_ip"] if is_return else ["REC->__probe_ip"]
+    if is_return:
+        return args_fmt("(%lx <- %lx)", ["REC->__probe_func", "REC->__probe_ret_ip"], args)
+    return args_fmt("(%lx)", ["REC->__probe_ip"], args)
+
+
+def args_fmt(head: str, values: list[str], args: Sequence[ProbeArg]) -> str:
+    """``__set_print_fmt``: a formula with the arguments behind what stands before them.
+
+    Args:
+        head: the format of that.
+        values: what its letters stand for.
+        args: the arguments.
+    """
     for arg in args:
         one = arg.type.fmt
         head += f" {arg.name}=" + ("{" + ",".join([one] * arg.count) + "}" if arg.count else one)
         access = "__get_str({})" if arg.type.is_string else "REC->{}"
         names = [f"{arg.name}[{n}]" for n in range(arg.count)] if arg.count else [arg.name]
-        values += [access.format(name) for name in names]
-    return ", ".join([head + '"', *values])
+        values = values + [access.format(name) for name in names]
+    return ", ".join([f'"{head}"', *values])
 
 
 def print_record(name: str, is_return: bool, args: Sequence[ProbeArg], record: bytes, kernel: RunningKernel) -> str:

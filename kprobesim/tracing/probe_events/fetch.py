@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, Protocol
 
 from kprobesim.kprobes import PtRegs, RunningKernel
-from kprobesim.machine import MemoryFault
+from kprobesim.machine import MemoryFault, PhysicalMemory
 from kprobesim.tracing.probe_events.fetch_parse import FetchInsn, Op, ProbeArg
 
-__all__ = ["ArgFetcher", "store_trace_args"]
+__all__ = ["ArgFetcher", "Hit", "Load", "store_trace_args"]
 
 _TASK_SIZE: Final = 0x7FFF_FFFF_F000
 _MASK64: Final = (1 << 64) - 1
@@ -23,10 +23,22 @@ _THREAD_SIZE: Final = 0x4000
 _ARGUMENT_REGISTERS: Final = ("di", "si", "dx", "cx", "r8", "r9")
 _LOC: Final = struct.Struct("<I")
 
-Load = Callable[[PtRegs], "int | bytes"]
+Load = Callable[[Any], "int | bytes"]
 
 
-def _read(regs: PtRegs, address: int, size: int, *, user: bool) -> bytes:
+class Hit(Protocol):
+    """What a hit leaves to be read: the registers of a probe, or another event's record."""
+
+    @property
+    def ram(self) -> PhysicalMemory:
+        """Guest memory."""
+
+    @property
+    def root(self) -> int:
+        """CR3 to translate with."""
+
+
+def _read(regs: Hit, address: int, size: int, *, user: bool) -> bytes:
     """Memory at an address of the kernel's, or of the current task's for a low one or with ``user``.
 
     Raises:
@@ -38,7 +50,7 @@ def _read(regs: PtRegs, address: int, size: int, *, user: bool) -> bytes:
     return regs.ram.read_virtual(regs.root, address, size)
 
 
-def _read_string(regs: PtRegs, address: int, *, user: bool) -> bytes | None:
+def _read_string(regs: Hit, address: int, *, user: bool) -> bytes | None:
     """A text with its NUL, cut at 4096 bytes; None where it cannot be read."""
     address &= _MASK64
     text = b""
@@ -109,13 +121,20 @@ class ArgFetcher:
         arg: the argument.
         kernel: whose memory and symbols.
         user_base: for a uprobe: where the file's first byte would be in the process. All memory is the program's then.
+        load: the first stage, where that is not one of a probe's.
     """
 
-    def __init__(self, arg: ProbeArg, kernel: RunningKernel, user_base: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        arg: ProbeArg,
+        kernel: RunningKernel,
+        user_base: Callable[[], int] | None = None,
+        load: Load | None = None,
+    ) -> None:
         self.arg = arg
         self._kernel = kernel
         code = [insn for insn in arg.code if insn.op is not Op.SYMBOL]
-        self._load = _loader(code[0], kernel, user_base)
+        self._load = load or _loader(code[0], kernel, user_base)
         self._in_program = user_base is not None
         self._derefs = [
             (insn.op is Op.UDEREF or self._in_program, insn.param) for insn in code if insn.op in (Op.DEREF, Op.UDEREF)
@@ -124,7 +143,7 @@ class ArgFetcher:
         self._bitfield = next((insn for insn in code if insn.op is Op.MOD_BF), None)
         self.dynamic = self._store.op in (Op.ST_STRING, Op.ST_USTRING, Op.ST_SYMSTR)
 
-    def _value(self, regs: PtRegs) -> tuple[int, bytes | int]:
+    def _value(self, regs: Hit) -> tuple[int, bytes | int]:
         """Where the last dereferenced word was, and the value after all dereferences."""
         value, at = self._load(regs), 0
         for user, offset in self._derefs:
@@ -133,7 +152,7 @@ class ArgFetcher:
             value = int.from_bytes(_read(regs, value + offset, 8, user=user), "little")
         return at, value
 
-    def store(self, regs: PtRegs, record: bytearray, at: int) -> None:
+    def store(self, regs: Hit, record: bytearray, at: int) -> None:
         """Put a number, or an array of numbers, into the record; one that faults leaves what is there (FET-03).
 
         Args:
@@ -165,7 +184,7 @@ class ArgFetcher:
         bits = 8 * len(container)
         return (int.from_bytes(container, "little") << left & (1 << bits) - 1) >> right
 
-    def strings(self, regs: PtRegs) -> list[bytes | None] | None:
+    def strings(self, regs: Hit) -> list[bytes | None] | None:
         """The texts of a string or an array of strings, each with its NUL or None where it faults.
 
         Returns:
@@ -186,7 +205,7 @@ class ArgFetcher:
             return None
         return found
 
-    def _string(self, regs: PtRegs, value: int | bytes) -> bytes | None:
+    def _string(self, regs: Hit, value: int | bytes) -> bytes | None:
         if isinstance(value, bytes):
             return value
         if self._store.op is Op.ST_SYMSTR:
@@ -194,7 +213,7 @@ class ArgFetcher:
         return _read_string(regs, value + self._store.param, user=self._in_program or self._store.op is Op.ST_USTRING)
 
 
-def store_trace_args(fetchers: list[ArgFetcher], regs: PtRegs, head: bytes, size: int, old: bytes = b"") -> bytes:
+def store_trace_args(fetchers: list[ArgFetcher], regs: Hit, head: bytes, size: int, old: bytes = b"") -> bytes:
     """Make a record: head, fixed part, texts (``store_trace_args``).
 
     Args:

@@ -41,6 +41,7 @@ class ParseFlag(IntFlag):
     RETURN = 1
     KERNEL = 2
     FENTRY = 4
+    TPOINT = 8
 
 
 class Op(Enum):
@@ -56,6 +57,7 @@ class Op(Enum):
     DATA = auto()
     SYMBOL = auto()
     FOFFS = auto()
+    TP_ARG = auto()
     DEREF = auto()
     UDEREF = auto()
     ST_RAW = auto()
@@ -189,7 +191,7 @@ def _parse_body(body: str, size: int, flags: ParseFlag, offset: int, code: _Code
         type_name, bracket, rest = type_text.partition("[")
         if bracket:
             count = _parse_count(rest, type_at + len(type_name) + 1, code)
-    if expression in ("$comm", "$COMM") or expression.startswith('\\"'):
+    if not flags & ParseFlag.TPOINT and (expression in ("$comm", "$COMM") or expression.startswith('\\"')):
         if count or type_name not in (None, "string"):
             raise LinuxError(Errno.EINVAL, "The type of $comm and of a text is string, and they are no array.")
         found = find_fetch_type("string")
@@ -234,6 +236,9 @@ def _parse_fetch(arg: str, flags: ParseFlag, offs: int, code: _Code) -> None:
     first = arg[:1]
     if first == "$":
         _parse_variable(arg[1:], flags, offs, code)
+    elif first == "%" and flags & ParseFlag.TPOINT:
+        # Linux goes on after it has logged that an event has no registers.
+        raise ProbeCommandError("BAD_FETCH_ARG", code.word, offs, before="BAD_VAR")
     elif first == "%":
         if arg[1:] not in PT_REGS_FIELDS:
             raise code.fail("BAD_REG_NAME", offs)
@@ -250,7 +255,9 @@ def _parse_fetch(arg: str, flags: ParseFlag, offs: int, code: _Code) -> None:
 
 def _parse_variable(name: str, flags: ParseFlag, offs: int, code: _Code) -> None:
     """``parse_probe_vars``."""
-    if name == "retval":
+    if flags & ParseFlag.TPOINT:
+        code.add(FetchInsn(Op.TP_ARG, text=name), offs)
+    elif name == "retval":
         if not flags & ParseFlag.RETURN:
             raise code.fail("RETVAL_ON_PROBE", offs)
         code.add(FetchInsn(Op.RETVAL), offs)
@@ -348,11 +355,11 @@ def _parse_store(kind: FetchType, count: int, offset: int, type_at: int, code: _
     last = code.last
     if kind.is_string:
         if kind.name == "symstr":
-            if last not in (Op.REG, Op.STACK, Op.RETVAL, Op.ARG, Op.DEREF):
+            if last not in (Op.REG, Op.STACK, Op.RETVAL, Op.ARG, Op.DEREF, Op.TP_ARG):
                 raise code.fail("BAD_SYMSTRING", type_at)
-        elif last not in (Op.DEREF, Op.UDEREF, Op.IMM, Op.COMM, Op.DATA):
+        elif last not in (Op.DEREF, Op.UDEREF, Op.IMM, Op.COMM, Op.DATA, Op.TP_ARG):
             raise code.fail("BAD_STRING", type_at)
-        if kind.name == "symstr" or last in (Op.IMM, Op.COMM, Op.DATA) or count:
+        if kind.name == "symstr" or last in (Op.IMM, Op.COMM, Op.DATA, Op.TP_ARG) or count:
             code.add(FetchInsn(Op.ST_STRING), offset)
         if kind.name == "ustring" or code.last is Op.UDEREF:
             code.turn_last(Op.ST_USTRING, kind.size)

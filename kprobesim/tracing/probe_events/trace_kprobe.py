@@ -6,18 +6,14 @@ Follows Linux 6.1 kernel/trace/trace_kprobe.c: struct trace_kprobe.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Self
 
 from kprobesim.errors import LinuxError
 from kprobesim.kprobes import Kprobe, KprobeFlag, KprobeManager, Kretprobe, PtRegs, RethookNode, RunningKernel
-from kprobesim.linux_errno import Errno
-from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.probe_events.command import ProbeDefinition
 from kprobesim.tracing.probe_events.event_text import print_record
 from kprobesim.tracing.probe_events.fetch import ArgFetcher
-from kprobesim.tracing.probe_events.fetch_parse import FetchInsn, Op, ProbeArg
-from kprobesim.tracing.probe_events.trace_probe import ProbeEvent, TraceProbe
+from kprobesim.tracing.probe_events.trace_probe import ProbeEvent, TraceProbe, update_arg
 from kprobesim.tracing.symbols import hashed_pointer
 
 __all__ = ["TraceKprobe", "TraceProbeEvent"]
@@ -117,25 +113,13 @@ class TraceKprobe(TraceProbe):
         return self.kprobe.nmissed + (self.kretprobe.nmissed if self.kretprobe else 0)
 
     def update_args(self) -> None:
-        """``traceprobe_update_arg``: look up the symbols of the arguments.
+        """Look up the symbols of the arguments.
 
         Raises:
-            LinuxError: ENOENT, no such symbol; EINVAL, its offset is no number.
+            LinuxError: see `update_arg`.
         """
-        self.args = tuple(replace(arg, code=self._resolve(arg)) for arg in self.args)
+        self.args = tuple(update_arg(arg, self._kernel) for arg in self.args)
         self.fetchers = [ArgFetcher(arg, self._kernel) for arg in self.args]
-
-    def _resolve(self, arg: ProbeArg) -> tuple[FetchInsn, ...]:
-        code = list(arg.code)
-        for number, insn in enumerate(code):
-            if insn.op is Op.SYMBOL:
-                at = next((n for n, letter in enumerate(insn.text) if letter in "+-"), len(insn.text))
-                offset = kstrtol(insn.text[at:]) if at < len(insn.text) else 0
-                found = self._kernel.kallsyms.lookup_name(insn.text[:at])
-                if not found:
-                    raise LinuxError(Errno.ENOENT, f"The kernel has no symbol {insn.text[:at]}.")
-                code[number + 1] = code[number + 1]._replace(param=found[0].address + offset)
-        return tuple(code)
 
     # Texts
 

@@ -6,15 +6,20 @@ Follows Linux 6.1 kernel/trace/trace_probe.h and trace_probe.c: struct trace_pro
 from __future__ import annotations
 
 import abc
+from dataclasses import replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from kprobesim.errors import LinuxError
+from kprobesim.kprobes import RunningKernel
+from kprobesim.linux_errno import Errno
 from kprobesim.tracing.event_filter import FilterField
+from kprobesim.tracing.kstrto import kstrtol
 from kprobesim.tracing.probe_events.event_text import print_fmt
 from kprobesim.tracing.probe_events.fetch import ArgFetcher
-from kprobesim.tracing.probe_events.fetch_parse import ProbeArg
+from kprobesim.tracing.probe_events.fetch_parse import Op, ProbeArg
 from kprobesim.tracing.trace_event import TraceEvent
 
-__all__ = ["ProbeEvent", "TraceProbe"]
+__all__ = ["ProbeEvent", "TraceProbe", "arg_field", "update_arg"]
 
 
 class Definition(Protocol):
@@ -49,6 +54,7 @@ class TraceProbe(abc.ABC):
         fetchers: how they are fetched.
         size: bytes of the arguments in a record.
         nhit: how often it was hit.
+        order: how many probes of all sorts were defined before it.
     """
 
     def __init__(self, definition: Definition) -> None:
@@ -58,6 +64,7 @@ class TraceProbe(abc.ABC):
         self.fetchers: list[ArgFetcher] = []
         self.size = sum(arg.size for arg in self.args)
         self.nhit = 0
+        self.order = 0
 
     @abc.abstractmethod
     def place(self) -> str:
@@ -107,6 +114,35 @@ class TraceProbe(abc.ABC):
 P = TypeVar("P", bound=TraceProbe)
 
 
+def update_arg(arg: ProbeArg, kernel: RunningKernel) -> ProbeArg:
+    """``traceprobe_update_arg``: an argument with the address of the symbol that it names.
+
+    Raises:
+        LinuxError: ENOENT, no such symbol; EINVAL, its offset is no number.
+    """
+    code = list(arg.code)
+    for number, insn in enumerate(code):
+        if insn.op is Op.SYMBOL:
+            at = next((n for n, letter in enumerate(insn.text) if letter in "+-"), len(insn.text))
+            offset = kstrtol(insn.text[at:]) if at < len(insn.text) else 0
+            found = kernel.kallsyms.lookup_name(insn.text[:at])
+            if not found:
+                raise LinuxError(Errno.ENOENT, f"The kernel has no symbol {insn.text[:at]}.")
+            code[number + 1] = code[number + 1]._replace(param=found[0].address + offset)
+    return replace(arg, code=tuple(code))
+
+
+def arg_field(arg: ProbeArg, start: int) -> FilterField:
+    """The field of an argument (``traceprobe_define_arg_fields``).
+
+    Args:
+        arg: the argument.
+        start: bytes of a record before the arguments.
+    """
+    kind = arg.type
+    return FilterField(arg.name, arg.fmttype, start + arg.offset, arg.size, kind.is_signed, kind.is_string, arg.count)
+
+
 class ProbeEvent(TraceEvent, Generic[P]):
     """``struct trace_probe_event``: what one name under ``events/`` stands for. ``P`` is the sort of its probes.
 
@@ -140,10 +176,7 @@ class ProbeEvent(TraceEvent, Generic[P]):
         names = ("__probe_func", "__probe_ret_ip") if self.is_return else ("__probe_ip",)
         head = [FilterField(name, "unsigned long", 8 + 8 * n, 8, False) for n, name in enumerate(names)]
         for arg in self.args:
-            offset = self.head_size + arg.offset
-            head.append(
-                FilterField(arg.name, arg.fmttype, offset, arg.size, arg.type.is_signed, arg.type.is_string, arg.count)
-            )
+            head.append(arg_field(arg, self.head_size))
         return tuple(head)
 
     def print_fmt(self) -> str:

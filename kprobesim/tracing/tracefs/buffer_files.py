@@ -23,7 +23,7 @@ _PID_MAX_DEFAULT: Final = 0x8000
 
 
 class BufferFiles:
-    """What shows and sets the buffers.
+    """What shows and sets the buffers of a trace.
 
     Args:
         trace: the buffers.
@@ -37,8 +37,17 @@ class BufferFiles:
         self._machine = kernel.machine
         self._pipes: frozenset[int] = frozenset()
 
+    def saved_task_files(self) -> dict[str, Node]:
+        """What is known of tasks: the same for all traces, and in the tracefs root alone."""
+        tasks = self._trace.tasks
+        return {
+            "saved_cmdlines": File(0o440, lambda: "".join(f"{pid} {name}\n" for pid, name in tasks.comms.items())),
+            "saved_cmdlines_size": File(0o640, lambda: f"{tasks.limit}\n", self._resize_cmdlines),
+            "saved_tgids": File(0o440, lambda: "".join(f"{pid} {tgid}\n" for pid, tgid in sorted(tasks.tgids.items()))),
+        }
+
     def top_files(self) -> dict[str, Node]:
-        """Those of the tracefs root."""
+        """Those of the tracefs root, and of an instance's."""
         trace = self._trace
         return {
             "buffer_size_kb": File(0o640, self._sizes, self._resize),
@@ -46,9 +55,6 @@ class BufferFiles:
             "free_buffer": File(0o200, None, lambda data: None, self._free),
             "options": Directory(self._options),
             "per_cpu": Directory(self._cpus),
-            "saved_cmdlines": File(0o440, self._saved_cmdlines),
-            "saved_cmdlines_size": File(0o640, lambda: f"{trace.saved_cmdlines}\n", self._resize_cmdlines),
-            "saved_tgids": File(0o440, lambda: "".join(f"{pid} {tgid}\n" for pid, tgid in sorted(trace.tgids.items()))),
             "snapshot": File(0o640, self._output.snapshot, self._snapshot, self._clear_snapshot),
             "trace": File(0o640, self._output.text, lambda data: None, trace.reset),
             "trace_clock": File(0o644, self._show_clocks, self._set_clock),
@@ -118,14 +124,11 @@ class BufferFiles:
             f"read events: {buffer.read}\n"
         )
 
-    def _saved_cmdlines(self) -> str:
-        return "".join(f"{pid} {name}\n" for pid, name in self._trace.comms.items())
-
     def _resize_cmdlines(self, data: bytes) -> None:
         count = number_from_user(data)
         if not 0 < count <= _PID_MAX_DEFAULT:
             raise LinuxError(Errno.EINVAL, f"Between 1 and {_PID_MAX_DEFAULT} names can be kept.")
-        self._trace.resize_saved_cmdlines(count)
+        self._trace.tasks.resize(count)
 
     # Switches
 
@@ -150,6 +153,7 @@ class BufferFiles:
         return {
             name: File(0o640, functools.partial(_shown, options, name), functools.partial(store, name))
             for name in options.names + options.tracer_names
+            if not (self._trace.name and name in options.of_the_kernel)
         }
 
     def _set_options(self, text: str) -> None:

@@ -10,7 +10,8 @@ from kprobesim.errors import LinuxError
 from kprobesim.linux_errno import Errno
 from kprobesim.tracing.ctype import words
 from kprobesim.tracing.event_format import format_file
-from kprobesim.tracing.trace_event import TraceEvent
+from kprobesim.tracing.trace_array import TraceArray
+from kprobesim.tracing.trace_event import EventFile, TraceEvent
 from kprobesim.tracing.trace_events import TraceEvents
 from kprobesim.tracing.tracefs.nodes import Directory, File, Node, number_from_user, text_from_user
 from kprobesim.tracing.triggers import TriggerFiles, hist_file
@@ -43,27 +44,37 @@ _HEADER_EVENT: Final = (
 
 
 class EventFiles:
-    """The folder ``events/``, and the files beside it that switch events.
+    """The folder ``events/`` of a trace, and the file beside it that switches events.
 
     Args:
         events: all events.
+        trace: whose switches, filters and triggers.
         triggers: the ``trigger`` files.
     """
 
-    def __init__(self, events: TraceEvents, triggers: TriggerFiles) -> None:
+    def __init__(self, events: TraceEvents, trace: TraceArray, triggers: TriggerFiles) -> None:
         self._events = events
+        self._trace = trace
         self._triggers = triggers
         self.directory: Final = Directory(self._groups)
 
+    def available_events(self) -> str:
+        """The file of this name, which the tracefs root alone has."""
+        return "".join(f"{file.event.full_name}\n" for file in self._switchable())
+
     def top_files(self) -> dict[str, Node]:
-        """Those of the tracefs root."""
+        """Those beside the folder."""
         return {
-            "available_events": File(0o444, lambda: "".join(f"{e.full_name}\n" for e in self._switchable())),
+            "events": self.directory,
             "set_event": File(0o640, self._enabled_events, self._set_event, self._disable_all),
         }
 
-    def _switchable(self) -> list[TraceEvent]:
-        return [event for event in self._events.events.values() if event.can_enable]
+    def _files(self, group: str | None = None) -> list[EventFile]:
+        events = self._events.events.values()
+        return [event.file(self._trace) for event in events if group in (None, event.group)]
+
+    def _switchable(self, group: str | None = None) -> list[EventFile]:
+        return [file for file in self._files(group) if file.event.can_enable]
 
     # Folders
 
@@ -76,62 +87,63 @@ class EventFiles:
         return tree
 
     def _group(self, group: str) -> Mapping[str, Node]:
-        members = [event for event in self._events.events.values() if event.group == group]
-        tree: dict[str, Node] = {e.name: Directory(functools.partial(self._event, e)) for e in members}
-        if any(event.can_enable for event in members):
-            tree["enable"] = self._switch(lambda: [e for e in self._switchable() if e.group == group])
+        members = self._files(group)
+        tree: dict[str, Node] = {file.event.name: Directory(functools.partial(self._event, file)) for file in members}
+        if any(file.event.can_enable for file in members):
+            tree["enable"] = self._switch(lambda: self._switchable(group))
             tree["filter"] = File(
                 0o640,
                 lambda: _SYSTEM_FILTER,
-                lambda data: self._events.set_system_filter(group, text_from_user(data)),
+                lambda data: self._events.set_system_filter(self._trace, group, text_from_user(data)),
             )
         return tree
 
-    def _event(self, event: TraceEvent) -> Mapping[str, Node]:
+    def _event(self, file: EventFile) -> Mapping[str, Node]:
         """TFS-07."""
+        event = file.event
         tree: dict[str, Node] = {
             "format": File(0o440, lambda: format_file(event)),
-            "hist": File(0o440, lambda: hist_file(event)),
+            "hist": File(0o440, lambda: hist_file(file)),
             "id": File(0o440, lambda: f"{event.id}\n"),
         }
         if event.can_enable:
-            tree["enable"] = File(0o640, lambda: _state(event), lambda data: self._store([event], data))
+            tree["enable"] = File(0o640, lambda: _state(file), lambda data: self._store([file], data))
             tree["filter"] = File(
                 0o640,
-                lambda: f"{event.filter.text}\n" if event.filter else "none\n",
-                lambda data: self._events.set_filter(event, text_from_user(data)),
+                lambda: f"{file.filter.text}\n" if file.filter else "none\n",
+                lambda data: self._events.set_filter(file, text_from_user(data)),
             )
             tree["trigger"] = File(
                 0o640,
-                lambda: self._triggers.show(event),
-                lambda data: self._triggers.write(event, text_from_user(data)),
-                lambda: self._triggers.truncate(event),
+                lambda: self._triggers.show(file),
+                lambda data: self._triggers.write(file, text_from_user(data)),
+                lambda: self._triggers.truncate(file),
             )
         return tree
 
     # Switches
 
-    def _switch(self, members: Callable[[], Iterable[TraceEvent]]) -> File:
+    def _switch(self, members: Callable[[], Iterable[EventFile]]) -> File:
         """An ``enable`` file of several events: 0, 1, X where some are and some are not, or ? without any (TFS-08)."""
 
         def show() -> str:
-            states = {event.enabled for event in members()}
+            states = {file.enabled for file in members()}
             return f"{'?' if not states else 'X' if len(states) > 1 else int(states.pop())}\n"
 
         return File(0o640, show, lambda data: self._store(members(), data))
 
-    def _store(self, events: Iterable[TraceEvent], data: bytes) -> None:
+    def _store(self, files: Iterable[EventFile], data: bytes) -> None:
         value = number_from_user(data)
         if value > 1:
             raise LinuxError(Errno.EINVAL, "An enable file takes 0 and 1.")
-        self._set(events, bool(value))
+        self._set(files, bool(value))
 
-    def _set(self, events: Iterable[TraceEvent], on: bool) -> None:
+    def _set(self, files: Iterable[EventFile], on: bool) -> None:
         """``__ftrace_set_clr_event``: all of them, whatever happens with one; the first error is told."""
         first: LinuxError | None = None
-        for event in list(events):
+        for file in list(files):
             try:
-                self._events.enable(event, on)
+                self._events.enable(file, on)
             except LinuxError as error:
                 first = first or error
         if first is not None:
@@ -140,14 +152,14 @@ class EventFiles:
     # set_event
 
     def _enabled_events(self) -> str:
-        return "".join(f"{event.full_name}\n" for event in self._switchable() if event.enabled)
+        return "".join(f"{file.event.full_name}\n" for file in self._switchable() if file.enabled)
 
     def _set_event(self, data: bytes) -> None:
         self._events.trace.update_buffers()
         for word in words(text_from_user(data)):
             name = word.removeprefix("!")
             group, colon, event = name.partition(":")
-            found = [e for e in self._switchable() if _fits(e, group, event if colon else None)]
+            found = [file for file in self._switchable() if _fits(file.event, group, event if colon else None)]
             if not found:
                 raise LinuxError(Errno.EINVAL, f"There is no event {name}.")
             self._set(found, not word.startswith("!"))
@@ -156,10 +168,10 @@ class EventFiles:
         self._set(self._switchable(), False)
 
 
-def _state(event: TraceEvent) -> str:
+def _state(file: EventFile) -> str:
     """``event_enable_read``: a star says that a trigger may switch it (TFS-08)."""
-    star = "*" if event.soft_mode or event.soft_disabled else ""
-    return f"{int(event.enabled and not event.soft_disabled)}{star}\n"
+    star = "*" if file.soft_mode or file.soft_disabled else ""
+    return f"{int(file.enabled and not file.soft_disabled)}{star}\n"
 
 
 def _fits(event: TraceEvent, group: str, name: str | None) -> bool:

@@ -43,6 +43,7 @@ class File:
         write: takes what one write(2) brings; None: it cannot be written.
         truncate: what opening it for writing with O_TRUNC does.
         stream: opens a stream; a file with one has no text.
+        refusal: why it cannot be opened at all.
     """
 
     permissions: int = 0o444
@@ -50,6 +51,7 @@ class File:
     write: Callable[[bytes], None] | None = None
     truncate: Callable[[], None] = field(default=lambda: None)
     stream: Callable[[], Stream] | None = None
+    refusal: Errno | None = None
 
     @property
     def mode(self) -> int:
@@ -64,10 +66,14 @@ class Directory:
     Attributes:
         children: makes the names and what they stand for.
         permissions: the mode's lower nine bits.
+        mkdir, unlink, rmdir: make and remove names; None: that cannot be done here. They raise LinuxError.
     """
 
     children: Callable[[], Mapping[str, Node]]
     permissions: int = 0o755
+    mkdir: Callable[[str], None] | None = None
+    unlink: Callable[[str], None] | None = None
+    rmdir: Callable[[str], None] | None = None
 
     @property
     def mode(self) -> int:

@@ -24,6 +24,7 @@ _VM_SHARED: Final = 8
 _DEPTH: Final = 32
 _MAX_TASKS: Final = 4096
 _STAT_FIELDS: Final = 52
+_SIGNAL_SETS: Final = (("SigBlk", "blocked"), ("SigIgn", "sig_ignored"), ("SigCgt", "sig_caught"))
 
 
 class _Struct:
@@ -128,7 +129,7 @@ def _status(task: _Struct) -> str:
     rows += [
         ("Threads", 1),
         ("SigPnd", f"{task['pending.signal']:016x}"),
-        ("SigIgn", f"{task['sig_ignored']:016x}"),
+        *((name, f"{task[member]:016x}") for name, member in _SIGNAL_SETS),
         *_confinement(task),
         ("voluntary_ctxt_switches", task["nvcsw"]),
         ("nonvoluntary_ctxt_switches", task["nivcsw"]),

@@ -24,6 +24,7 @@ kprobesim tracing, after Linux 6.1's:
 \t  accepts: event-definitions (one definition per line)
 \t   Format: p[:[<group>/][<event>]] <place> [<args>]
 \t           r[maxactive][:[<group>/][<event>]] <place> [<args>]
+\t           e[:[<group>/][<event>]] <attached-group>.<attached-event> [<args>] [if <filter>]
 \t           -:[<group>/][<event>]
 \t    place: [<module>:]<symbol>[+<offset>]|<memaddr>
 place (kretprobe): [<module>:]<symbol>[+<offset>]%return|<memaddr>
@@ -32,6 +33,7 @@ place (kretprobe): [<module>:]<symbol>[+<offset>]%return|<memaddr>
 \t fetcharg: %<register>, @<address>, @<symbol>[+|-<offset>],
 \t           $stack<index>, $stack, $retval, $comm, $arg<N>,
 \t           +|-[u]<offset>(<fetcharg>), \\imm-value, \\"imm-string"
+\t           and in an event probe $<field> of the attached event
 \t     type: s8/16/32/64, u8/16/32/64, x8/16/32/64, string, symbol,
 \t           b<bit-width>@<bit-offset>/<container-size>, ustring,
 \t           symstr, <type>\\[<array-size>\\]

@@ -13,7 +13,7 @@ from kprobesim.tracing.trace_array import TraceArray
 from kprobesim.tracing.triggers.trigger import Trigger
 
 if TYPE_CHECKING:
-    from kprobesim.tracing.trace_event import TraceEvent
+    from kprobesim.tracing.trace_event import EventFile
 
 __all__ = ["EnableEventTrigger", "EnableHistTrigger", "SnapshotTrigger", "StacktraceTrigger", "TraceOnOffTrigger"]
 
@@ -105,37 +105,37 @@ class EnableEventTrigger(Trigger):
     """``enable_event`` and ``disable_event``: another event's records begin or end.
 
     Args:
-        event: the other event.
+        file: the other event, in the same trace.
         on: which of the two.
         count, only_if: as for `Trigger`.
     """
 
     kind = "event_enable"
 
-    def __init__(self, event: TraceEvent, on: bool, count: int | None, only_if: EventFilter | None) -> None:
+    def __init__(self, file: EventFile, on: bool, count: int | None, only_if: EventFilter | None) -> None:
         super().__init__(count, only_if)
-        self._event = event
+        self._file = file
         self._on = on
 
     @property
-    def target(self) -> TraceEvent | None:
+    def target(self) -> EventFile | None:
         """The other event."""
-        return self._event
+        return self._file
 
     def same_place(self, other: Trigger) -> bool:
         """One for each other event."""
-        return super().same_place(other) and other.target is self._event
+        return super().same_place(other) and other.target is self._file
 
     def fire(self, cpu: int, regs: PtRegs | None, record: bytes | None = None) -> bool:
         """Switch, if it is not so already."""
-        if self._event.soft_disabled != self._on or not self.take_one():
+        if self._file.soft_disabled != self._on or not self.take_one():
             return False
-        self._event.soft_disabled = not self._on
+        self._file.soft_disabled = not self._on
         return True
 
     def head(self) -> str:
         """The trigger's name and the event."""
-        return f"{'enable' if self._on else 'disable'}_event:{self._event.full_name}"
+        return f"{'enable' if self._on else 'disable'}_event:{self._file.event.full_name}"
 
 
 class EnableHistTrigger(EnableEventTrigger):
@@ -147,11 +147,11 @@ class EnableHistTrigger(EnableEventTrigger):
         """Switch all of them."""
         if not self.take_one():
             return False
-        for trigger in self._event.triggers:
+        for trigger in self._file.triggers:
             if trigger.kind == "hist":
                 trigger.paused = not self._on
         return True
 
     def head(self) -> str:
         """The trigger's name and the event."""
-        return f"{'enable' if self._on else 'disable'}_hist:{self._event.full_name}"
+        return f"{'enable' if self._on else 'disable'}_hist:{self._file.event.full_name}"

@@ -17,7 +17,7 @@ from kprobesim.tracing.triggers.hist_parse import HistField, HistSpec
 from kprobesim.tracing.triggers.trigger import Trigger
 
 if TYPE_CHECKING:
-    from kprobesim.tracing.trace_event import TraceEvent
+    from kprobesim.tracing.trace_event import EventFile
 
 __all__ = ["HistTrigger", "hist_file"]
 
@@ -42,7 +42,6 @@ class HistTrigger(Trigger):
     """``hist``: counts and sums by key.
 
     Args:
-        event: whose records.
         spec: what to count.
         trace: for stacks and the time.
         kernel: for the names of tasks, symbols and system calls.
@@ -52,13 +51,10 @@ class HistTrigger(Trigger):
     kind = "hist"
     needs_record = True
 
-    def __init__(
-        self, event: TraceEvent, spec: HistSpec, trace: TraceArray, kernel: RunningKernel, only_if: EventFilter | None
-    ) -> None:
+    def __init__(self, spec: HistSpec, trace: TraceArray, kernel: RunningKernel, only_if: EventFilter | None) -> None:
         super().__init__(None, only_if)
         self.spec = spec
         self.paused = spec.pause
-        self._event = event
         self._trace = trace
         self._kernel = kernel
         self._entries: dict[Key, _Entry] = {}
@@ -229,9 +225,9 @@ class HistTrigger(Trigger):
         self._saved = state[1]
 
 
-def hist_file(event: TraceEvent) -> str:
+def hist_file(file: EventFile) -> str:
     """An event's ``hist`` file: all its histograms."""
-    return "\n\n".join(trigger.table() for trigger in event.triggers if isinstance(trigger, HistTrigger))
+    return "\n\n".join(trigger.table() for trigger in file.triggers if isinstance(trigger, HistTrigger))
 
 
 def _text(record: bytes, offset: int) -> str:

@@ -25,7 +25,8 @@ from kprobesim.tracing.triggers.hist_parse import HIST_ERRORS, HistError, parse_
 from kprobesim.tracing.triggers.trigger import Trigger
 
 if TYPE_CHECKING:
-    from kprobesim.tracing.trace_event import TraceEvent
+    from kprobesim.tracing.trace_array import TraceArray
+    from kprobesim.tracing.trace_event import EventFile
     from kprobesim.tracing.trace_events import TraceEvents
 
 __all__ = ["TriggerFiles"]
@@ -48,11 +49,11 @@ class TriggerFiles:
         self._events = events
         self._kernel = kernel
 
-    def show(self, event: TraceEvent) -> str:
+    def show(self, file: EventFile) -> str:
         """The file: the triggers, the newest first; without any, what there could be."""
-        return "".join(trigger.show() for trigger in event.triggers) or _AVAILABLE
+        return "".join(trigger.show() for trigger in file.triggers) or _AVAILABLE
 
-    def write(self, event: TraceEvent, text: str) -> None:
+    def write(self, file: EventFile, text: str) -> None:
         """One command: a trigger to set, or behind ``!`` one to remove.
 
         Raises:
@@ -67,48 +68,46 @@ class TriggerFiles:
         remove = command.startswith("!")
         name = command.removeprefix("!")
         if name == "hist":
-            self._write_hist(event, rest, remove=remove)
+            self._write_hist(file, rest, remove=remove)
             return
         if name in _SIMPLE:
             param, condition = _separate(rest) if isdigit(rest[:1]) else ("", rest)
             target = None
         elif name in _SWITCHES:
             param, condition = _separate(rest)
-            target, param = self._target(param)
+            target, param = self._target(file.trace, param)
         else:
             raise LinuxError(Errno.EINVAL, f"There is no trigger {name}.", hint="An empty trigger file lists them.")
         if remove:
-            self._remove(event, self._make(name, target, None, None))
+            self._remove(file, self._make(file.trace, name, target, None, None))
             return
         count = kstrtoul(param.partition(":")[0]) if param else None
-        self.register(event, self._make(name, target, count, self.condition(event, condition)))
+        self.register(file, self._make(file.trace, name, target, count, self.condition(file, condition)))
 
-    def _write_hist(self, event: TraceEvent, text: str, *, remove: bool) -> None:
+    def _write_hist(self, file: EventFile, text: str, *, remove: bool) -> None:
         """``event_hist_trigger_parse``; what is wrong goes to the error log."""
         try:
-            self._hist(event, text, remove=remove)
+            self._hist(file, text, remove=remove)
         except HistError as error:
             if error.code:
-                command = f"hist:{text}"
+                command, where = f"hist:{text}", f"hist:{file.event.full_name}"
                 column = max(command.find(error.near), 0)
-                self._events.errors.add(
-                    LoggedError(
-                        self._kernel.machine.ns, f"hist:{event.full_name}", HIST_ERRORS[error.code], command, column
-                    )
+                file.trace.errors.add(
+                    LoggedError(self._kernel.machine.ns, where, HIST_ERRORS[error.code], command, column)
                 )
             raise
 
-    def _hist(self, event: TraceEvent, text: str, *, remove: bool) -> None:
+    def _hist(self, file: EventFile, text: str, *, remove: bool) -> None:
         if not text:
             raise HistError("", message="A histogram needs keys=")
         body, condition = split_condition(text)
-        spec = parse_hist(body, (*event.fields, *COMMON_FIELDS))
-        only_if = self.condition(event, condition)
-        hists = [trigger for trigger in event.triggers if isinstance(trigger, HistTrigger)]
+        spec = parse_hist(body, (*file.event.fields, *COMMON_FIELDS))
+        only_if = self.condition(file, condition)
+        hists = [trigger for trigger in file.triggers if isinstance(trigger, HistTrigger)]
         there = next((hist for hist in hists if hist.matches(spec, only_if)), None)
         if remove:
             if there is not None:
-                self.unregister(event, there)
+                self.unregister(file, there)
             return
         if there is not None and (spec.pause or spec.cont or spec.clear):
             if spec.clear and not (spec.pause or spec.cont):
@@ -121,25 +120,25 @@ class TriggerFiles:
         if spec.cont or spec.clear:
             raise HistError("TRIGGER_ENOENT_CLEAR", errno=Errno.ENOENT)
         if spec.has_timestamps:
-            self._events.trace.set_clock(spec.clock)
-        self.register(event, HistTrigger(event, spec, self._events.trace, self._kernel, only_if))
+            file.trace.set_clock(spec.clock)
+        self.register(file, HistTrigger(spec, file.trace, self._kernel, only_if))
 
-    def truncate(self, event: TraceEvent) -> None:
+    def truncate(self, file: EventFile) -> None:
         """Opening the file with ``>``: histograms go, all else stays (TFS-19)."""
-        for trigger in event.triggers:
+        for trigger in file.triggers:
             if trigger.kind == "hist":
-                self.unregister(event, trigger)
+                self.unregister(file, trigger)
 
-    def _target(self, param: str) -> tuple[TraceEvent, str]:
+    def _target(self, trace: TraceArray, param: str) -> tuple[EventFile, str]:
         """``SYSTEM:EVENT[:COUNT]``: the event, and the count as text."""
         system, colon, rest = param.partition(":")
         name, _, count = rest.partition(":")
         found = self._events.find(system, name) if colon else None
         if found is None:
             raise LinuxError(Errno.EINVAL, f"There is no event {param}.", hint="It is written SYSTEM:EVENT.")
-        return found, count
+        return found.file(trace), count
 
-    def condition(self, event: TraceEvent, text: str) -> EventFilter | None:
+    def condition(self, file: EventFile, text: str) -> EventFilter | None:
         """``set_trigger_filter``: what stands behind ``if``, for records of the event that the trigger is on.
 
         Raises:
@@ -150,10 +149,11 @@ class TriggerFiles:
         word, _, rest = text.replace("\t", " ").partition(" ")
         if word != "if" or not rest:
             raise LinuxError(Errno.EINVAL, f"{text!r} is no condition.", hint="It is written: if FIELD OPERATOR VALUE.")
-        return self._events.parse_filter(event, rest)
+        return self._events.parse_filter(file.event, rest)
 
-    def _make(self, name: str, target: TraceEvent | None, count: int | None, only_if: EventFilter | None) -> Trigger:
-        trace = self._events.trace
+    def _make(
+        self, trace: TraceArray, name: str, target: EventFile | None, count: int | None, only_if: EventFilter | None
+    ) -> Trigger:
         if name == "snapshot":
             return SnapshotTrigger(trace, count, only_if)
         if name == "stacktrace":
@@ -163,43 +163,33 @@ class TriggerFiles:
         sort = EnableHistTrigger if name.endswith("_hist") else EnableEventTrigger
         return sort(target, name.startswith("enable"), count, only_if)
 
-    def register(self, event: TraceEvent, trigger: Trigger) -> None:
+    def register(self, file: EventFile, trigger: Trigger) -> None:
         """``register_trigger``: the newest comes first; the event's source is on from now.
 
         Raises:
             LinuxError: EEXIST, there is one of this kind.
         """
-        if trigger.kind != "hist" and any(trigger.same_place(other) for other in event.triggers):
+        if trigger.kind != "hist" and any(trigger.same_place(other) for other in file.triggers):
             raise LinuxError(Errno.EEXIST, f"The event has a trigger {trigger.head().split(':')[0]} already.")
         if trigger.target is not None:
             self._events.soft_enable(trigger.target, True)
         if isinstance(trigger, SnapshotTrigger):
-            self._events.trace.alloc_snapshot()
-        first = not event.triggers
-        event.triggers = (trigger, *event.triggers)
-        self._update(event)
-        if first:
-            self._events.soft_enable(event, True)
-        self._events.tell("trigger.set", event, trigger)
+            file.trace.alloc_snapshot()
+        self._events.add_trigger(file, trigger, first=True)
+        self._events.tell("trigger.set", file, trigger)
 
-    def _remove(self, event: TraceEvent, like: Trigger) -> None:
+    def _remove(self, file: EventFile, like: Trigger) -> None:
         """``unregister_trigger``; one that is not there is no error."""
-        found = next((trigger for trigger in event.triggers if trigger.same_place(like)), None)
+        found = next((trigger for trigger in file.triggers if trigger.same_place(like)), None)
         if found is not None:
-            self.unregister(event, found)
+            self.unregister(file, found)
 
-    def unregister(self, event: TraceEvent, trigger: Trigger) -> None:
+    def unregister(self, file: EventFile, trigger: Trigger) -> None:
         """Take a trigger off its event."""
-        event.triggers = tuple(other for other in event.triggers if other is not trigger)
-        self._update(event)
-        if not event.triggers:
-            self._events.soft_enable(event, False)
+        self._events.remove_trigger(file, trigger)
         if trigger.target is not None:
             self._events.soft_enable(trigger.target, False)
-        self._events.tell("trigger.remove", event, trigger)
-
-    def _update(self, event: TraceEvent) -> None:
-        event.trigger_cond = any(trigger.is_conditional for trigger in event.triggers)
+        self._events.tell("trigger.remove", file, trigger)
 
 
 def _separate(text: str) -> tuple[str, str]:

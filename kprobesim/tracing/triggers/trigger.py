@@ -12,7 +12,7 @@ from kprobesim.kprobes import PtRegs
 from kprobesim.tracing.event_filter import EventFilter
 
 if TYPE_CHECKING:
-    from kprobesim.tracing.trace_event import TraceEvent
+    from kprobesim.tracing.trace_event import EventFile
 
 __all__ = ["Trigger"]
 
@@ -68,7 +68,7 @@ class Trigger(abc.ABC):
         return self.kind == other.kind
 
     @property
-    def target(self) -> TraceEvent | None:
+    def target(self) -> EventFile | None:
         """The other event that it switches, if it does that."""
         return None
 

@@ -42,6 +42,9 @@ class CodePanel(Panel):
         if code.host:
             told = say(view.language, "panel.code.host", function=code.host)
             rows.append(row(width, (f"◇ {told}", styles.STRONG)))
+        if code.about:
+            told = say(view.language, "panel.code.about", function=code.about)
+            rows.append(row(width, (f"◇ {told}", styles.STRONG)))
         here = code.here
         probes = {probe.address: probe.armed for probe in now.kprobe.probes}
         for index, line in enumerate(code.rows):
@@ -59,11 +62,12 @@ class CodePanel(Panel):
 
 def _instruction(code: CodeView, line: CodeLine, here: bool, armed: bool | None, width: int) -> Content:
     wide = width >= _WIDE
-    pointer = " " if not here else "◇" if code.host else "▶"
+    apart = bool(code.host or code.about)
+    pointer = " " if not here else "◇" if apart else "▶"
     probe = " " if armed is None else "●" if armed else "○"
     place = f"{line.address:016x}" if wide or not code.name else f"+{line.address - code.start:#x}"
     raw = byte_text(line, _BYTES_WIDE if wide else _BYTES)
-    style = styles.CURRENT if here and not code.host else styles.STRONG if here else ""
+    style = styles.CURRENT if here and not apart else styles.STRONG if here else ""
     return row(
         width,
         (pointer, styles.STRONG),

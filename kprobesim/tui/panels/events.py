@@ -21,13 +21,15 @@ class EventsPanel(Panel):
     """Events behind this moment, the newest of them marked, and dimmed those ahead that are known already."""
 
     NAME = "events"
+    parting: int | None = None
+    """Position of the event from which on another life is another, where there is another."""
 
     def draw(self, view: View, width: int) -> Rows:
         """One event a row."""
         now = view.now
         if not now.events:
             return Rows(note(width, view, "panel.events.empty"))
-        rows = [_event(item, now.seq - 1, now.at_event, width) for item in now.events]
+        rows = [_event(item, now.seq - 1, now.at_event, width, self.parting) for item in now.events]
         anchor = next((i for i, item in enumerate(now.events) if item.event.seq == now.seq - 1), 0)
         return Rows(rows, anchor, [Target("event", number=item.event.seq) for item in now.events])
 
@@ -38,14 +40,15 @@ class EventsPanel(Panel):
             return
         index = self.first_row() + offset.y
         if 0 <= index < len(self.view.now.events):
-            self.post_message(self.Chosen(Target("event", number=self.view.now.events[index].event.seq)))
+            seq = self.view.now.events[index].event.seq
+            self.post_message(self.Chosen(self, Target("event", number=seq)))
 
 
-def _event(item: EventRow, newest: int, at_event: bool, width: int) -> Content:
+def _event(item: EventRow, newest: int, at_event: bool, width: int, parting: int | None) -> Content:
     event = item.event
     here = event.seq == newest
     mark = "▶" if here and at_event else "▷" if here else " "
     time = f"{milliseconds(event.ns):>12} cpu{event.cpu} " if width >= _WIDE else ""
     style = styles.CURRENT if here and at_event else styles.STRONG if here else styles.DIM if event.seq > newest else ""
-    number = f"{event.seq + 1:>5,} "
+    number = f"{event.seq + 1:>5,}{'≠' if event.seq == parting else ' '}"
     return row(width, mark, number, time, fit(event.kind, 18 if width >= _WIDE else 17), " ", item.brief, style=style)

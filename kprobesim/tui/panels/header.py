@@ -54,5 +54,5 @@ class Header(Widget):
         )
         right = "{} {}  {} ".format(*columns)
         room = width - cell_len(left) - cell_len(right)
-        title = fit(f"   {self._title}", room) if room > 4 else " " * max(room, 0)
+        title = fit(f"{'   ' if wide else '  '}{self._title}", room - 1) + " " if room > 5 else " " * max(room, 0)
         return Content.assemble(left, (title, styles.STRONG), right).truncate(width, pad=True)

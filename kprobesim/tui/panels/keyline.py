@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
@@ -12,31 +15,77 @@ from kprobesim.tui import styles
 from kprobesim.tui.cells import fit
 from kprobesim.tui.wording import say
 
-__all__ = ["KeyLine"]
+__all__ = ["FILES_KEYS", "LAB_KEYS", "LEAVE", "LECTURE_KEYS", "WHAT_IF_KEYS", "KeyLine"]
 
-_ENTRIES = (
+Entry = tuple[str, str, str]
+
+LAB_KEYS: Final = (
     ("← →", "step_forward", "step"),
     ("↑ ↓", "finer", "grain"),
     ("Space", "next_hit", "hit"),
-    ("⌫", "previous_hit", "back"),
-    ("F1", "help", "help"),
     ("F2", "text", "text"),
+    ("F1", "help", "help"),
+    ("⌫", "previous_hit", "back"),
     ("F3", "language", "language"),
+    ("PgDn", "read_on", "read_on"),
     ("Tab", "next_panel", "panel"),
     ("Enter", "go_to", "go_to"),
     ("F6", "run_to_cursor", "run_to_cursor"),
     ("F7", "who_set_this", "who_set_this"),
+    ("F12", "what_if", "what_if"),
     ("F5", "maximise", "maximise"),
     ("F9", "type_line", "type_line"),
+    (":", "command", "command"),
     ("Ctrl+P", "palette", "palette"),
 )
 """Key, action, key of the short text; the most important first, as narrow screens drop the last ones."""
 
-_LAST = ("q", "quit", "quit")
+WHAT_IF_KEYS: Final = (
+    ("← →", "step_forward", "step"),
+    ("↑ ↓", "finer", "grain"),
+    ("Enter", "parting", "parting"),
+    ("F12", "fork", "fork"),
+    ("Space", "next_hit", "hit"),
+    ("⌫", "previous_hit", "back"),
+    ("Tab", "next_panel", "panel"),
+    ("Ctrl+G", "take", "take"),
+    ("F1", "help", "help"),
+    ("F3", "language", "language"),
+)
+
+FILES_KEYS: Final = (
+    ("F9", "type_line", "type_line"),
+    ("F1", "help", "help"),
+    ("F3", "language", "language"),
+    ("Ctrl+P", "palette", "palette"),
+)
+
+LECTURE_KEYS: Final = (
+    ("← →", "step_forward", "step"),
+    ("Ctrl+Y", "play", "play"),
+    ("Ctrl+U", "again", "again"),
+    ("- +", "faster", "speed"),
+    ("Ctrl+K", "blank", "blank"),
+    ("Tab", "next_panel", "panel"),
+    ("↑ ↓", "finer", "grain"),
+    ("F3", "language", "language"),
+    ("Ctrl+L", "present", "present"),
+)
+
+QUIT: Final = ("q", "quit", "quit")
+LEAVE: Final = ("Esc", "stop", "return")
+F10: Final = ("F10", "leave", "leave")
+_MOTIONS: Final = 3
+"""So many entries stay in front of those that a task needs."""
 
 
 class KeyLine(Widget):
-    """One line."""
+    """One line.
+
+    Args:
+        keys: from left to right, as many as fit.
+        last: always shown.
+    """
 
     DEFAULT_CSS = """
     KeyLine {
@@ -46,15 +95,27 @@ class KeyLine(Widget):
     }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Sequence[Entry] = LAB_KEYS, last: Entry = QUIT) -> None:
         super().__init__()
+        self._keys, self._last = keys, last
         self._grain = Grain.PHASE
         self._language: Language = "en"
         self._so_far: int | None = None
         self._has_text = False
         self._count: str | None = None
+        self._needed: tuple[str, ...] = ()
+        self._listed = False
 
-    def show(self, grain: Grain, language: Language, *, has_text: bool, count: str | None = None) -> None:
+    def show(
+        self,
+        grain: Grain,
+        language: Language,
+        *,
+        has_text: bool,
+        count: str | None = None,
+        needed: tuple[str, ...] = (),
+        listed: bool = False,
+    ) -> None:
         """Show the keys.
 
         Args:
@@ -62,10 +123,18 @@ class KeyLine(Widget):
             language: of the words.
             has_text: there is a text that can be shown and hidden.
             count: digits typed so far of how often the next motion is made; None where none is being typed.
+            needed: actions that the task at hand needs; they come right behind the motions.
+            listed: there is a list of lessons to go back to.
         """
-        told = grain, language, has_text, count
-        if told != (self._grain, self._language, self._has_text, self._count):
-            self._grain, self._language, self._has_text, self._count = told
+        told = grain, language, has_text, count, needed, listed
+        if told != (self._grain, self._language, self._has_text, self._count, self._needed, self._listed):
+            self._grain, self._language, self._has_text, self._count, self._needed, self._listed = told
+            self.refresh()
+
+    def offer(self, keys: Sequence[Entry]) -> None:
+        """Show other keys from now on."""
+        if keys is not self._keys:
+            self._keys = keys
             self.refresh()
 
     def running(self, instructions: int | None) -> None:
@@ -88,10 +157,12 @@ class KeyLine(Widget):
         if self._count is not None:
             text = say(self._language, "keys.count", count=self._count or "_")
             return Content.styled(f" × {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
-        last = self._entry(*_LAST)
+        last = self._entry(*(F10 if self._listed and self._last is QUIT else self._last))
         line = Content("")
-        for key, action, word in _ENTRIES:
-            if action == "text" and not self._has_text:
+        needed = [entry for entry in self._keys if entry[1] in self._needed]
+        others = [entry for entry in self._keys if entry[1] not in self._needed]
+        for key, action, word in (*others[:_MOTIONS], *needed, *others[_MOTIONS:]):
+            if action in ("text", "read_on") and not self._has_text:
                 continue
             entry = self._entry(key, action, word)
             if line.cell_length + entry.cell_length + last.cell_length > width:

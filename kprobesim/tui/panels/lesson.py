@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
@@ -14,6 +15,11 @@ from kprobesim.tui.wording import say
 __all__ = ["LessonBar"]
 
 _BUTTONS = ("check", "hint", "reply", "explore", "skip")
+_MORE = ("solution", "reset")
+"""Where the frame is wide enough for them."""
+_GAPS = (3, 2, 1)
+_CORNERS = 6
+"""Cells of the frame beside what can be clicked."""
 _MOST_GOALS = 3
 
 
@@ -31,6 +37,8 @@ class LessonBar(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._lines: list[tuple[str, str]] = []
+        self._view: LessonView | None = None
+        self._language: Language = "en"
 
     def show(self, view: LessonView, language: Language) -> None:
         """Show where the learner is."""
@@ -39,6 +47,7 @@ class LessonBar(Widget):
         state = say(language, "lesson.state_exploring") if view.exploring else ""
         title = say(language, "lesson.task", number=view.number, total=view.total)
         self.border_title = Content(f"{blocks} {say(language, 'lesson.end') if view.over else title} {state}".rstrip())
+        self._view, self._language = view, language
         self.border_subtitle = self._buttons(view, language)
         self._lines = [(text.task, styles.STRONG)]
         if view.notice:
@@ -52,16 +61,21 @@ class LessonBar(Widget):
             self._lines.append((say(language, "lesson.ask", question=text.asked.question), ""))
         self.refresh()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """What can be clicked may have more room, or less."""
+        if self._view is not None:
+            self.border_subtitle = self._buttons(self._view, self._language)
+
     def _buttons(self, view: LessonView, language: Language) -> Content:
-        parts = []
-        for name in _BUTTONS:
-            if name == "reply" and view.texts[language].asked is None:
-                continue
-            if view.over and name != "explore":
-                continue
-            word = say(language, f"lesson.button_{'return' if name == 'explore' and view.exploring else name}")
-            parts.append(Content.from_markup(f"[@click=screen.perform('{name}')]$word[/]", word=word))
-        return Content("   ").join(parts)
+        """All of them if they fit, otherwise those that a task cannot do without."""
+        shown = Content("")
+        for names, framed in (((*_BUTTONS, *_MORE), True), (_BUTTONS, True), (_BUTTONS, False)):
+            parts = [_button(name, view, language, framed) for name in names if _is_offered(name, view, language)]
+            for gap in _GAPS:
+                shown = Content(" " * gap).join(parts)
+                if shown.cell_length <= self.outer_size.width - _CORNERS:
+                    return shown
+        return shown
 
     def render(self) -> Content:
         """The task first; what has no room ends in an ellipsis."""
@@ -71,3 +85,15 @@ class LessonBar(Widget):
             last, style = lines[height - 1]
             lines = [*lines[: height - 1], (fit(f"{last} ……", width), style)]
         return Content("\n").join(Content.styled(line, style) for line, style in lines)
+
+
+def _is_offered(name: str, view: LessonView, language: Language) -> bool:
+    if view.over:
+        return name in ("explore", "reset")
+    return name != "reply" or view.texts[language].asked is not None
+
+
+def _button(name: str, view: LessonView, language: Language, framed: bool) -> Content:
+    word = say(language, f"lesson.button_{'return' if name == 'explore' and view.exploring else name}")
+    word = word if framed else word.strip("[]")
+    return Content.from_markup(f"[@click=screen.perform('{name}')]$word[/]", word=word)

@@ -17,6 +17,8 @@ from kprobesim.tui.wording import say
 
 __all__ = ["NarrationPanel", "narrate"]
 
+_IF = 0x200
+
 
 def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
     """What happened and why at a moment; between two events, what the CPU is about to do and what led to it.
@@ -44,6 +46,12 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
     return what, say(language, "narration.last", what=now.narration[language].what)
 
 
+def _standing(now: Snapshot) -> str:
+    """Phase, place, IF and kprobe_status, in the words in which lessons say where one should be."""
+    place = now.place if now.registers["cs"] & 3 == 0 else "user"
+    return f"{now.phase.value}  {place}  IF {int(bool(now.registers['rflags'] & _IF))}  {now.kprobe.status}"
+
+
 class NarrationPanel(Widget):
     """Two sentences, and before them how the last motion ended if it did not end as usual."""
 
@@ -52,6 +60,7 @@ class NarrationPanel(Widget):
         border: round $primary;
         border-title-color: $foreground;
         border-title-style: bold;
+        border-subtitle-color: $foreground;
         padding: 0 1;
     }
     """
@@ -68,18 +77,26 @@ class NarrationPanel(Widget):
             outcome: how the motion ended.
             language: of the sentences.
         """
-        self.border_title = say(language, "narration.title")
+        self.border_title, self.border_subtitle = say(language, "narration.title"), ""
+        if now is not None:
+            if now.at_event and now.event is not None:
+                self.border_title = Content(f"{self.border_title} ─ {now.event.kind}")
+            self.border_subtitle = Content(_standing(now))
         self._told = []
         if outcome.key:
-            self._told.append((f"■ {say(language, f'outcome.{outcome.key}', **outcome.values)}", styles.STRONG))
+            self._told.append((f"■ {outcome.tell(language)}", styles.STRONG))
         if now is not None:
             what, why = narrate(now, language)
             self._told += [(what, "" if outcome.key else styles.STRONG), (why, "")]
         self.refresh()
 
+    def play(self, sign: str) -> None:
+        """Show in the frame whether the lab goes on by itself."""
+        self.border_subtitle = sign
+
     def fail(self, sentence: str, hint: str, language: Language) -> None:
         """Show why a motion could not be made."""
-        self.border_title = say(language, "narration.failed")
+        self.border_title, self.border_subtitle = say(language, "narration.failed"), ""
         self._told = [(f"✗ {sentence}", styles.FAILED), (hint, "")]
         self.refresh()
 

@@ -60,8 +60,9 @@ class Panel(Widget, can_focus=True):
     class Chosen(Message):
         """What the cursor is on was clicked once more."""
 
-        def __init__(self, target: Target) -> None:
+        def __init__(self, panel: Panel, target: Target) -> None:
             super().__init__()
+            self.panel = panel
             self.target = target
 
     DEFAULT_CSS = """
@@ -101,6 +102,10 @@ class Panel(Widget, can_focus=True):
         """What stands in the frame behind the panel's name."""
         return ""
 
+    def label(self, view: View) -> str:
+        """The panel's name, and the number of its key where it has one."""
+        return f"{PANELS.index(self.NAME) + 1} {say(view.language, f'panel.{self.NAME}.title')}"
+
     def aside_width(self, view: View, width: int) -> int:
         """Cells on the right that do not scroll with the rows; 0 for none."""
         return 0
@@ -122,8 +127,8 @@ class Panel(Widget, can_focus=True):
         self._view, self._kept = view, None
         if moved:
             self._shift = 0
-        name, heading = say(view.language, f"panel.{self.NAME}.title"), self.heading(view)
-        title = f"{PANELS.index(self.NAME) + 1} {name}{' ─ ' if heading else ''}{heading}"
+        heading = self.heading(view)
+        title = f"{self.label(view)}{' ─ ' if heading else ''}{heading}"
         if title != self._title:
             self._title, self._titling = title, True
             self.border_title = Content(title)
@@ -191,7 +196,7 @@ class Panel(Widget, can_focus=True):
         if target is None:
             return
         if target == self.cursor:
-            self.post_message(self.Chosen(target))
+            self.post_message(self.Chosen(self, target))
         self.cursor = target
         self.refresh()
 

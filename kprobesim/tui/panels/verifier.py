@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.content import Content
 
 from kprobesim.bpf.verifier import Visit, Walk
@@ -27,7 +28,10 @@ class VerifierPanel(Panel):
     def heading(self, view: View) -> str:
         """What Linux prints at the end of its log."""
         walk = view.now.walk
-        return "" if walk is None else f"{walk.name} ─ processed {walk.processed} insns, {walk.states} states"
+        if walk is None:
+            return ""
+        name = say(view.language, "panel.verifier.refused") if walk.refused else walk.name
+        return f"{name} ─ processed {walk.processed} insns, {walk.states} states"
 
     def draw(self, view: View, width: int) -> Rows:
         """One visit a row, a line between two paths; on the path to the cursor a dot."""
@@ -51,10 +55,12 @@ class VerifierPanel(Panel):
                 anchor = len(rows)
             rows.append(_visit(visit, position == chosen, position in way, position in same, width))
             targets.append(Target("visit", number=position))
-        if told.diagnostic is not None:
-            for line in diagnostic_text(told.diagnostic, view.language).splitlines():
-                rows += [row(width, (f" {piece}", styles.FAILED)) for piece in wrap(line, max(width - 1, 1))]
+            if visit.outcome == "rejected":
+                rows += _diagnosis(told, view, width)
                 targets += [None] * (len(rows) - len(targets))
+        if not any(visit.outcome == "rejected" for visit in walk):
+            rows += _diagnosis(told, view, width)
+            targets += [None] * (len(rows) - len(targets))
         if walk.dropped:
             rows += note(width, view, "panel.verifier.dropped", count=f"{walk.dropped:,}")
         return Rows(rows, anchor, targets)
@@ -63,7 +69,7 @@ class VerifierPanel(Panel):
         cursor = self.cursor
         if cursor is not None and cursor.kind == "visit" and cursor.number < len(told.walk):
             return cursor.number
-        return 0
+        return next((place for place, visit in enumerate(told.walk) if visit.outcome == "rejected"), 0)
 
     def aside_width(self, view: View, width: int) -> int:
         """Half of the panel."""
@@ -83,6 +89,19 @@ class VerifierPanel(Panel):
         for place in read_places(walk.insns[visit.insn]):
             rows += _origins(walk, position, place_name(place), view, width)
         return rows
+
+
+def _diagnosis(told: WalkView, view: View, width: int) -> list[Content]:
+    """Why the program is refused, below the instruction that it is refused for."""
+    if told.diagnostic is None:
+        return []
+    lines = diagnostic_text(told.diagnostic, view.language).splitlines()
+    return [row(width, (f" {piece}", styles.FAILED)) for line in lines for piece in _pieces(line, max(width - 1, 1))]
+
+
+def _pieces(line: str, width: int) -> list[str]:
+    """A line as it is where it fits, as its blanks are meant; otherwise wrapped."""
+    return [line] if cell_len(line) <= width else wrap(line, width)
 
 
 def _visit(visit: Visit, chosen: bool, on_way: bool, same: bool, width: int) -> Content:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual import events
 from textual.screen import Screen
 
 from kprobesim.i18n import Language
-from kprobesim.tui.actions import APP_ACTIONS, Stage
+from kprobesim.tui.actions import APP_ACTIONS, Place, Stage
 from kprobesim.tui.keymap import Keymap
 from kprobesim.tui.panels.too_small import HEIGHT, WIDTH, TooSmall
 
@@ -14,7 +16,13 @@ __all__ = ["SizedScreen"]
 
 
 class SizedScreen(Screen[None]):
-    """A screen that knows when it has no room, and says its words again when the language changes."""
+    """A screen that knows when it has no room, and says its words again when the language changes.
+
+    Attributes:
+        PLACE: the kind of screen, by which its actions are found.
+    """
+
+    PLACE: ClassVar[Place] = "start"
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
         (0, "-tiny-width"),
@@ -52,6 +60,15 @@ class SizedScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         """Tell the new size."""
         self.query_one(TooSmall).tell(event.size.width, event.size.height, self.language)
+
+    @property
+    def topic(self) -> str:
+        """The panel that help explains, or empty."""
+        return ""
+
+    def stop_motion(self) -> bool:
+        """Stop what is under way; whether there was anything."""
+        return False
 
     def action_perform(self, name: str) -> None:
         """Carry out an action of the whole app.

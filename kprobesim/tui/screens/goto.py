@@ -13,7 +13,7 @@ from textual.widgets import Input, Label
 
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
-from kprobesim.tui.motions import read_place
+from kprobesim.tui.motions import go_to_place
 from kprobesim.tui.wording import say
 
 __all__ = ["GoToScreen"]
@@ -31,8 +31,9 @@ class GoToScreen(ModalScreen[str | None]):
     DEFAULT_CSS = """
     GoToScreen { align: center middle; }
     GoToScreen Vertical {
-        width: 58; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1;
+        width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1;
     }
+    GoToScreen Label { width: 1fr; height: auto; }
     GoToScreen Input { border: none; background: $boost; height: 1; margin: 1 0; padding: 0 1; }
     GoToScreen Input:focus { border: none; }
     GoToScreen #complaint { color: $error; text-style: bold; width: 1fr; height: auto; min-height: 1; }
@@ -47,13 +48,13 @@ class GoToScreen(ModalScreen[str | None]):
         with Vertical() as box:
             box.border_title = say(self._language, "goto.title")
             yield Label(say(self._language, "goto.help"))
-            yield Input(placeholder="1234   i2500000   24.6ms")
+            yield Input(placeholder="1234   i2500000   24.6ms   vfs_read+0x1")
             yield Label("", id="complaint")
 
     @on(Input.Submitted)
     def _answered(self, event: Input.Submitted) -> None:
         try:
-            read_place(event.value)
+            go_to_place(event.value)
         except BadInput:
             self.query_one("#complaint", Label).update(f"✗ {say(self._language, 'goto.unreadable')}")
             return

@@ -14,7 +14,7 @@ from textual.widgets import Markdown, Static
 
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
-from kprobesim.tui.actions import GROUPS, entries
+from kprobesim.tui.actions import GROUPS, Place, entries
 from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.keymap import Keymap
 from kprobesim.tui.wording import say
@@ -28,7 +28,8 @@ class HelpScreen(ModalScreen[None]):
     """Closed by Esc, F1, Enter or q.
 
     Args:
-        panel: name of the panel to explain, or empty for the start screen.
+        place: the kind of screen.
+        panel: name of the panel to explain, or empty for the screen as a whole.
         language: of the help.
         keymap: the user's own keys.
     """
@@ -43,8 +44,9 @@ class HelpScreen(ModalScreen[None]):
     HelpScreen Markdown { padding: 0; margin: 0 0 1 0; }
     """
 
-    def __init__(self, panel: str, language: Language, keymap: Keymap) -> None:
+    def __init__(self, place: Place, panel: str, language: Language, keymap: Keymap) -> None:
         super().__init__()
+        self._place: Place = place
         self._panel = panel
         self._keymap = keymap
         self._language: Language = language
@@ -61,12 +63,12 @@ class HelpScreen(ModalScreen[None]):
     def _about(self) -> str:
         language = self._language
         if not self._panel:
-            return say(language, "help.start")
+            return say(language, f"help.{self._place}")
         title = say(language, f"panel.{self._panel}.title")
         return f"## {title}\n\n{say(language, f'panel.{self._panel}.help')}\n\n{say(language, 'help.marks')}"
 
     def _keys(self) -> Content:
-        listed = entries(in_lab=bool(self._panel), keymap=self._keymap.keys)
+        listed = entries(self._place, self._keymap.keys)
         column = max(cell_len(entry.keys) for entry in listed) + 2
         width = min(_WIDTH, self.app.size.width * 24 // 25) - 8
         lines: list[Content] = []

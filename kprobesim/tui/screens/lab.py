@@ -7,8 +7,11 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.binding import BindingType
+from textual.message import Message
 
+from kprobesim.bpf.verifier import Rejected
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
+from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import LessonDesk
 from kprobesim.tui.motions import (
     GRAINS,
@@ -19,7 +22,8 @@ from kprobesim.tui.motions import (
     go_to_event,
     go_to_moment,
     go_to_place,
-    repeated,
+    in_turn,
+    moment_of,
     run_to,
     stay,
     step,
@@ -27,17 +31,32 @@ from kprobesim.tui.motions import (
     who_set,
 )
 from kprobesim.tui.panels.panel import Panel
+from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
+from kprobesim.tui.screens.blank import BlankScreen
+from kprobesim.tui.screens.files import FilesScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab_face import LabFace
 from kprobesim.tui.screens.line import LineScreen
+from kprobesim.tui.screens.program import Draft, ProgramScreen
 from kprobesim.tui.screens.reply import ReplyScreen
+from kprobesim.tui.screens.what_if import WhatIfScreen
+from kprobesim.tui.screens.what_if_form import WhatIfForm, Wish, change_of
 from kprobesim.tui.targets import Target
+from kprobesim.tui.twins import Plan, plan_of
 
 __all__ = ["LabScreen"]
 
 _COUNT_DIGITS = 5
+
+
+class Planned(Message):
+    """A life can be lived twice."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
 
 
 class LabScreen(LabFace):
@@ -53,6 +72,8 @@ class LabScreen(LabFace):
         super().__init__(scenario)
         self._typed: list[str] = []
         self._done: list[str] = []
+        self._wish: Wish | None = None
+        self._draft = Draft("prog", "vfs_read")
 
     # What actions call
 
@@ -66,12 +87,6 @@ class LabScreen(LabFace):
             if action.id == name:
                 action.run(self)
         super().action_perform(name)
-
-    def move(self, motion: Motion) -> None:
-        """Make a motion when those before it are done, as often as the count says."""
-        count, self._count = int(self._count or 1), None
-        if self.snapshot is not None:
-            self.conductor.move(repeated(motion, count) if count > 1 else motion)
 
     def begin_count(self) -> None:
         """The digits that follow say how often the next motion is made."""
@@ -147,7 +162,7 @@ class LabScreen(LabFace):
         """The page of the lesson behind the one shown (1) or before it (-1)."""
         if self.lesson is not None:
             last = len(self.lesson.texts["en"].pages) - 1
-            self._page = min(max((last if self._page is None else self._page) + by, 0), last)
+            self._page = min(max(self._page + by, 0), last)
             self._tell_lesson()
 
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
@@ -176,6 +191,8 @@ class LabScreen(LabFace):
 
     def ask_command(self) -> None:
         """Ask for something to do to the lab, in the words of the lessons."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text:
@@ -184,14 +201,49 @@ class LabScreen(LabFace):
 
         self.app.push_screen(LineScreen(self.language, tuple(self._done), "command"), answered)
 
+    def show_files(self) -> None:
+        """The machine's pseudo files, as a tree beside the console."""
+        if self.snapshot is not None:
+            self.app.push_screen(FilesScreen(self.conductor.move, self._typing))
+
+    def _typing(self, text: str) -> Motion:
+        """Type a line; in a lesson it is remembered."""
+        return self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text)
+
+    def write_program(self) -> None:
+        """Ask for a program of several lines, load it, and attach it if a place is given."""
+
+        def answered(draft: Draft | None) -> None:
+            if draft is None:
+                return
+            self._draft = draft
+            if draft.send:
+                do = self.desk.do if self.desk is not None else do_line
+                steps = [do(f"program {draft.name}", draft.text)]
+                if draft.where:
+                    steps.append(do(f"attach {draft.name} {draft.where}"))
+                self.move(in_turn(*steps))
+
+        if self.snapshot is not None:
+            self.app.push_screen(ProgramScreen(self._draft, self.language), answered)
+
+    @on(Failed)
+    def _refused(self, message: Failed) -> None:
+        """A refused program is shown where it was refused."""
+        if isinstance(message.error, Rejected):
+            self.conductor.memory.walk_wanted = True
+            self.select_panel("verifier")
+
     def type_line(self) -> None:
         """Ask for a line to type at the machine's console, and show what comes."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text is not None:
                 self.select_panel("console")
                 self._typed.append(text)
-                self.move(self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text))
+                self.move(self._typing(text))
 
         self.app.push_screen(LineScreen(self.language, tuple(self._typed)), answered)
 
@@ -203,12 +255,41 @@ class LabScreen(LabFace):
 
     def ask_place(self) -> None:
         """Ask where to go."""
+        if self.snapshot is None:
+            return
 
         def answered(text: str | None) -> None:
             if text:
                 self.move(go_to_place(text))
 
         self.app.push_screen(GoToScreen(self.language), answered)
+
+    def ask_what_if(self) -> None:
+        """Ask what should have been different, and live the life twice."""
+        if self.snapshot is None:
+            return
+
+        def answered(wish: Wish | None) -> None:
+            if wish is not None:
+                self._wish = wish
+                self.conductor.move(
+                    plan_of(
+                        lambda lab: change_of(wish, lab),
+                        lambda lab: moment_of(lab, wish.at),
+                        lambda plan: self.post_message(Planned(plan)),
+                    )
+                )
+
+        form = WhatIfForm(self.snapshot, self._panel().cursor, self.language, self._wish)
+        self.app.push_screen(form, answered)
+
+    @on(Planned)
+    def _planned(self, message: Planned) -> None:
+        self.app.push_screen(WhatIfScreen(message.plan, lambda moment: self.move(go_to_moment(moment))))
+
+    def blank(self) -> None:
+        """An empty screen until the next key."""
+        self.app.push_screen(BlankScreen())
 
     def cycle_panel(self, by: int) -> None:
         """Select the next panel or the one before."""
@@ -224,6 +305,13 @@ class LabScreen(LabFace):
         if name == "verifier" and not self.conductor.memory.walk_wanted:
             self.conductor.memory.walk_wanted = True
             self.move(stay)
+
+    def read_on(self, by: int) -> None:
+        """Further down (1) or up (-1) in the text, then to its next page; without a text, in the selected panel."""
+        if not self.has_class("-reading"):
+            self.scroll_panel(by)
+        elif not self.query_one(TextPane).read_on(by):
+            self.turn_page(by)
 
     def scroll_panel(self, by: int) -> None:
         """Look further up or down in the selected panel.
@@ -248,15 +336,23 @@ class LabScreen(LabFace):
         self._arrange()
         self._panel().focus()
 
+    def stop_motion(self) -> bool:
+        """Stop the motion under way; whether there was one."""
+        busy = self.conductor.busy
+        self.conductor.stop()
+        return busy
+
     def stop(self) -> None:
         """Stop the motion under way; when there is none, forget the count, or go back to the usual layout."""
         if self._count is not None:
             self._count = None
             self._draw()
-        elif self.conductor.busy:
-            self.conductor.stop()
-        elif self._maximised:
+        elif not self.stop_motion() and self._maximised:
             self.toggle_maximised()
+
+    def rejoin(self) -> None:
+        """Nobody leads here."""
+        self._remark(Outcome("no_teacher"))
 
     def leave(self) -> None:
         """Back to the list of scenarios."""

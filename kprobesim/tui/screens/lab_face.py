@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
+from textual.timer import Timer
 
 from kprobesim.course import Lesson
+from kprobesim.course import Scenario as Demo
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
-from kprobesim.tui.conductor import Arrived, Conductor, Failed, Progress
+from kprobesim.tui.actions import Place
+from kprobesim.tui.conductor import Arrived, Conductor, Failed
+from kprobesim.tui.lecture import Lecture
 from kprobesim.tui.lesson import LessonDesk, LessonView
-from kprobesim.tui.motions import Outcome
+from kprobesim.tui.motions import Motion, Outcome, repeated
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
+from kprobesim.tui.panels.big import BigLine
 from kprobesim.tui.panels.events import EventsPanel
 from kprobesim.tui.panels.header import Header
-from kprobesim.tui.panels.keyline import KeyLine
+from kprobesim.tui.panels.keyline import LAB_KEYS, LECTURE_KEYS, KeyLine
 from kprobesim.tui.panels.lesson import LessonBar
 from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.panels.panel import Panel, View
@@ -27,6 +35,7 @@ from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.wording import say
+from kprobesim.tui.worker import Progress
 
 __all__ = ["LabFace"]
 
@@ -52,8 +61,10 @@ class LabFace(SizedScreen):
         outcome: how the last motion ended.
         failure: why it did not.
         selected: the name of the panel that the keys are for.
+        lecture: presenting and playing.
     """
 
+    PLACE: ClassVar[Place] = "lab"
     AUTO_FOCUS = "#code"
 
     DEFAULT_CSS = """
@@ -72,7 +83,14 @@ class LabFace(SizedScreen):
     LabFace.-reading #text { display: block; }
     LabFace.-narrow.-reading #text { width: 1fr; }
     LabFace.-narrow.-reading #bench { display: none; }
-    LabFace.-narrow.-low.-reading.-lesson #foot { display: none; }
+    LabFace.-narrow.-low.-reading.-lesson #foot { height: 5; }
+    LabFace.-present Header, LabFace.-present LessonBar, LabFace.-present #text { display: none; }
+    LabFace.-present BigLine { display: block; }
+    LabFace.-present NarrationPanel { padding: 0 3; }
+    LabFace.-present.-high NarrationPanel { padding: 1 4; }
+    LabFace.-present #foot { height: 8; }
+    LabFace.-present.-high #foot { height: 12; }
+    LabFace.-present Panel.-near { text-opacity: 45%; border: round $foreground 15%; }
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -81,7 +99,8 @@ class LabFace(SizedScreen):
         self.desk = LessonDesk(scenario) if isinstance(scenario, Lesson) else None
         self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
         self.lesson: LessonView | None = None
-        self._page: int | None = None
+        self._page = 0
+        self.lecture = Lecture(self, scenario if isinstance(scenario, Demo) else None)
         self.grain = Grain.PHASE
         self.snapshot: Snapshot | None = None
         self.outcome = Outcome("opening")
@@ -97,6 +116,7 @@ class LabFace(SizedScreen):
         """Header, banner, panels, narration, keys."""
         yield Header()
         yield Banner()
+        yield BigLine()
         with Horizontal(id="desk"):
             yield TextPane(id="text")
             yield PanelBench(id="bench")
@@ -110,13 +130,15 @@ class LabFace(SizedScreen):
 
     def on_mount(self) -> None:
         """Draw what there is, and open the lab behind it."""
-        self._reading = bool(self.scenario.text(self.language)) and self.app.size.width >= _ALL_WIDTH
+        has_text = bool(self.scenario.text(self.language))
+        self._reading = has_text and (self.desk is not None or self.app.size.width >= _ALL_WIDTH)
         self.retell()
         self.conductor.start()
         self.set_interval(_SLOW, self._watch)
 
     def on_unmount(self) -> None:
         """End the lab's thread."""
+        self.lecture.close()
         self.conductor.close()
 
     @property
@@ -132,14 +154,14 @@ class LabFace(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
-            if self.lesson is None:
-                # Who begins reads from the first page on; who comes back, from where the lesson was left.
-                self._page = None if message.lesson.number > 1 else 0
-            elif len(self.lesson.texts["en"].pages) != len(message.lesson.texts["en"].pages):
-                self._page = None
+            if self.lesson is None or self.lesson.page != message.lesson.page:
+                self._page = message.lesson.page
+                self._reading = True
             self.lesson = message.lesson
             self._tell_lesson()
+            self._arrange()
         self._draw()
+        self.lecture.arrived(message.outcome, message.snapshot)
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
@@ -147,6 +169,7 @@ class LabFace(SizedScreen):
         if message.snapshot is not None:
             self._before, self.snapshot = self.snapshot, message.snapshot
         self.failure = message.error
+        self.lecture.failed()
         self._draw()
 
     @on(Progress)
@@ -175,7 +198,7 @@ class LabFace(SizedScreen):
             return
         self.set_class(True, "-lesson")
         pages = self.lesson.texts[self.language].pages
-        number = len(pages) - 1 if self._page is None else min(self._page, len(pages) - 1)
+        number = min(self._page, len(pages) - 1)
         place = say(self.language, "lesson.page", number=number + 1, total=len(pages))
         self.query_one(TextPane).show(place, pages[number])
         self.query_one(LessonBar).show(self.lesson, self.language)
@@ -184,13 +207,21 @@ class LabFace(SizedScreen):
         language, now = self.language, self.snapshot
         self.query_one(Header).show(now, self.scenario.title(language), language)
         keys = self.query_one(KeyLine)
-        keys.show(self.grain, language, has_text=bool(self.scenario.text(language)), count=self._count)
+        keys.show(
+            self.grain,
+            language,
+            has_text=bool(self.scenario.text(language)),
+            count=self._count,
+            needed=self.lesson.means if self.lesson is not None else (),
+            listed=self.app.screen_stack.index(self) > 1,
+        )
         if not self.conductor.busy:
             keys.running(None)
         self._narrate()
         if now is not None:
             self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
+            self.query_one(BigLine).show(now, language)
             self.query_one(PanelBench).show(view)
             self.query_one("#recent", EventsPanel).show(view)
             self.query_one(TimelineBar).show(now, (marked.seq for marked in self.bookmarks), language)
@@ -210,13 +241,18 @@ class LabFace(SizedScreen):
             case error:
                 sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
                 narration.fail(sentence, say(language, "narration.mistake_hint"), language)
+        if playing := "playing" if self.lecture.playing else "paused" if self.lecture.presenting else "":
+            narration.play(say(language, f"lecture.{playing}", speed=f"{self.lecture.speed:g}"))
 
     def _arrange(self) -> None:
         width, height = self.app.size
-        reading = self._reading and bool(self.scenario.text(self.language))
+        large = self.lecture.presenting
+        reading = self._reading and bool(self.scenario.text(self.language)) and not large
         self.set_class(reading, "-reading")
+        self.set_class(large, "-present")
+        self.query_one(KeyLine).offer(LECTURE_KEYS if large else LAB_KEYS)
         room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
-        single = self._maximised or room < _ALL_WIDTH or height < _ALL_HEIGHT
+        single = self._maximised or large or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
         paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in _BROAD
         self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
@@ -225,6 +261,37 @@ class LabFace(SizedScreen):
         """Choose the layout for the new size."""
         super().on_resize(event)
         self._arrange()
+
+    # What a lecture needs
+
+    def move(self, motion: Motion) -> None:
+        """Make a motion when those before it are done, as often as the count says."""
+        count, self._count = int(self._count or 1), None
+        if self.snapshot is not None:
+            self.conductor.move(repeated(motion, count) if count > 1 else motion)
+
+    @property
+    def theme_name(self) -> str:
+        """The look."""
+        return self.app.theme
+
+    def dress(self, theme: str) -> None:
+        """Take another look."""
+        self.app.theme = theme
+
+    def after(self, seconds: float, then: Callable[[], None]) -> Timer:
+        """Call something later."""
+        return self.set_timer(seconds, then)
+
+    def rearrange(self) -> None:
+        """Presenting or playing has changed."""
+        self._arrange()
+        self._narrate()
+
+    @property
+    def topic(self) -> str:
+        """The selected panel."""
+        return self.selected
 
     def _panel(self) -> Panel:
         if self.selected == "events" and not self.has_class("-single"):

@@ -9,7 +9,6 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.tui.actions import Entry, entries
 from kprobesim.tui.screens.base import SizedScreen
-from kprobesim.tui.screens.lab import LabScreen
 
 __all__ = ["ActionProvider"]
 
@@ -21,7 +20,7 @@ class ActionProvider(Provider):
         screen = self.screen
         if not isinstance(screen, SizedScreen):
             return []
-        listed = entries(in_lab=isinstance(screen, LabScreen), keymap=screen.keymap.keys)
+        listed = entries(screen.PLACE, screen.keymap.keys)
         return [(entry, screen.language) for entry in listed]
 
     async def discover(self) -> Hits:

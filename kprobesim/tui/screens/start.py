@@ -17,7 +17,6 @@ from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
-from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.wording import say
 
 __all__ = ["StartScreen"]
@@ -103,4 +102,7 @@ class StartScreen(SizedScreen):
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         if event.option_index < len(self._scenarios):
-            self.app.push_screen(LabScreen(self._scenarios[event.option_index]))
+            from kprobesim.tui.app import KprobesimApp
+
+            assert isinstance(self.app, KprobesimApp)
+            self.app.push_screen(self.app.lab_screen(self._scenarios[event.option_index]))

@@ -15,7 +15,7 @@ from kprobesim.lab import Lab, Moment
 from kprobesim.lab.recording import Recording, capture, load_recording, replay, save_recording
 from kprobesim.lab.recording.shape import INPUT_KINDS
 from tests.lab.experiment import by_pid, rested, state_of
-from tests.lab.recording.lives import full
+from tests.lab.recording.lives import full, with_rings
 
 # Living it again
 
@@ -39,6 +39,17 @@ def test_a_recording_of_a_replay_is_the_same_recording() -> None:
 def test_every_kind_of_input_but_those_of_fprobes_was_in_that_life() -> None:
     _, recording = full()
     assert {step.kind for step in recording.inputs} == set(INPUT_KINDS) - {"fprobe", "unregister_fprobe"}
+
+
+def test_what_user_space_read_and_filled_is_recorded_and_read_again() -> None:
+    lab = rested()
+    taken, samples, records = with_rings(lab)
+    assert taken is True and samples == [(5).to_bytes(8, "little")] and records
+    again = replay(Recording.from_json(json.loads(json.dumps(capture(lab).as_json()))))
+    assert again.events() == lab.events()
+    again.seek_end()
+    assert state_of(again) == state_of(lab)
+    assert again.read_ringbuf("ring") == lab.read_ringbuf("ring") == []
 
 
 def test_fprobes_and_assembled_programs_are_recorded_too() -> None:
@@ -91,6 +102,16 @@ def test_where_nothing_can_be_written_the_old_file_stays(tmp_path: Path) -> None
     with pytest.raises(KprobesimError, match="cannot be written"):
         save_recording(recording, tmp_path / "folder")
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_is_no_file_stays_what_it_is() -> None:
+    path = Path("/dev/full")
+    if not path.is_char_device():
+        pytest.skip("no /dev/full here")
+    _, recording = full()
+    with pytest.raises(KprobesimError, match="No space left on device"):
+        save_recording(recording, path)
+    assert path.is_char_device()
 
 
 def test_a_file_that_was_cut_off_says_so_wherever_it_was_cut(tmp_path: Path) -> None:

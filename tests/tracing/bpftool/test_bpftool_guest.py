@@ -56,3 +56,22 @@ def test_an_update_from_the_console_is_an_event_and_can_be_taken_back() -> None:
     lab.seek(updated.moment.insn)
     before = lab.bpf.maps["cnt"].read_value(bytes(4))
     assert before is not None and before[7] == 0
+
+
+def test_programs_and_maps_are_pinned_by_bpf_and_found_by_their_names() -> None:
+    lab = with_counter()
+    number = next(iter(lab.bpf.maps.values())).id
+    name = next(iter(lab.bpf.maps))
+    assert console(lab, f"bpftool map pin id {number} /sys/fs/bpf/one", "ls /sys/fs/bpf") == "one\n"
+    assert console(lab, "bpftool map show pinned /sys/fs/bpf/one") == out(f"map show name {name}", lab)
+    assert console(lab, f"bpftool map pin name {name} /sys/fs/bpf/one") == (
+        "Error: can't pin the object (/sys/fs/bpf/one): File exists\n"
+    )
+    assert console(lab, "bpftool prog show pinned /sys/fs/bpf/one") == "Error: incorrect object type: map\n"
+    assert console(lab, "bpftool map show pinned /sys/fs/bpf/no") == (
+        "Error: bpf obj get (/sys/fs/bpf/no): No such file or directory\n"
+    )
+    assert console(lab, "bpftool prog pin id 77 /sys/fs/bpf/p") == "Error: get by id (77): No such file or directory\n"
+    console(lab, "rm /sys/fs/bpf/one")
+    # What the lab has loaded stays.
+    assert name in lab.bpf.maps

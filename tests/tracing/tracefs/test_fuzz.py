@@ -1,4 +1,5 @@
-"""Hostile lines for kprobe_events: each gives one of Linux's errors and changes nothing, or can be taken back.
+"""Hostile lines for kprobe_events and dynamic_events: each gives one of Linux's errors and changes nothing, or can be
+taken back.
 
 ``KPROBESIM_FUZZ_LINES=100000`` runs so many instead of a few hundred.
 """
@@ -70,6 +71,25 @@ written = st.builds(
     st.sampled_from([" ", "  ", "\t"]),
     st.sampled_from(["", "#x", " # x", "\r"]),
 )
+attached = st.one_of(
+    st.sampled_from(
+        ["sched.sched_switch", "sched/sched_switch", "syscalls.sys_enter_openat", "raw_syscalls.sys_enter"]
+    ),
+    st.builds("{}{}{}".format, name, st.sampled_from([".", "/", ""]), name),
+)
+field = st.sampled_from(["$prev_comm", "$prev_pid", "$args", "$filename", "$COMM", "$comm", "$", "$x", "%di"])
+field_fetch = st.one_of(field, st.builds("+{}({})".format, number, field), fetch)
+field_argument = st.builds("{}{}{}{}".format, name, st.sampled_from(["=", "", "=="]), field_fetch, kind)
+condition = st.sampled_from(
+    ["", " if", " if prev_pid > 1", " if x", " if if", ' if prev_comm ~ "*a"', " if (((", " iff 1"]
+)
+written_eprobe = st.builds(
+    lambda first, where, arguments, rest: " ".join([first, where, *arguments]) + rest,
+    st.builds("{}{}{}{}".format, st.sampled_from(["e", "e", "ex"]), st.sampled_from([":", ""]), name, st.just("")),
+    attached,
+    st.lists(field_argument, max_size=4),
+    condition,
+)
 anything = st.text(st.characters(max_codepoint=255, exclude_characters="\n\0"), max_size=200)
 lines = st.one_of(written, written, written, anything)
 
@@ -84,7 +104,7 @@ def state(lab: Lab) -> tuple[object, ...]:
     tracing = lab.tracing
     text = lab.kernel.symbol("_stext"), lab.kernel.symbol("_etext")
     return (
-        [probe.show() for probe in tracing.dyn_events.probes],
+        tracing.all_dyn_events.text(),
         list(tracing.events.events),
         [(site.addr, site.flags) for site in lab.manager.kprobes.sites()],
         lab.read(text[0], text[1] - text[0]),
@@ -116,3 +136,33 @@ def test_a_line_is_refused_as_linux_would_or_can_be_taken_back(lab: Lab, written
     else:
         events.release_all()
         assert state(lab) == before
+
+
+@pytest.mark.timeout(120 + LINES // 10)
+@settings(
+    max_examples=LINES, deadline=None, suppress_health_check=list(HealthCheck), database=None, derandomize=LINES < 1000
+)
+@given(line=written_eprobe)
+def test_a_line_for_an_event_probe_is_refused_or_can_be_enabled_and_taken_back(lab: Lab, line: str) -> None:
+    """GRM-13: and what it makes can be recorded."""
+    dynamic, events = lab.tracing.all_dyn_events, lab.tracing.events
+    before = state(lab)
+    try:
+        dynamic.run_command(line)
+    except LinuxError as error:
+        assert error.errno in {*POSSIBLE, Errno.ENODEV}
+        assert state(lab) == before
+        return
+    (probe,) = lab.tracing.event_probes.probes
+    assert probe.event is not None
+    file, source = probe.event.file(events.trace), probe.definition.attached.file(events.trace)
+    events.enable(file, True)
+    record = events.trace.head(source.event.id, (0, 0), 0) + bytes(200)
+    assert events.wants(source.event, 0)
+    events.commit(source.event, 0, record)
+    with pytest.raises(LinuxError):
+        dynamic.release_all()
+    assert b"Unknown type" not in events.output.text()
+    events.enable(file, False)
+    dynamic.release_all()
+    assert state(lab) == before and len(events.trace.buffers[0]) == 0

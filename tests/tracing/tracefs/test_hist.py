@@ -172,7 +172,7 @@ def test_a_histogram_goes_back_in_time(console: Console) -> None:
     fired = [event for event in lab.events() if event.kind == "trigger.fire"]
     end = rows(console)
     lab.seek(fired[-1].moment.insn)
-    (trigger,) = lab.tracing.events.events["kprobes", "a"].triggers
+    (trigger,) = lab.tracing.events.events["kprobes", "a"].files[0].triggers
     assert "    Hits: 1\n" in trigger.table()  # type: ignore[attr-defined]
     lab.seek_end()
     assert rows(console) == end

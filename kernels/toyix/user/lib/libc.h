@@ -35,6 +35,16 @@ const char *strerror(int error);
 #define WEXITSTATUS(s)	(((s) >> 8) & 0xff)
 #define SIGINT		2
 #define SIGTERM		15
+#define SIGILL		4
+#define SIGTRAP		5
+#define SIGFPE		8
+#define SIGKILL		9
+#define SIGUSR1		10
+#define SIGSEGV		11
+#define SIGUSR2		12
+#define SIGCHLD		17
+#define SIGSTOP		19
+#define SIGSYS		31
 #define RB_POWER_OFF	0x4321fedc
 _Noreturn void _exit(int status);
 _Noreturn void exit(int status);
@@ -47,6 +57,39 @@ int kill(pid_t pid, int signal);
 int rt_sigaction(int signal, const void *action, void *old, size_t size);
 void ignore(int signal, int yes);		/* 0: it kills again */
 int reboot(int how);
+
+/* Signals */
+#define SIG_BLOCK	0
+#define SIG_UNBLOCK	1
+#define SIG_SETMASK	2
+#define SA_SIGINFO	0x00000004
+#define SA_RESTORER	0x04000000
+#define SA_RESTART	0x10000000
+#define SA_NODEFER	0x40000000
+#define SA_RESETHAND	0x80000000
+typedef struct {
+	int si_signo, si_errno, si_code;
+	union {
+		struct { int si_pid, si_uid, si_status; };
+		void *si_addr;
+		struct { void *si_call_addr; int si_syscall; unsigned int si_arch; };
+		char __size[112];
+	} __attribute__((aligned(8)));
+} siginfo_t;
+/* The interrupted registers, as the handler may change them. */
+struct sigcontext {
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15, di, si, bp, bx, dx, ax, cx, sp, ip, flags;
+	uint16_t cs, gs, fs, ss;
+	uint64_t err, trapno, oldmask, cr2, rest[9];
+};
+typedef struct {
+	uint64_t uc_flags, uc_link, ss_sp, ss_flags, ss_size;
+	struct sigcontext uc_mcontext;
+	uint64_t uc_sigmask;
+} ucontext_t;
+typedef void (*handler_t)(int signal, siginfo_t *info, void *context);
+int handle(int signal, handler_t handler, unsigned long flags);	/* has it called; NULL: the default action */
+int rt_sigprocmask(int how, const uint64_t *set, uint64_t *old, size_t size);
 
 /* Files */
 #define O_RDONLY	0

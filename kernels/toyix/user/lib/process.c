@@ -35,6 +35,15 @@ void ignore(int signal, int yes)
 	rt_sigaction(signal, handler, NULL, 8);
 }
 
+void restore_rt(void);
+
+int handle(int signal, handler_t handler, unsigned long flags)
+{
+	const unsigned long action[4] = { (unsigned long)handler, flags | SA_SIGINFO | SA_RESTORER, (unsigned long)restore_rt };
+
+	return rt_sigaction(signal, action, NULL, 8);
+}
+
 int reboot(int how)
 {
 	return sys_reboot(REBOOT_MAGIC1, REBOOT_MAGIC2, how, NULL);

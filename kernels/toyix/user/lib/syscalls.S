@@ -31,6 +31,7 @@
 	STUB fstat, 5
 	STUB lseek, 8
 	STUB rt_sigaction, 13
+	STUB rt_sigprocmask, 14
 	STUB pipe, 22
 	STUB dup, 32
 	STUB dup2, 33
@@ -64,5 +65,16 @@
 	STUB openat, 257
 	STUB pipe2, 293
 	STUB seccomp, 317
+	STUB bpf, 321
+
+/* Where a signal handler returns to: rt_sigreturn, which takes back what the kernel left on the stack, and does not return. */
+	.section .text.restore_rt, "ax"
+	.balign 16
+	.globl restore_rt
+	.type restore_rt, @function
+restore_rt:
+	movl	$15, %eax
+	syscall
+	.size restore_rt, . - restore_rt
 
 	.section .note.GNU-stack, "", @progbits

@@ -20,7 +20,9 @@ from kprobesim.lab.export.frames import Frame
 __all__ = ["as_page"]
 
 _TEXTS: Final = Texts("kprobesim.lab.recording.texts")
-_WORDS: Final = ("step", "keys", "play", "pause", "back", "forth", "registers", "code", "console", "slider", "help")
+_WORDS: Final = (
+    "step", "keys", "first", "play", "pause", "back", "forth", "registers", "code", "console", "slider", "help",
+)  # fmt: skip
 
 
 def as_page(frames: Sequence[Frame], language: Language, title: str) -> str:

@@ -22,7 +22,7 @@
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
     at("language").textContent = language === "zh" ? "English" : "中文";
     at("language").lang = language === "zh" ? "en" : "zh-CN";
-    for (const name of ["back", "forth", "keys", "help"]) at(name).textContent = words[name];
+    for (const name of ["first", "back", "forth", "keys", "help"]) at(name).textContent = words[name];
     for (const name of ["code", "registers", "console"]) at(name + "-title").textContent = words[name];
     at("play").textContent = timer === null ? words.play : words.pause;
     at("slider").setAttribute("aria-label", words.slider);
@@ -46,6 +46,7 @@
     at("registers").replaceChildren(...frame.registers.map((line) =>
       row([line[0], line[1], line[2] ? "*" : " "], line[2] ? "changed" : "")));
     at("console").textContent = frame.console;
+    at("console").scrollTop = at("console").scrollHeight;
     history.replaceState(null, "", "#step=" + (now + 1));
   };
 

@@ -69,4 +69,32 @@
 #define __kretprobe_args(args...) __bpf_apply(__kretprobe_args, __bpf_narg(args))(args)
 #define BPF_KRETPROBE(name, args...) __bpf_probe(name, __bpf_list(__kretprobe_args(args)), ##args)
 
+/*
+ * BPF_PROG(name, struct file *file, char *buf, size_t count): a program on fentry, fexit, fmod_ret, tp_btf or raw_tp, whose
+ * context is the arguments, 8 bytes each; for fexit with the result behind them.
+ */
+#define __ctx_args0()
+#define __ctx_args1(a) , (void *)ctx[0]
+#define __ctx_args2(a, b) __ctx_args1(a), (void *)ctx[1]
+#define __ctx_args3(a, b, c) __ctx_args2(a, b), (void *)ctx[2]
+#define __ctx_args4(a, b, c, d) __ctx_args3(a, b, c), (void *)ctx[3]
+#define __ctx_args5(a, b, c, d, e) __ctx_args4(a, b, c, d), (void *)ctx[4]
+#define __ctx_args6(a, b, c, d, e, f) __ctx_args5(a, b, c, d, e), (void *)ctx[5]
+#define __ctx_args7(a, b, c, d, e, f, g) __ctx_args6(a, b, c, d, e, f), (void *)ctx[6]
+#define __ctx_count(_, _1, _2, _3, _4, _5, _6, _7, n, ...) n
+#define __ctx_narg(...) __ctx_count(_, ##__VA_ARGS__, 7, 6, 5, 4, 3, 2, 1, 0)
+#define __ctx_args(args...) __bpf_apply(__ctx_args, __ctx_narg(args))(args)
+
+#define BPF_PROG(name, args...)                                                                 \
+	name(unsigned long long *ctx);                                                          \
+	static __attribute__((always_inline)) typeof(name(0)) ____##name(unsigned long long *ctx, ##args); \
+	typeof(name(0)) name(unsigned long long *ctx)                                           \
+	{                                                                                       \
+		_Pragma("GCC diagnostic push")                                                  \
+		_Pragma("GCC diagnostic ignored \"-Wint-conversion\"")                          \
+		return ____##name(ctx __ctx_args(args));                                        \
+		_Pragma("GCC diagnostic pop")                                                   \
+	}                                                                                       \
+	static __attribute__((always_inline)) typeof(name(0)) ____##name(unsigned long long *ctx, ##args)
+
 #endif

@@ -1,0 +1,1 @@
+"""What is said about teacher and followers."""

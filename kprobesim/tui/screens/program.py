@@ -1,0 +1,116 @@
+"""A dialog to write a BPF program in, to be loaded and attached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, TextArea
+
+from kprobesim.i18n import Language
+from kprobesim.tui.wording import say
+
+__all__ = ["Draft", "ProgramScreen"]
+
+_TEMPLATE = """\
+.type kprobe
+.license GPL
+.map counts hash key=4 value=8 max_entries=64
+  call get_current_pid_tgid
+  r0 >>= 32
+  *(u32 *)(r10 -4) = r0
+  r1 = 1
+  *(u64 *)(r10 -16) = r1
+  r1 = map counts
+  r2 = r10
+  r2 += -4
+  r3 = r10
+  r3 += -16
+  r4 = 0
+  call map_update_elem
+  r0 = 0
+  exit
+"""
+_MOST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A program as somebody wrote it.
+
+    Attributes:
+        name: what events call it.
+        where: the place to attach it to, as behind the lessons' ``attach``; empty for none.
+        text: its assembly.
+        send: it is to be loaded; otherwise only kept for the next time.
+    """
+
+    name: str
+    where: str
+    text: str = _TEMPLATE
+    send: bool = False
+
+
+class ProgramScreen(ModalScreen[Draft]):
+    """Answers the draft, also when it is only put aside.
+
+    Args:
+        draft: to go on from.
+        language: of the words.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave(False)", show=False, priority=True),
+        Binding("ctrl+s,f9", "leave(True)", show=False, priority=True),
+    ]
+
+    DEFAULT_CSS = """
+    ProgramScreen { align: center middle; }
+    ProgramScreen > Vertical {
+        width: 90; max-width: 100%; height: 90%; border: round $primary; background: $surface; padding: 0 1;
+    }
+    ProgramScreen Label { width: 1fr; height: auto; }
+    ProgramScreen Horizontal { height: 1; margin: 0 0 1 0; }
+    ProgramScreen Horizontal Label { width: auto; padding: 0 1 0 0; }
+    ProgramScreen Input { width: 1fr; border: none; background: $boost; height: 1; padding: 0 1; margin: 0 1 0 0; }
+    ProgramScreen Input:focus { border: none; }
+    ProgramScreen TextArea { height: 1fr; border: none; padding: 0; }
+    ProgramScreen TextArea:focus { border: none; }
+    """
+
+    def __init__(self, draft: Draft, language: Language) -> None:
+        super().__init__()
+        self._draft, self._language = draft, language
+
+    def compose(self) -> ComposeResult:
+        """Name and place in one line, the program below."""
+        language = self._language
+        with Vertical() as box:
+            box.border_title = say(language, "program.title")
+            box.border_subtitle = say(language, "program.keys")
+            with Horizontal():
+                yield Label(say(language, "program.name"))
+                yield Input(self._draft.name, id="name", max_length=32)
+                yield Label(say(language, "program.where"))
+                yield Input(self._draft.where, id="where", placeholder="vfs_read", max_length=200)
+            yield TextArea(self._draft.text, id="program", show_line_numbers=True, tab_behavior="focus")
+
+    def on_mount(self) -> None:
+        """Begin in the text."""
+        self.query_one(TextArea).focus()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """What is too long for any program is not taken."""
+        if len(event.text) > _MOST:
+            event.prevent_default()
+
+    def action_leave(self, send: bool) -> None:
+        """Load it, or put it aside."""
+        name, where = (self.query_one(field, Input).value.strip() for field in ("#name", "#where"))
+        text = self.query_one(TextArea).text[:_MOST]
+        self.dismiss(Draft(name, where, text if text.endswith("\n") else f"{text}\n", send))
