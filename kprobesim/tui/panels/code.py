@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from textual.content import Content
 
@@ -93,6 +94,7 @@ def byte_text(line: CodeLine, width: int) -> str:
     return whole
 
 
+@lru_cache(4096)
 def plain_text(text: str, function: str) -> str:
     """An instruction's text in fewer cells: one space after the mnemonic, a jump's target by name only."""
     text = re.sub(r"\s+", " ", text)
