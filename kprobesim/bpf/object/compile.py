@@ -41,7 +41,8 @@ def write_headers(folder: Path, btf: Btf) -> None:
     target.mkdir(exist_ok=True)
     for header in sorted((Path(__file__).parent / "include" / "bpf").glob("*.h")):
         (target / header.name).write_text(header.read_text(encoding="utf-8"), encoding="utf-8")
-    (target / "bpf_helper_defs.h").write_text(helper_header(), encoding="utf-8")
+    known = frozenset(value.name for entry in btf for value in entry.enumerators)
+    (target / "bpf_helper_defs.h").write_text(helper_header(known), encoding="utf-8")
 
 
 def build_object(source: Path, output: Path, btf: Btf, options: Sequence[str] = ()) -> str:

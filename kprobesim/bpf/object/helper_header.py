@@ -3,6 +3,8 @@
 The numbers and names are those that the rest of the simulator uses; the C types are this file's.
 """
 
+from collections.abc import Collection
+
 from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.maps import MAP_TYPES
 
@@ -98,9 +100,16 @@ enum { BPF_RB_NO_WAKEUP = 1ULL << 0, BPF_RB_FORCE_WAKEUP = 1ULL << 1 };
 """
 
 
-def helper_header() -> str:
-    """The header's text. What Linux has in <linux/bpf.h> is in it too, unless that was included before."""
-    types = "".join(f"\tBPF_MAP_TYPE_{name.upper()} = {number},\n" for number, name in enumerate(MAP_TYPES))
+def helper_header(in_vmlinux: Collection[str] = ()) -> str:
+    """The header's text. What Linux has in <linux/bpf.h> is in it too, unless that was included before.
+
+    Args:
+        in_vmlinux: the enumerators that the kernel's vmlinux.h defines: only the others follow if that was included.
+    """
+    names = [(f"BPF_MAP_TYPE_{name.upper()}", number) for number, name in enumerate(MAP_TYPES)]
+    types = "".join(f"\t{name} = {number},\n" for name, number in names)
+    others = "".join(f"\t{name} = {number},\n" for name, number in names if name not in in_vmlinux)
+    others = f"#ifdef __VMLINUX_H__\nenum {{\n{others}}};\n#else\n" if others else "#ifndef __VMLINUX_H__\n"
     helpers = "\n".join(
         _pointer(SIGNATURES[name], name, number) for name, number in HELPER_IDS.items() if name in SIGNATURES
     )
@@ -112,7 +121,7 @@ def helper_header() -> str:
     return (
         "/* Made from the simulator's own list of helpers. */\n#ifndef __BPF_HELPER_DEFS_H__\n"
         "#define __BPF_HELPER_DEFS_H__\n\n#ifndef __LINUX_BPF_H__\n"
-        f"{integers}enum bpf_map_type {{\n{types}}};\n{_FLAGS}#endif\n\n"
+        f"{integers}{others}enum bpf_map_type {{\n{types}}};\n#endif\n{_FLAGS}#endif\n\n"
         "struct pt_regs;\nstruct task_struct;\nstruct bpf_pidns_info;\nstruct bpf_perf_event_value;\n\n"
         f"{helpers}\n\n#endif\n"
     )
