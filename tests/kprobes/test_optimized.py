@@ -502,9 +502,7 @@ def test_a_preempted_task_in_the_replaced_bytes_is_waited_for() -> None:
     while not switched:  # the scheduler may find that the same task is still the one to run
         running.timeline.run(stop_address=place + 1)
         if machine.retired % 16:  # interrupts are taken where the count of instructions is a multiple of 16
-            do(
-                running, machine.cpus[0].raise_interrupt, RESCHEDULE_VECTOR
-            )  # which shifts the next round's count
+            do(running, machine.cpus[0].raise_interrupt, RESCHEDULE_VECTOR)  # which shifts the next round's count
             continue
         assert anybody_inside(running.kernel, span)
         thread_info = running.kernel.current(0).address + running.kernel.task_offset("thread_info")
