@@ -82,7 +82,7 @@ class DebugFunctions:
             self._table = self._dwarf.get_aranges() if self._dwarf else None
         if self._dwarf is None:
             return
-        # The table of addresses says it at once; to ask each unit takes a hundred times as long. Not all units are in it.
+        # The table of addresses says it at once, for most units; to ask each of them takes a hundred times as long.
         entries = self._table.entries if self._table else ()
         offset = self._table.cu_offset_at_addr(address) if entries else None
         if offset is not None:
