@@ -82,13 +82,16 @@ class DebugFunctions:
             self._table = self._dwarf.get_aranges() if self._dwarf else None
         if self._dwarf is None:
             return
-        # The table of addresses says it at once; to ask each unit takes a hundred times as long.
-        offset = self._table.cu_offset_at_addr(address) if self._table and self._table.entries else None
+        # The table of addresses says it at once, for most units; to ask each of them takes a hundred times as long.
+        entries = self._table.entries if self._table else ()
+        offset = self._table.cu_offset_at_addr(address) if entries else None
         if offset is not None:
             yield self._dwarf.get_CU_at(offset)
             return
         if self._units is None:
-            self._units = [(unit, _ranges(self._dwarf, unit)) for unit in self._dwarf.iter_CUs()]
+            listed = {entry.info_offset for entry in entries}
+            others = (unit for unit in self._dwarf.iter_CUs() if unit.cu_offset not in listed)
+            self._units = [(unit, _ranges(self._dwarf, unit)) for unit in others]
         yield from (unit for unit, ranges in self._units if any(start <= address < end for start, end in ranges))
 
     def _functions(self, unit: Any) -> dict[int, tuple[DebugParameter, ...]]:

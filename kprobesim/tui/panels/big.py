@@ -27,6 +27,8 @@ class BigLine(Horizontal):
     BigLine #big-byte-label { width: 22; }
     """
 
+    _kept: tuple[Snapshot, Language] | None = None
+
     def compose(self) -> ComposeResult:
         """Two numbers, and before each what it is."""
         yield Static(id="big-byte-label")
@@ -34,8 +36,16 @@ class BigLine(Horizontal):
         yield Static(id="big-ip-label")
         yield Digits("", id="big-ip")
 
+    def on_show(self) -> None:
+        """Seen: catch up."""
+        if self._kept is not None:
+            self.show(*self._kept)
+
     def show(self, now: Snapshot, language: Language) -> None:
-        """Show another moment."""
+        """Show another moment; what nobody sees waits, as it would have the whole screen laid out anew."""
+        self._kept = (now, language)
+        if not self.display:
+            return
         label, byte = _byte(now, language)
         self.query_one("#big-byte-label", Static).update(label)
         self.query_one("#big-byte", Digits).update(byte)
