@@ -41,18 +41,18 @@ def test_the_page_of_keys_is_what_the_registry_says() -> None:
 
 async def test_a_users_keys_take_the_place_of_the_usual_ones_in_bindings_and_help(tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
-    file.write_text('[keys]\nstep_forward = ["y", "ctrl+v"]\n', encoding="utf-8")
+    file.write_text('[keys]\nstep_forward = ["v", "ctrl+v"]\n', encoding="utf-8")
     app = KprobesimApp(Demo(), "en", keymap=file)
     async with app.run_test(size=LARGE) as pilot:
         await wait_until(pilot, lambda: isinstance(app.screen, LabScreen) and lab_screen(pilot).snapshot is not None)
         before = now(pilot).moment
         await press(pilot, "right")
         assert now(pilot).moment == before
-        await press(pilot, "y")
+        await press(pilot, "v")
         assert now(pilot).moment > before
         await press(pilot, "f1")
         assert front(pilot) is HelpScreen
-        assert "y  Ctrl+V" in screen_text(pilot)
+        assert "v  Ctrl+V" in screen_text(pilot)
 
 
 @pytest.mark.parametrize(
