@@ -37,7 +37,7 @@ def test_every_prototype_belongs_to_its_number() -> None:
 
 def test_prototypes_agree_with_the_helpers_that_exist() -> None:
     """V5: every helper that exists takes the arguments of its prototype and some program type may call it."""
-    types = ("kprobe", "tracing", "xdp")
+    types = ("kprobe", "tracing", "xdp", "socket_filter")
     for number, helper in HELPERS.items():
         protos = [prototype_for(number, kind, kprobe_override=True) for kind in types]
         found = [proto for proto in protos if proto is not None]
