@@ -60,7 +60,8 @@ class Int3Path:
             return 0
         probe = self._kprobes.get_kprobe(ip - _INT3_SIZE)
         block = self._kprobes.ctlblk[cpu.number]
-        if probe is not None:
+        # Without a copy it is ftrace's: the int3 was of a patch that has come to its end since the trap was taken.
+        if probe is not None and probe.ainsn is not None:
             if block.current is not None and FixUp.REENTRY not in self._without:
                 self._reenter_kprobe(probe, regs, block)
                 return 1

@@ -54,6 +54,23 @@ def refusal(running: Running, probe: Kprobe) -> Errno:
 # The patched entry
 
 
+def test_a_trap_taken_in_a_patch_that_is_cut_short_runs_what_is_there_now(boot_toyix: Callable[..., Running]) -> None:
+    """TXT-05, INT-05: a CPU has met the int3 at an entry; before it looks whose it is, the host ends the patch."""
+    busy = "dd if=/dev/zero of=/dev/null bs=1 count=3000 status=none"
+    distro = boot_toyix(variant="distro", config=DISTRO, cpus=2, commands=[f"{busy} & {busy}; wait; echo done"])
+    distro.timeline.run(distro.machine.retired + 1_500_000)
+    distro.register(Kprobe(symbol_name="vfs_read"))
+    while distro.events("trap")[-1].fields["vector"] != 3:
+        distro.timeline.run(distro.machine.retired + 1_000_000, stop_kinds=["trap"])
+    distro.timeline.seek(Moment(distro.machine.moment.insn + 4))
+    assert entry(distro)[0] == INT3
+    distro.register(Kprobe(symbol_name="vfs_write", offset=5))
+    assert entry(distro)[0] == CALL
+    distro.run()
+    assert [event.fields["addr"] for event in distro.events("kprobe.removed")] == [distro.symbol("vfs_read")]
+    assert distro.console().splitlines()[-1] == "done"
+
+
 def test_a_probe_that_goes_before_its_call_was_written_leaves_the_nop(boot_toyix: Callable[..., Running]) -> None:
     """TXT-05: on two CPUs an earlier patch takes its time, and this one waits behind it."""
     distro = boot_toyix(variant="distro", config=DISTRO, cpus=2)
