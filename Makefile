@@ -9,7 +9,7 @@ run: $(VENV)/.run
 	@$(BIN)/kprobesim
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check kprobesim tests benchmarks kernels
