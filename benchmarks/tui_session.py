@@ -11,28 +11,10 @@ from typing import Final
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab, Stop
 from kprobesim.tui import run_app
+from kprobesim.tui.screens.program import TEMPLATE
 
 __all__ = ["LongSession"]
 
-_PROGRAM: Final = """
-.type kprobe
-.license GPL
-.map counts hash key=4 value=8 max_entries=64
-  call get_current_pid_tgid
-  r0 >>= 32
-  *(u32 *)(r10 -4) = r0
-  r1 = 1
-  *(u64 *)(r10 -16) = r1
-  r1 = map counts
-  r2 = r10
-  r2 += -4
-  r3 = r10
-  r3 += -16
-  r4 = 0
-  call map_update_elem
-  r0 = 0
-  exit
-"""
 _TURN: Final = 4
 """Instructions of one turn of ``spin -n``."""
 
@@ -62,7 +44,7 @@ class LongSession:
     def open(self) -> Lab:
         """Live that long, then stop at the first hit of a command that reads a file."""
         lab = Lab.open("toyix", optimization=False)
-        lab.load_program(_PROGRAM, "by_pid")
+        lab.load_program(TEMPLATE, "by_pid")
         lab.attach("by_pid", "vfs_read")
         lab.type("cat /etc/motd")
         assert lab.run() is Stop.IDLE

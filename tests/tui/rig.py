@@ -16,33 +16,15 @@ from kprobesim.image import LineTable
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.lab import LabScreen
+from kprobesim.tui.screens.program import TEMPLATE
 from kprobesim.tui.snapshot import Snapshot
 
+COUNT_READS = TEMPLATE
 LARGE = (120, 36)
 SMALL = (80, 24)
 PATIENCE = 60.0
 _HOPS = 60
 """Turns of the event loop in which a key surely finds its way up through all widgets."""
-
-COUNT_READS = """
-.type kprobe
-.license GPL
-.map counts hash key=4 value=8 max_entries=64
-  call get_current_pid_tgid
-  r0 >>= 32
-  *(u32 *)(r10 -4) = r0
-  r1 = 1
-  *(u64 *)(r10 -16) = r1
-  r1 = map counts
-  r2 = r10
-  r2 += -4
-  r3 = r10
-  r3 += -16
-  r4 = 0
-  call map_update_elem
-  r0 = 0
-  exit
-"""
 
 
 @functools.cache

@@ -15,9 +15,9 @@ from textual.widgets import Input, Label, TextArea
 from kprobesim.i18n import Language
 from kprobesim.tui.wording import say
 
-__all__ = ["Draft", "ProgramScreen"]
+__all__ = ["TEMPLATE", "Draft", "ProgramScreen"]
 
-_TEMPLATE = """\
+TEMPLATE = """\
 .type kprobe
 .license GPL
 .map counts hash key=4 value=8 max_entries=64
@@ -36,6 +36,7 @@ _TEMPLATE = """\
   r0 = 0
   exit
 """
+"""What a new program begins as: it counts hits by process."""
 _MOST = 100_000
 
 
@@ -52,7 +53,7 @@ class Draft:
 
     name: str
     where: str
-    text: str = _TEMPLATE
+    text: str = TEMPLATE
     send: bool = False
 
 
