@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import threading
 import time
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -93,7 +94,7 @@ def limit(limits: type[Limits] = Limits) -> None:
     try:
         import resource
     except ImportError:
-        resource = None  # type: ignore[assignment] # Windows
+        pass  # Windows
     else:
         for what, amount in (
             (resource.RLIMIT_CPU, limits.cpu_seconds),
@@ -105,19 +106,39 @@ def limit(limits: type[Limits] = Limits) -> None:
             amount = amount if most == resource.RLIM_INFINITY else min(amount, most)
             resource.setrlimit(what, (amount, amount))
         os.nice(5)
-    # An emulated CPU reserves a gibibyte of addresses and uses little of it: only what is resident can be judged.
-    unit = 1 if sys.platform == "darwin" else 1024
+    resident = _memory_meter()
 
     def watch() -> None:
         while True:
             time.sleep(_WATCH_SECONDS)
             if os.getppid() != parent:
                 os._exit(0)
-            if resource is not None and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit > limits.memory:
+            if resident() > limits.memory:
                 sys.__stderr__ and print(f"more than {limits.memory // _MIB:,} MiB of memory", file=sys.__stderr__)
                 os._exit(_EXIT_MEMORY)
 
     threading.Thread(target=watch, name="watch", daemon=True).start()
+
+
+def _memory_meter() -> Callable[[], int]:
+    """What tells how many bytes of memory this process holds; 0 where the system does not say.
+
+    An emulated CPU reserves a gibibyte of addresses and uses little of it: only what is resident can be judged.
+    """
+    try:
+        # Not the peak that getrusage tells: that begins with what the process held which this one was forked from.
+        statm = os.open("/proc/self/statm", os.O_RDONLY)
+    except OSError:
+        pass
+    else:
+        page = os.sysconf("SC_PAGE_SIZE")
+        return lambda: int(os.pread(statm, 256, 0).split()[1]) * page
+    try:
+        import resource
+    except ImportError:
+        return lambda: 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _may_connect(event: str, arguments: tuple[Any, ...], teacher: tuple[str, int] | None) -> bool:

@@ -122,3 +122,26 @@ while True:
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, env=environment(), timeout=60, check=False
     )
     assert done.returncode == status
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells only the peak")
+def test_what_the_process_held_that_started_it_does_not_count(tmp_path: Path) -> None:
+    visitor = """
+import time
+from kprobesim.serve.confine import Limits, limit
+class Small(Limits):
+    memory = 200 << 20
+limit(Small)
+time.sleep(3)
+"""
+    host = f"""
+import os, sys
+held = bytearray(400 << 20)
+held[::4096] = b'x' * len(held[::4096])
+child = os.fork()
+if child == 0:
+    os.execv(sys.executable, [sys.executable, "-c", {visitor!r}])
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", host], cwd=tmp_path, env=environment(), timeout=60, check=False)
+    assert done.returncode == 0
