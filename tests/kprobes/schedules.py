@@ -57,7 +57,7 @@ class Outcome:
     """What must not depend on probes.
 
     Attributes:
-        said: what the programs have printed.
+        said: the lines that the programs have printed, sorted: some run side by side, and a probe takes its time.
         text: the kernel's code.
         free_pages: pages of memory that nobody uses.
     """
@@ -152,7 +152,7 @@ class Bench:
     def outcome(self) -> Outcome:
         """What there is now."""
         kernel = self.lab.kernel
-        said = tuple(line for line in self.lab.console.splitlines() if not line.startswith("["))
+        said = tuple(sorted(line for line in self.lab.console.splitlines() if not line.startswith("[")))
         text = b"".join(kernel.read(span.start, span.size) for span in kernel.tables.text)
         return Outcome(said, text, kernel.read_u64(kernel.symbol("nr_free_pages")))
 
