@@ -40,7 +40,7 @@ class Guard(Enum):
     """At uprobes: nothing does (``bpf_prog_run_array_sleepable``)."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RunningProgram(Hit):
     """A program in the middle of a run, as a frozen machine shows it.
 
@@ -52,7 +52,7 @@ class RunningProgram(Hit):
         execution: its registers and place, when it is being stepped; None before the first step of a fast run, and for
             machine code, which has the CPU's own.
         looked_up: address of each element that it got a pointer to -> the map, the key, the value at that time.
-        arrays: for machine code that a trampoline calls: what it may change without a call, and what was there.
+        arrays: for machine code: what it may change without a call, and what was there.
     """
 
     bound: BoundProgram
@@ -134,7 +134,7 @@ class BpfRuns:
         return r0
 
     def enter(self, running: RunningProgram, jited: JitedCode) -> None:
-        """A trampoline is about to call a program's machine code."""
+        """A program's machine code is about to be called, by a trampoline or for the host."""
         self._running[running.cpu].append(running)
         running.arrays = self._contents(jited)
         fields = {"prog": running.program.name, "ctx": running.ctx, "fp": running.fp, "jited": jited.code.entry}
@@ -162,20 +162,14 @@ class BpfRuns:
         return running.execution.run()
 
     def _run_jited(self, running: RunningProgram, jited: JitedCode) -> Generator[GuestCall, int, int]:
-        program, cpu = running.program, running.cpu
+        cpu = running.cpu
         running.fp = self._machine.cpus[cpu].stack_pointer - _PROLOGUE_PUSHES
-        self._running[cpu].append(running)
-        fields = {"prog": program.name, "ctx": running.ctx, "fp": running.fp, "jited": jited.code.entry}
-        self._machine.record("bpf.enter", fields)
+        self.enter(running, jited)
         # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
-        arrays = self._contents(jited)
         self._kernel.preempt_count_add(cpu, 1)
         r0 = yield GuestCall(jited.code.entry, (running.ctx,))
         self._kernel.preempt_count_add(cpu, -1)
-        for which, before in arrays:
-            self._tell_changes(which, before)
-        self._end(running, r0)
-        self._running[cpu].pop()
+        self.leave(running, r0)
         return r0
 
     def _contents(self, jited: JitedCode) -> list[tuple[ArrayMap, bytes]]:

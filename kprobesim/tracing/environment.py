@@ -71,7 +71,7 @@ class KernelMemory:
         return DIRECT_MAP, memoryview(self._kernel.machine.ram.bytes)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Hit:
     """Where a program was hit: what its helpers answer from.
 
