@@ -238,14 +238,25 @@ def _check_reg_type(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMet
 
 
 def _check_reg_off(env: "Env", regno: int, word: _Word, reg: Reg) -> None:
-    """Offsets of pointers that must be passed as they came (check_func_arg_reg_off)."""
+    """Offsets of pointers that must be passed to a helper as they came."""
     if reg.type == PTR_TO_STACK and word.base == "dynptr" and reg.off % 8:
         env.reject(Errno.EINVAL, "cannot pass in dynptr at an offset")
-    if reg.type in _ANY_OFFSET and word.base != "alloc":
-        return
     if reg.type == PTR_TO_BTF_ID and word.release and reg.off:
         env.reject(Errno.EINVAL, f"R{regno} must have zero offset when passed to release func")
-    check_ptr_off_reg(env, reg, regno, fixed_ok=reg.type == PTR_TO_BTF_ID)
+    check_reg_off(env, regno, reg, exact=word.base == "alloc")
+
+
+def check_reg_off(env: "Env", regno: int, reg: Reg, exact: bool = False) -> None:
+    """Offsets of pointers that must be passed as they came (check_func_arg_reg_off).
+
+    Args:
+        env: the verifier.
+        regno: the register that is passed.
+        reg: what is in it.
+        exact: whether pointers to memory must be passed so, too.
+    """
+    if exact or reg.type not in _ANY_OFFSET:
+        check_ptr_off_reg(env, reg, regno, fixed_ok=reg.type == PTR_TO_BTF_ID)
 
 
 def _check_release(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:
