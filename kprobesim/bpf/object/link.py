@@ -22,7 +22,7 @@ __all__ = ["Linker"]
 _CALL = 0x85
 _TOTAL = 2 * BPF_COMPLEXITY_LIMIT_INSNS
 _MAX_SUBPROGS = 256
-_Info = TypeVar("_Info", FuncInfo, LineInfo)
+_Info = TypeVar("_Info", bound=FuncInfo | LineInfo)
 
 
 class _Records(Generic[_Info]):
@@ -34,22 +34,21 @@ class _Records(Generic[_Info]):
 
     def __init__(self, records: Sequence[_Info]) -> None:
         self._records = records
-        in_order = all(one.slot <= other.slot for one, other in zip(records, records[1:], strict=False))
-        self.cost = 0 if in_order else len(records)
+        self._slots = [info.slot for info in records]
+        self.cost = 0 if self._slots == sorted(self._slots) else len(records)
 
     def of(self, function: CodeFunction) -> Sequence[_Info]:
         """Those of a function, as libbpf's adjust_prog_btf_ext_info finds them: all between its first and its last."""
-        records = self._records
         if not self.cost:
-            first = bisect_left(records, function.start, key=lambda info: info.slot)
-            return records[first : bisect_left(records, function.end, key=lambda info: info.slot)]
+            first, last = (bisect_left(self._slots, edge) for edge in (function.start, function.end))
+            return self._records[first:last]
         first = last = 0
-        for number, info in enumerate(records):
-            if info.slot >= function.end:
+        for number, slot in enumerate(self._slots):
+            if slot >= function.end:
                 break
-            if info.slot >= function.start:
+            if slot >= function.start:
                 first, last = first if last else number, number + 1
-        return records[first:last]
+        return self._records[first:last]
 
 
 class Linker:

@@ -30,9 +30,12 @@ def _types(request: dict[str, Any]) -> ProgramBtf | None:
     """The program's own types, if the request has them."""
     if "btf" not in request:
         return None
+
+    def number(name: str) -> int:
+        return int(request.get(name, 0)) & 0xFFFF_FFFF
+
     raw = bytes.fromhex(request["btf"])
     btf = Btf.parse(raw, "btf")
-    number = lambda name: int(request.get(name, 0)) & 0xFFFF_FFFF  # noqa: E731
     return ProgramBtf(
         btf,
         HEADER.unpack_from(raw)[-1],
@@ -47,9 +50,11 @@ def _types(request: dict[str, Any]) -> ProgramBtf | None:
 
 def verify_request(request: dict[str, Any]) -> Verdict:
     """Verify the program of a request: ``insns`` in hex, ``prog_type``, ``maps`` by slot, ``flags``, ``log_level``,
-    ``unpriv``, ``license``, ``attach_type``; and with types of its own ``btf``, ``func_info``, ``line_info`` in hex, and
-    of the latter two ``_cnt`` and ``_rec_size``, as BPF_PROG_LOAD has them. ValueError, KeyError or ImageError if it makes
-    no sense.
+    ``unpriv``, ``license``, ``attach_type``; of a program with types ``btf``, ``func_info``, ``line_info`` in hex, and
+    of the latter two ``_cnt`` and ``_rec_size``, as BPF_PROG_LOAD has them.
+
+    Raises:
+        ValueError, KeyError, ImageError: it makes no sense.
     """
     prog_type = str(request.get("prog_type", "KPROBE")).lower()
     if prog_type not in PROG_TYPES:

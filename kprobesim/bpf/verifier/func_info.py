@@ -51,7 +51,11 @@ class ProgramBtf:
 
 
 def check_btf_info(env: "Env") -> None:
-    """Take over what the types say of the functions, into ``env.functions``; Rejected if it does not fit the program."""
+    """Take over what the types say of the functions, into ``env.functions``.
+
+    Raises:
+        Rejected: it does not fit the program.
+    """
     given = env.setup.types
     if given is None or not (given.func_info_cnt or given.line_info_cnt):
         if not env.has_func_info:
