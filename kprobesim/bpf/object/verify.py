@@ -20,17 +20,21 @@ _GLOBAL = 1
 _NEXT = Insn(0x05, off=-1)
 
 
-def object_map_meta(found: BpfObject, number: int, address: int | None = None) -> MapMeta:
+def object_map_meta(found: BpfObject, number: int, address: int | None = None, kernel: Btf | None = None) -> MapMeta:
     """The verifier's view of a map of an object.
 
     Args:
         found: the object.
         number: the map's number, which gives it an address to print while it is in no memory.
         address: the address that it has, if it is.
+        kernel: the kernel's types.
     """
     made = found.maps[number]
     spec, inner = made.spec, made.inner
-    fields = ValueFields() if found.btf is None else value_fields(found.btf, made.value_type)
+    fields = ValueFields() if found.btf is None else value_fields(found.btf, made.value_type, kernel)
+    typed = bool(made.key_type or made.value_type)
+    if not fields.fit(spec):
+        fields, typed = ValueFields(), False
     return MapMeta(
         spec.type,
         spec.key_size,
@@ -45,7 +49,8 @@ def object_map_meta(found: BpfObject, number: int, address: int | None = None) -
         spin_lock_off=fields.spin_lock,
         timer_off=fields.timer,
         kptrs=fields.kptrs,
-        has_btf=bool(made.key_type or made.value_type),
+        lacks=fields.lacks,
+        has_btf=typed,
     )
 
 
@@ -64,7 +69,7 @@ def verify_object_program(
         The verdict. A refusal because the kernel lacks something names it in its hint.
     """
     if metas is None:
-        metas = [object_map_meta(found, number) for number in range(len(found.maps))]
+        metas = [object_map_meta(found, number, kernel=options.get("btf")) for number in range(len(found.maps))]
     known = metas
 
     def map_at(slot: int, insn: Insn) -> MapMeta | None:

@@ -12,6 +12,7 @@ from kprobesim.bpf.verifier.ctx_access import REWRITTEN_CTX
 from kprobesim.bpf.verifier.dynptrs import check_dynptr_arg, dynptr_slot
 from kprobesim.bpf.verifier.env import BPF_MAX_VAR_SIZ
 from kprobesim.bpf.verifier.jumps import mark_ptr_not_null
+from kprobesim.bpf.verifier.kernel_btf import struct_ids_match
 from kprobesim.bpf.verifier.kptrs import match_kptr_type, process_kptr
 from kprobesim.bpf.verifier.mem_access import check_mem_access, check_ptr_alignment, may_access_direct_pkt_data
 from kprobesim.bpf.verifier.precision import mark_chain_precision
@@ -227,7 +228,8 @@ def _check_reg_type(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMet
     if word.base == "btf_sock_common":
         wanted, same = "sock_common", reg.btf in _SOCK_STRUCTS
     elif word.base == "btf" and word.details[0]:
-        wanted, same = word.details[0], reg.btf == word.details[0]
+        wanted = word.details[0]
+        same = struct_ids_match(env, reg.btf, reg.off, wanted, strict=word.release)
     elif meta.kptr is not None:
         match_kptr_type(env, meta.kptr, reg, regno)
         return

@@ -4,6 +4,7 @@ Reference: bpf.md V11, V16. Messages are those of Linux 6.1 kernel/bpf/verifier.
 """
 
 import struct
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +52,7 @@ class Functions(Types):
         prototype = self.add(FUNC_PROTO, size=result, vlen=len(parameters), extra=rows)
         return self.add(FUNC, name, prototype, linkage)
 
-    def given(self, functions: list[tuple[int, int]], lines: list[tuple[int, ...]] = [], **more: Any) -> ProgramBtf:  # noqa: B006
+    def given(self, functions: list[tuple[int, int]], lines: Sequence[tuple[int, ...]] = (), **more: Any) -> ProgramBtf:
         raw = self.bytes()
         return replace(
             ProgramBtf(
@@ -184,7 +185,9 @@ def test_every_function_begins_with_a_line() -> None:
     assert load(TWO_FUNCTIONS, Functions().given([], [(0,), (2,), (5,), (6,)])).errno == 0
 
 
-@pytest.mark.parametrize("change", [{"line_info_rec_size": 12}, {"line_info_rec_size": 256}, {"line_info_cnt": 1 << 27}])
+@pytest.mark.parametrize(
+    "change", [{"line_info_rec_size": 12}, {"line_info_rec_size": 256}, {"line_info_cnt": 1 << 27}]
+)
 def test_sizes_of_lines_are_refused_in_silence(change: dict[str, int]) -> None:
     verdict = load("r0 = 0\nexit\n", Functions().given([], [(0,)], **change))
     assert (verdict.errno, verdict.log.splitlines()[0][:15]) == (Errno.EINVAL, "processed 0 ins")
@@ -238,25 +241,29 @@ def test_a_pointer_is_the_context_by_the_name_of_its_struct(prog_type: str, stru
     assert log.startswith("0: R1=ctx" if is_ctx else f"reg type unsupported for arg#0 function main#{main}\n")
 
 
-def test_what_a_global_function_may_take_and_give() -> None:
-    def said(make: Any, returns: int | None = None) -> str:
-        types = Functions()
-        main = types.function("main", GLOBAL, types.pointer(types.struct("pt_regs")))
-        sub = types.function("sub", GLOBAL, *make(types), returns=returns)
-        verdict = load(TWO_FUNCTIONS, types.given([(0, main), (SUB_AT, sub)]))
-        assert verdict.errno == Errno.EINVAL
-        return verdict.log.splitlines()[-2]
+def _undeclared(types: Functions) -> list[int]:
+    return [types.pointer(types.add(FWD, "unseen"))]
 
-    undeclared = lambda types: [types.pointer(types.add(FWD, "unseen"))]  # noqa: E731
-    assert said(undeclared) == "arg#0 reference type('FWD unseen') size cannot be determined: -22"
-    nothing = lambda types: [types.pointer(0)]  # noqa: E731
-    assert said(nothing) == "arg#0 reference type('UNKNOWN ') size cannot be determined: -22"
-    by_value = lambda types: [types.struct("pair", 16)]  # noqa: E731
-    assert said(by_value) == "Arg#0 type STRUCT in sub() is not supported yet."
-    six = lambda types: [types.int] * 6  # noqa: E731
-    assert said(six) == "Global function sub() with 6 > 5 args. Buggy compiler."
-    none = lambda types: []  # noqa: E731
-    assert said(none, returns=0) == "Global function sub() doesn't return scalar. Only those are supported."
+
+@pytest.mark.parametrize(
+    ("make", "returns", "said"),
+    [
+        (_undeclared, None, "arg#0 reference type('FWD unseen') size cannot be determined: -22"),
+        (lambda types: [types.pointer(0)], None, "arg#0 reference type('UNKNOWN ') size cannot be determined: -22"),
+        (lambda types: [types.struct("pair", 16)], None, "Arg#0 type STRUCT in sub() is not supported yet."),
+        (lambda types: [types.int] * 6, None, "Global function sub() with 6 > 5 args. Buggy compiler."),
+        (lambda types: [], 0, "Global function sub() doesn't return scalar. Only those are supported."),
+    ],
+)
+def test_what_a_global_function_may_take_and_give(
+    make: Callable[[Functions], list[int]], returns: int | None, said: str
+) -> None:
+    types = Functions()
+    main = types.function("main", GLOBAL, types.pointer(types.struct("pt_regs")))
+    sub = types.function("sub", GLOBAL, *make(types), returns=returns)
+    verdict = load(TWO_FUNCTIONS, types.given([(0, main), (SUB_AT, sub)]))
+    assert verdict.errno == Errno.EINVAL
+    assert verdict.log.splitlines()[-2] == said
 
 
 def test_a_pointer_to_an_array_is_as_large_as_all_of_it() -> None:
@@ -294,8 +301,8 @@ def test_a_batch_request_may_have_types() -> None:
     types = Functions()
     main = types.function("main", GLOBAL, types.int)
     program = encode(assemble("r0 = 0\nexit\n").insns).hex()
-    request = {"op": "verify", "insns": program, "btf": types.bytes().hex(), "func_info": packed((0, main)).hex()}
-    request |= {"func_info_cnt": 1, "func_info_rec_size": 8}
+    request: dict[str, Any] = {"op": "verify", "insns": program, "btf": types.bytes().hex()}
+    request |= {"func_info": packed((0, main)).hex(), "func_info_cnt": 1, "func_info_rec_size": 8}
     assert answer(request)["errno"] == 0
     assert answer(request | {"func_info": packed((0, 1)).hex()})["log"].startswith("invalid type id 1 in func info")
     for odd in ({"btf": "00"}, {"btf": 5}, {"func_info_cnt": "many"}, {"func_info": "zz"}):
