@@ -483,3 +483,44 @@ def test_bpftool_shows_what_a_tracing_link_is_on() -> None:
     assert out("prog show", lab).startswith("1: tracing  name entry  tag ")
     assert f"[{btf_id}] FUNC 'vfs_read'" in out("btf dump id 1", lab)
     assert out("perf show", lab) == ""
+
+
+CLOSES = """
+.sec fentry/{function}
+.license GPL
+r6 = r1
+r1 = *(u64 *)(r6 +0)
+r2 = r10
+r2 += -64
+r3 = 64
+call bpf_d_path
+if r0 s< 1 goto out
+r1 = r10
+r1 += -64
+r2 = 64
+call bpf_trace_printk
+out:
+r0 = 0
+exit
+"""
+
+
+@pytest.mark.parametrize("jit", [0, 1])
+@pytest.mark.parametrize(("function", "command"), [("filp_close", "cat /etc/motd"), ("vfs_getattr", "ls -l /etc/motd")])
+def test_a_files_name_is_made_of_its_path(function: str, command: str, jit: int) -> None:
+    """Section 4: bpf_d_path. A struct file begins with its path, so its address will do."""
+    lab = booted(jit=jit)
+    lab.load_program(CLOSES.format(function=function), "names")
+    lab.attach("names", function, kind="fentry")
+    do(lab, command)
+    assert "/etc/motd" in {event.fields["text"] for event in only(lab, "trace.printk")}
+
+
+def test_names_are_made_only_where_linux_allows_it() -> None:
+    lab = booted()
+    with pytest.raises(Rejected) as caught:
+        lab.load_program(CLOSES.format(function="vfs_read"), "names")
+    assert caught.value.message == "helper call is not allowed in probe"
+    with pytest.raises(Rejected) as caught:
+        lab.load_program(CLOSES.format(function="filp_close").replace("r6 +0", "r6 +8"), "names")
+    assert "R1 is of type files_struct but path is expected" in caught.value.message
