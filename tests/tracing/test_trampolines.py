@@ -524,3 +524,33 @@ def test_names_are_made_only_where_linux_allows_it() -> None:
     with pytest.raises(Rejected) as caught:
         lab.load_program(CLOSES.format(function="filp_close").replace("r6 +0", "r6 +8"), "names")
     assert "R1 is of type files_struct but path is expected" in caught.value.message
+
+
+PACKETS = """
+.sec fentry/udp_queue_rcv_one_skb
+.license GPL
+.map packets perf_event_array max_entries=1
+r6 = *(u64 *)(r1 +8)
+*(u64 *)(r10 -8) = 7
+r1 = r6
+r2 = map packets
+r3 = 0xdffffffff ll
+r4 = r10
+r4 += -8
+r5 = 8
+call bpf_skb_output
+r0 = 0
+exit
+"""
+
+
+@pytest.mark.parametrize("jit", [0, 1])
+def test_a_packet_on_its_way_is_put_into_a_sample(jit: int) -> None:
+    """Section 4: bpf_skb_output: 8 bytes of the program's own, then the UDP header and the payload."""
+    lab = booted(jit=jit)
+    lab.load_program(PACKETS, "packets")
+    lab.open_perf_buffer("packets")
+    lab.attach("packets", "udp_queue_rcv_one_skb", kind="fentry")
+    do(lab, "udpcat apple")
+    (sample,) = [event.fields["data"] for event in only(lab, "perf.output")]
+    assert sample == struct.pack("<Q", 7) + struct.pack(">4H", 9000, 9000, 13, 0) + b"apple"
