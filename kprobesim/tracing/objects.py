@@ -144,10 +144,11 @@ def fitted(spec: MapSpec, cpus: int) -> MapSpec:
 
 def _load(programs: BpfPrograms, plan: LoadedObject, program: ObjectProgram, live: list[BpfMap], btf_id: int) -> None:
     found = plan.found
-    kernel = programs.kernel_btf
-    metas = [object_map_meta(found, number, there.address, kernel) for number, there in enumerate(live)]
+    metas = [object_map_meta(found, number, there.address) for number, there in enumerate(live)]
     facts = programs.function_facts
-    verdict = verify_object_program(found, program, metas, kprobe_override=True, btf=kernel, function_facts=facts)
+    verdict = verify_object_program(
+        found, program, metas, kprobe_override=True, btf=programs.kernel_btf, function_facts=facts
+    )
     if verdict.rejected is not None:
         raise verdict.rejected
     insns = replace_dead_code(program.insns, verdict.seen)

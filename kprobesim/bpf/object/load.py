@@ -100,7 +100,10 @@ class _Loading:
         programs = self._programs(code)
         self._check_slots(maps, {program.name for program in code.programs})
         strings = HEADER.unpack_from(self.btf_data)[-1] if self.btf_data else 0
-        return BpfObject(self.name, self._license(), tuple(maps), programs, self.btf, len(self.btf_data), strings)
+        kernel = self.kernel.btf if self.kernel else None
+        return BpfObject(
+            self.name, self._license(), tuple(maps), programs, self.btf, len(self.btf_data), strings, kernel
+        )
 
     def _license(self) -> str:
         section = self.elf.by_name.get("license")

@@ -102,6 +102,7 @@ class BpfObject:
         btf: its types; None without ``.BTF``.
         btf_size: bytes of ``.BTF``.
         strings_size: bytes of the strings in it.
+        kernel_btf: the kernel's types that it was relocated against; None if it was not.
     """
 
     name: str
@@ -111,6 +112,7 @@ class BpfObject:
     btf: Btf | None = None
     btf_size: int = 0
     strings_size: int = 0
+    kernel_btf: Btf | None = None
 
     def program(self, name: str) -> ObjectProgram | None:
         """The program of a name."""

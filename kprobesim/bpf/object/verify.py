@@ -20,18 +20,17 @@ _GLOBAL = 1
 _NEXT = Insn(0x05, off=-1)
 
 
-def object_map_meta(found: BpfObject, number: int, address: int | None = None, kernel: Btf | None = None) -> MapMeta:
+def object_map_meta(found: BpfObject, number: int, address: int | None = None) -> MapMeta:
     """The verifier's view of a map of an object.
 
     Args:
         found: the object.
         number: the map's number, which gives it an address to print while it is in no memory.
         address: the address that it has, if it is.
-        kernel: the kernel's types.
     """
     made = found.maps[number]
     spec, inner = made.spec, made.inner
-    fields = ValueFields() if found.btf is None else value_fields(found.btf, made.value_type, kernel)
+    fields = ValueFields() if found.btf is None else value_fields(found.btf, made.value_type, found.kernel_btf)
     typed = bool(made.key_type or made.value_type)
     if not fields.fit(spec):
         fields, typed = ValueFields(), False
@@ -63,14 +62,15 @@ def verify_object_program(
         found: the object.
         program: one of its programs.
         metas: the verifier's view of its maps, by number; of maps in no memory unless given.
-        options: those of ``verify``, such as ``log_level``.
+        options: those of ``verify``, such as ``log_level``; ``btf`` are the types that it was relocated against.
 
     Returns:
         The verdict. A refusal because the kernel lacks something names it in its hint.
     """
     if metas is None:
-        metas = [object_map_meta(found, number, kernel=options.get("btf")) for number in range(len(found.maps))]
+        metas = [object_map_meta(found, number) for number in range(len(found.maps))]
     known = metas
+    options.setdefault("btf", found.kernel_btf)
 
     def map_at(slot: int, insn: Insn) -> MapMeta | None:
         return known[insn.imm] if insn.src in _BY_INDEX and 0 <= insn.imm < len(known) else None

@@ -171,6 +171,7 @@ class Env:
         self.ctx_accesses: set[int] = set()
         self.traced: TracedFunction | None = None
         self.functions = setup.functions
+        self.kernel_functions: dict[int, str] = {}
         self.unreliable: set[int] = set()
         self.aux: dict[int, InsnAux] = {}
         self.prune_points = bytearray(self.count + 1)
@@ -236,8 +237,9 @@ class Env:
         if text is None:
             text = insn_text(self.insns, index, Level.V3, self._imm64(index))
             if self.insns[index].code == _CALL and self.insns[index].src == 2:
-                # The kernel looks the name up by type id; the only id that gets this far is 0, which has none.
-                text = text.replace("kernel-function#", "#")
+                # The kernel looks the name up by type id; 0 has none.
+                name = self.kernel_functions.get(self.insns[index].imm, "")
+                text = text.replace("kernel-function#", f"{name}#")
             self._texts[index] = text
         return text
 
