@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from kprobesim.bpf.verifier import Rejected
+from kprobesim.cli.ctrl_c import CtrlC
 from kprobesim.course.actions import VERBS, Budget, parse_action, perform
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language, Texts
@@ -49,6 +50,7 @@ class PlainLab:
     def __init__(self, lab: Lab, language: Language, say: Callable[[str], None] = click.echo) -> None:
         self._lab, self._language, self._say = lab, language, say
         self._before = lab.registers()
+        self._ctrl_c = CtrlC()
         self._questions: dict[str, Callable[[str], Iterable[str]]] = {
             "look": lambda _: self._look(),
             "registers": lambda _: self._registers(lab.registers()),
@@ -91,7 +93,9 @@ class PlainLab:
         if not line or line.startswith("#"):
             return
         if word in self._questions:
-            self._tell(self._questions[word](rest.strip()))
+            with self._ctrl_c:
+                self._tell(self._questions[word](rest.strip()))
+            self._say_stopped()
             return
         if word not in VERBS or word in _LESSON_VERBS:
             known = ", ".join([*(verb for verb in VERBS if verb not in _LESSON_VERBS), *self._questions, "quit"])
@@ -107,15 +111,21 @@ class PlainLab:
     def _act(self, line: str, body: str) -> None:
         lab = self._lab
         self._before, before, moment = lab.registers(), lab.seq, lab.moment
-        printed = perform(lab, parse_action(line, body), Path(), Budget())
+        with self._ctrl_c:
+            printed = perform(lab, parse_action(line, body), Path(), Budget(interrupt=self._ctrl_c.was_pressed))
         if printed:
             self._say(printed.rstrip("\n"))
+        self._say_stopped()
         event = lab.last_event
         if event is not None and lab.seq != before:
             self._say(self._sentence(event, why=True))
         elif lab.moment == moment:
             self._say(self._text("stays"))
         self._tell(self._look())
+
+    def _say_stopped(self) -> None:
+        if self._ctrl_c.pressed:
+            self._say(self._text("stopped"))
 
     # Answers
 
@@ -219,17 +229,18 @@ class PlainLab:
     def _who(self, name: str) -> Iterator[str]:
         lab = self._lab
         if name in lab.registers():
-            writer = last_register_write(lab, name, lambda: False)
+            writer = last_register_write(lab, name, self._ctrl_c.was_pressed)
         else:
-            writer = last_write(lab, lab.address_of(name), 1, lambda: False)
+            writer = last_write(lab, lab.address_of(name), 1, self._ctrl_c.was_pressed)
         if writer is None:
-            yield self._text("never_set", name=name)
+            if not self._ctrl_c.pressed:
+                yield self._text("never_set", name=name)
             return
         yield self._text("set", name=name, old=f"{writer.old:#x}", new=f"{writer.new:#x}")
         yield from self._look()
 
     def _what_if(self, text: str) -> Iterator[str]:
-        tried = what_if(self._lab, self._change(text))
+        tried = what_if(self._lab, self._change(text), interrupt=self._ctrl_c.was_pressed)
         tried.go_to_parting()
         yield from tried.tell(self._language)
         if tried.parting is None:
