@@ -32,6 +32,7 @@ _LESSON_VERBS: Final = ("answer", "predict")
 _KERNEL: Final = 0xFFFF_FFFF_8000_0000
 _CODE_AHEAD: Final = 8
 _STACK: Final = 16
+_CONSOLE: Final = 4096
 _EVENTS: Final = 10
 _MOST: Final = 200
 _DIFFERENCES: Final = 12
@@ -62,7 +63,7 @@ class PlainLab:
             "maps": lambda _: self._maps(),
             "events": self._events,
             "tasks": lambda _: self._tasks(),
-            "console": lambda _: lab.console.splitlines()[-_STACK:],
+            "console": lambda _: lab.terminal(_CONSOLE).splitlines()[-_STACK:],
             "who": self._who,
             "what-if": self._what_if,
             "ls": self._list,

@@ -270,6 +270,14 @@ class Look:
         """Everything the machine's console has printed up to this moment."""
         return self.machine.devices.output.decode(errors="replace")
 
+    def terminal(self, last: int) -> str:
+        """What a terminal at the console shows: the output, and with ``$`` before them the lines that were typed.
+
+        Args:
+            last: about so many characters, at the end.
+        """
+        return self.machine.devices.terminal(last).decode(errors="replace")
+
     def _number(self, cpu: int | None) -> int:
         if cpu is None:
             return self.cpu

@@ -120,7 +120,7 @@ class Snapshot:
         probed: address of the probe that the newest hit is about, or None.
         shown: the program to be shown.
         tasks, vcpus: processes and CPUs.
-        console: what the console printed last.
+        console: what a terminal at the console shows last: what was printed, and what was typed.
         track: where hits, runs, map writes and switches are in the known life.
         walk: what the verifier did with the program, once somebody asked.
     """
@@ -250,7 +250,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         events=_events(lab),
         tasks=lab.tasks(),
         vcpus=lab.cpus(),
-        console=bytes(lab.machine.devices.output[-_CONSOLE:]).decode(errors="replace"),
+        console=lab.terminal(_CONSOLE),
         track=memory.track.track(lab),
         walk=memory.walk(lab, shown),
     )

@@ -131,7 +131,7 @@ def _frame(lab: Lab, event: Event, before: dict[str, int] | None, notes: tuple[s
         code=_code(lab, rip),
         registers=registers,
         changed=changed,
-        console=lab.console[-_CONSOLE:],
+        console=lab.terminal(_CONSOLE),
         notes=notes,
     )
 
