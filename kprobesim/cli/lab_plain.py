@@ -136,7 +136,7 @@ class PlainLab:
         line = next((line for line in lab.code(registers["rip"]) if line.address == registers["rip"]), None)
         yield self._text(
             "where", ms=f"{lab.ns / 1e6:.3f}", cpu=lab.cpu, place=lab.symbolize(registers["rip"]),
-            phase=lab.phase.value, event=lab.seq, total=lab.event_count,
+            phase=lab.phase_name, event=lab.seq, total=lab.event_count,
         )  # fmt: skip
         if line is not None:
             yield self._text("next", text=" ".join(line.text.split()))

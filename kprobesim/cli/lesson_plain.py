@@ -116,7 +116,7 @@ class PlainLesson:
         registers = lab.registers()
         place = "user" if registers["cs"] & 3 else lab.symbolize(registers["rip"])
         time = f"{lab.ns / 1e6:.3f}"
-        self._say(self._text("where", time=time, cpu=lab.cpu, place=place, phase=lab.phase.value))
+        self._say(self._text("where", time=time, cpu=lab.cpu, place=place, phase=lab.phase_name))
 
     def _check(self) -> None:
         session = self._session
