@@ -120,7 +120,7 @@ def _seen(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
     def seen(lab: Lab) -> str:
         registers = lab.registers()
         place = "user" if registers["cs"] & 3 else lab.symbolize(registers["rip"])
-        return f"{lab.phase.value}  {place}  IF {int(bool(registers['rflags'] & _IF))}  {lab.kprobes().status}"
+        return f"{lab.phase_name}  {place}  IF {int(bool(registers['rflags'] & _IF))}  {lab.kprobes().status}"
 
     yield from _keys(session, text, seen)
 

@@ -259,3 +259,16 @@ def test_long_lines_of_blocks_are_folded_and_nothing_of_them_is_lost() -> None:
     assert all(cell_len(line) <= 30 for line in inside)
     assert "".join("".join(inside).split()) == "".join(block.split())
     assert folds.splitlines()[0] == text.splitlines()[0]
+
+
+@pytest.mark.parametrize("size", [(40, 10), (59, 24), (80, 19)])
+async def test_in_a_terminal_that_is_too_small_nothing_else_is_said(size: tuple[int, int], lesson: Lesson) -> None:
+    app = KprobesimApp(lesson, "en")
+    async with app.run_test(size=size) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen.lesson is not None)
+        await pilot.pause()
+        lines = [line.strip() for line in screen_lines(pilot) if line.strip()]
+        assert lines == [
+            f"This terminal is {size[0]} x {size[1]}.", "kprobesim needs at least 60 x 20.",
+            "Please make the window larger,", "or press q to leave.",
+        ]  # fmt: skip

@@ -219,7 +219,7 @@ class LabFace(SizedScreen):
             keys.running(None)
         self._narrate()
         if now is not None:
-            self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
+            self.query_one(Banner).show(now.phase, now.serving, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
             self.query_one(BigLine).show(now, language)
             self.query_one(PanelBench).show(view)
