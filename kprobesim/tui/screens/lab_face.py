@@ -154,7 +154,7 @@ class LabFace(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
-            if self.lesson is None or self.lesson.page != message.lesson.page:
+            if self.lesson is None or _text_goes_on(self.lesson, message.lesson):
                 self._page = message.lesson.page
                 self._reading = True
             self.lesson = message.lesson
@@ -297,3 +297,8 @@ class LabFace(SizedScreen):
         if self.selected == "events" and not self.has_class("-single"):
             return self.query_one("#recent", EventsPanel)
         return self.query_one(f"#{self.selected}", Panel)
+
+
+def _text_goes_on(before: LessonView, now: LessonView) -> bool:
+    """There is more to read than before, be it on the page that was read last."""
+    return before.page != now.page or before.done != now.done
