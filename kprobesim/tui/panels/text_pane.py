@@ -93,13 +93,18 @@ def folded(text: str, width: int) -> str:
     return "\n".join(lines)
 
 
+def _amid(line: str, head: str) -> int:
+    """Where a word is broken that has no room: a path behind one of its slashes."""
+    return head.rfind("/") + 1 if "/" in head.lstrip()[1:] and not line[len(head) :].startswith(" ") else len(head)
+
+
 def _broken(line: str, width: int) -> list[str]:
     pieces: list[str] = []
     while cell_len(line) > width:
         ends = [end for _, end, _ in words(line) if line[:end].strip() and cell_len(line[:end].rstrip()) <= width]
         # Two blanks part columns; a break there reads better than one inside a column.
         columns = [end for end in ends if line[:end].endswith("  ")]
-        end = (columns or ends or [len(set_cell_size(line, width).rstrip())])[-1]
+        end = (columns or ends or [_amid(line, set_cell_size(line, width).rstrip())])[-1]
         pieces.append(line[:end].rstrip())
         line = _INDENT + line[end:].lstrip()
     return [*pieces, line]
