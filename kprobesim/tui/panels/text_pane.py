@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Final
 
 from rich.cells import cell_len, set_cell_size
@@ -20,6 +21,7 @@ _AROUND: Final = 2
 """Cells that the scroll bar takes."""
 _LEAST: Final = 16
 _INDENT: Final = "    "
+_INSIDE: Final = re.compile(r"(?<=\w/)|(?<=\w)(?=\+0x)")
 
 
 class TextPane(VerticalScroll, inherit_bindings=False):
@@ -93,9 +95,9 @@ def folded(text: str, width: int) -> str:
     return "\n".join(lines)
 
 
-def _amid(line: str, head: str) -> int:
-    """Where a word is broken that has no room: a path behind one of its slashes."""
-    return head.rfind("/") + 1 if "/" in head.lstrip()[1:] and not line[len(head) :].startswith(" ") else len(head)
+def _amid(head: str) -> int:
+    """Where a word is broken that has no room: a path behind one of its slashes, an address before its offset."""
+    return max((found.start() for found in _INSIDE.finditer(head)), default=len(head))
 
 
 def _broken(line: str, width: int) -> list[str]:
@@ -104,7 +106,7 @@ def _broken(line: str, width: int) -> list[str]:
         ends = [end for _, end, _ in words(line) if line[:end].strip() and cell_len(line[:end].rstrip()) <= width]
         # Two blanks part columns; a break there reads better than one inside a column.
         columns = [end for end in ends if line[:end].endswith("  ")]
-        end = (columns or ends or [_amid(line, set_cell_size(line, width).rstrip())])[-1]
+        end = (columns or ends or [_amid(set_cell_size(line, width).rstrip())])[-1]
         pieces.append(line[:end].rstrip())
         line = _INDENT + line[end:].lstrip()
     return [*pieces, line]
