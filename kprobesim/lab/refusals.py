@@ -1,4 +1,4 @@
-"""Why a classic program was refused: what `kprobesim.bpf.classic` explains, for the narration to say in any language."""
+"""Why a classic program was refused: what `kprobesim.bpf.classic` explains, for narration in any language."""
 
 from __future__ import annotations
 

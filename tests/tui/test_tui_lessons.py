@@ -1,5 +1,6 @@
 """A lesson on the screen: reading, doing, checking, hints, predictions, exploring; nothing is lost on leaving."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,16 @@ from rich.cells import cell_len
 
 from kprobesim.course import Lesson, find_lesson
 from kprobesim.i18n import Language
+from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.lesson import LessonView
+from kprobesim.tui.motions import Interrupt, Outcome
 from kprobesim.tui.panels.text_pane import folded
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.reply import ReplyScreen
 from tests.tui.rig import (
     LARGE,
+    PATIENCE,
     SMALL,
     Demo,
     Run,
@@ -122,6 +126,23 @@ async def test_a_prediction_is_settled_in_a_dialog_before_the_machine_says(lesso
         after = view(pilot).texts["en"]
         assert after.asked is None or after.asked.prediction != asked.prediction
         assert "You were right" in after.told or "and not" in after.told
+
+
+async def test_while_something_is_under_way_that_is_said_and_no_question_of_before_is_asked(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "zh").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        screen, gate = lab_screen(pilot), threading.Event()
+
+        def wait(lab: Lab, interrupt: Interrupt) -> Outcome:
+            gate.wait(PATIENCE)
+            return Outcome()
+
+        screen.move(wait)
+        await wait_until(pilot, lambda: "正在处理" in screen_lines(pilot)[-1])
+        screen.reply()
+        assert front(pilot) is LabScreen
+        gate.set()
+        await wait_until(pilot, lambda: "正在处理" not in screen_lines(pilot)[-1])
 
 
 async def test_progress_is_there_again_after_leaving(lesson: Lesson) -> None:

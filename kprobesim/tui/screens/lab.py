@@ -173,7 +173,9 @@ class LabScreen(LabFace):
         self.move(what(self.desk))
 
     def reply(self) -> None:
-        """Answer the question that waits."""
+        """Answer the question that waits; while something is under way it may be another one by then."""
+        if self.conductor.busy:
+            return
         asked = self.lesson.texts[self.language].asked if self.lesson is not None else None
         if asked is None:
             self._remark(Outcome("nothing_asked"))

@@ -110,6 +110,7 @@ class LabFace(SizedScreen):
         self._maximised = False
         self._reading = False
         self._count: str | None = None
+        self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
 
     def compose(self) -> ComposeResult:
@@ -178,8 +179,11 @@ class LabFace(SizedScreen):
             self.query_one(KeyLine).running(message.instructions)
 
     def _watch(self) -> None:
-        if not self.conductor.busy:
+        self._waits = self._waits + 1 if self.conductor.busy else 0
+        if not self._waits:
             self.query_one(KeyLine).running(None)
+        elif self._waits > 1:
+            self.query_one(KeyLine).working()
 
     # Drawing
 
