@@ -311,6 +311,22 @@ def test_long_lines_of_blocks_are_folded_and_nothing_of_them_is_lost() -> None:
     assert folds.splitlines()[0] == text.splitlines()[0]
 
 
+def test_a_word_of_a_block_that_has_no_room_is_broken_at_a_slash_a_colon_or_an_offset() -> None:
+    for word, rest in (
+        ("/sys/kernel/debug/kprobes/list", "list"),
+        ("hist:keys=count:vals=hitcount:sort=x", "vals=hitcount:sort=x"),
+        ("bpf_prog_9dff61549ec8cbf7_kib+0x15", "+0x15"),
+    ):
+        assert folded(f"```\n    {word}\n```", 33).splitlines()[1:-1] == [
+            f"    {word.removesuffix(rest)}", f"    {rest}",
+        ]  # fmt: skip
+
+
+def test_tabs_of_a_block_take_the_room_that_they_are_given() -> None:
+    block = folded("```\n\tfield:u16 mode;\toffset:16;\tsize:2;\tsigned:0;\n```", 33).splitlines()[1:-1]
+    assert "\t" not in "".join(block) and all(cell_len(line) <= 33 for line in block)
+
+
 def test_a_long_line_of_a_block_is_broken_between_its_columns() -> None:
     block = " 8:  mov   %rsp,%rbp        # rbp is R10\nbpf_prog_9dff61549ec8cbf7_kib+0x0  0f 1f 44"
     assert folded(f"```asm\n{block}\n```", 33).splitlines()[1:-1] == [

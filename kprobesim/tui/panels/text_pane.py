@@ -21,7 +21,8 @@ _AROUND: Final = 2
 """Cells that the scroll bar takes."""
 _LEAST: Final = 16
 _INDENT: Final = "    "
-_INSIDE: Final = re.compile(r"(?<=\w/)|(?<=\w)(?=\+0x)")
+_INSIDE: Final = re.compile(r"(?<=\w[/:])(?=\w)|(?<=\w)(?=\+0x)")
+_TAB: Final = 4
 
 
 class TextPane(VerticalScroll, inherit_bindings=False):
@@ -91,12 +92,13 @@ def folded(text: str, width: int) -> str:
     for line in text.split("\n"):
         fence = line.lstrip("> ").startswith(_FENCE)
         inside ^= fence
+        line = line.expandtabs(_TAB) if inside else line
         lines += _broken(line, width) if inside and not fence and cell_len(line) > width else [line]
     return "\n".join(lines)
 
 
 def _amid(head: str) -> int:
-    """Where a word is broken that has no room: a path behind one of its slashes, an address before its offset."""
+    """Where a word that has no room is broken: a path behind a slash, a trigger behind a colon, before an offset."""
     return max((found.start() for found in _INSIDE.finditer(head)), default=len(head))
 
 
