@@ -55,9 +55,6 @@ def current_phase(look: Look) -> Phase:
         return Phase.DETOUR
     place = look.kernel.kallsyms.lookup_size_offset(rip)
     function = place[0].name if place is not None else ""
-    if function == "just_return_func":
-        # Where an override leads: no probe may be there, but the handler is done.
-        return Phase.RUN
     in_ftrace = function in _FTRACE
     for seq in range(look.seq - 1, max(look.seq - _WINDOW, -1), -1):
         event = log[seq]
@@ -96,5 +93,7 @@ def _is_second(trap: Event) -> bool:
 
 
 def _left(look: Look, rip: int) -> bool:
-    """The CPU is out of the trap's entry and handler code again."""
-    return look.manager.kprobes.blacklist.reason(rip) is None
+    """The CPU is out of the trap's entry and handler code again. An override leads to a function without probes."""
+    place = look.kernel.kallsyms.lookup_size_offset(rip)
+    returns = place is not None and place[0].name == "just_return_func"
+    return returns or look.manager.kprobes.blacklist.reason(rip) is None

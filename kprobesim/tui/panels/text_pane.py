@@ -19,10 +19,10 @@ __all__ = ["TextPane", "folded"]
 _FENCE: Final = "```"
 _AROUND: Final = 2
 """Cells that the scroll bar takes."""
-_LEAST: Final = 16
-_INDENT: Final = "    "
 _INSIDE: Final = re.compile(r"(?<=\w[/:])(?=\w)|(?<=\w)(?=\+0x)")
 _TAB: Final = 4
+_LEAST: Final = 16
+_INDENT: Final = "    "
 
 
 class TextPane(VerticalScroll, inherit_bindings=False):
@@ -87,19 +87,14 @@ def folded(text: str, width: int) -> str:
         text: Markdown.
         width: in terminal cells.
     """
+    text = text.expandtabs(_TAB)
     lines: list[str] = []
     inside = False
     for line in text.split("\n"):
         fence = line.lstrip("> ").startswith(_FENCE)
         inside ^= fence
-        line = line.expandtabs(_TAB) if inside else line
         lines += _broken(line, width) if inside and not fence and cell_len(line) > width else [line]
     return "\n".join(lines)
-
-
-def _amid(head: str) -> int:
-    """Where a word that has no room is broken: a path behind a slash, a trigger behind a colon, before an offset."""
-    return max((found.start() for found in _INSIDE.finditer(head)), default=len(head))
 
 
 def _broken(line: str, width: int) -> list[str]:
@@ -112,3 +107,8 @@ def _broken(line: str, width: int) -> list[str]:
         pieces.append(line[:end].rstrip())
         line = _INDENT + line[end:].lstrip()
     return [*pieces, line]
+
+
+def _amid(head: str) -> int:
+    """Where a word that has no room is broken: a path behind a slash, a trigger behind a colon, before an offset."""
+    return max((found.start() for found in _INSIDE.finditer(head)), default=len(head))
