@@ -20,10 +20,6 @@ __all__ = ["Block", "Page", "Part", "fenced_blocks", "page_behind", "pages_until
 
 _MARK: Final = re.compile(r"<!--\s*(task|predict)\s+([a-z0-9-]{1,64})\s*-->")
 _MOST_PAGES: Final = 60
-_WIDE: Final = "\u3000-\u303f\u4e00-\u9fff\uff00-\uffef“”‘’…"
-_NO_BLANK: Final = re.compile(rf"[，。、；：？！）》】]\n\S|[{_WIDE}]\n[{_WIDE}]")
-"""Where a line's end stands in a Chinese sentence, which has no blank there; Markdown would show one."""
-_BLOCK: Final = re.compile(r"[-*+>|#`<]|\d+[.)]\s")
 
 
 @dataclass(frozen=True)
@@ -135,20 +131,12 @@ def read_pages(source: str, path: Path, tasks: Sequence[str], predictions: Seque
                 raise BadInput(f"{path}:{number}: {kind} {name} has a mark already.")
             seen.append((kind, name))
             parts.append(Part("task" if kind == "task" else "predict", name))
-        elif prose and not fenced and _goes_on(prose[-1], line):
-            prose[-1] += line.lstrip()
         else:
             prose.append(line)
     close_prose()
     pages.append(Page(title, tuple(parts)))
     _complete(path, seen, tasks, predictions)
     return tuple(pages)
-
-
-def _goes_on(before: str, line: str) -> bool:
-    """A line of prose goes on in the next one without a blank between the two."""
-    line = line.lstrip()
-    return bool(line) and not _BLOCK.match(line) and bool(_NO_BLANK.fullmatch(f"{before[-1:]}\n{line[:1]}"))
 
 
 def pages_until(pages: Sequence[Page], over: Collection[str], revealed: Collection[str]) -> tuple[Page, ...]:

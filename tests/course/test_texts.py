@@ -1,30 +1,11 @@
-"""The words of a lesson: where lines may end, what both languages share, and how what the machine says is written."""
+"""The words of a lesson: what both languages share, and how what the machine says is written."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from kprobesim.course import LessonSession, find_lesson, read_lesson
 from kprobesim.course.lint import lint_texts
-from kprobesim.course.pages import read_pages
-
-
-@pytest.mark.parametrize(
-    ("source", "shown"),
-    [
-        ("没有\n空格。", "没有空格。"),
-        ("一个 slot，\nint3 在它后面。", "一个 slot，int3 在它后面。"),
-        ("这里是\nint3。", "这里是\nint3。"),
-        ("an int3\nin the slot,\nand more", "an int3\nin the slot,\nand more"),
-        ("第一句。\n- 一项\n- 又一项\n1. 一", "第一句。\n- 一项\n- 又一项\n1. 一"),
-        ("```text\n一，\n二\n```\n三", "```text\n一，\n二\n```\n三"),
-    ],
-)
-def test_a_chinese_sentence_that_goes_on_in_the_next_line_has_no_blank_there(source: str, shown: str) -> None:
-    (page,) = read_pages(f"# T\n\n{source}\n", Path("zh.md"), (), ())
-    assert [part.text for part in page.parts] == [shown]
 
 
 def test_remarks_in_blocks_that_are_only_shown_are_in_the_language_of_the_text(folder: Path) -> None:

@@ -255,14 +255,6 @@ async def test_text_behind_a_task_comes_by_itself_on_the_page_that_was_read_as_w
         assert "Page 2 of" in screen_text(pilot)
 
 
-async def test_chinese_sentences_about_a_goal_are_not_parted_by_a_blank(lesson: Lesson) -> None:
-    async with KprobesimApp(lesson, "zh").run_test(size=LARGE) as pilot:
-        await opened(pilot)
-        await press(pilot, "ctrl+e")
-        foot = screen_text(pilot).partition("○ 最后")[2]
-        assert "。你现在停在" in foot
-
-
 async def test_keys_that_a_task_needs_stand_at_the_foot() -> None:
     async with KprobesimApp(find_lesson("26-ring-buffer-and-perf-events"), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
@@ -300,17 +292,6 @@ async def test_a_place_is_somewhere_to_go_to(lesson: Lesson) -> None:
         assert "The kernel has no symbol nowhere" in screen_text(pilot)
 
 
-def test_long_lines_of_blocks_are_folded_and_nothing_of_them_is_lost() -> None:
-    block = "→  kprobe_int3_handler  kprobe_int3_handler+0x9  IF 0  HIT_ACTIVE\n" + "中" * 40 + "\nshort"
-    kind = "bpf rejected with words that nobody sees"
-    text = f"A line outside that is longer than thirty cells stays.\n```{kind}\n{block}\n```\nend"
-    folds = folded(text, 30)
-    inside = folds.split("```")[1].removeprefix(f"{kind}\n").splitlines()
-    assert all(cell_len(line) <= 30 for line in inside)
-    assert "".join("".join(inside).split()) == "".join(block.split())
-    assert folds.splitlines()[0] == text.splitlines()[0]
-
-
 def test_a_word_of_a_block_that_has_no_room_is_broken_at_a_slash_a_colon_or_an_offset() -> None:
     for word, rest in (
         ("/sys/kernel/debug/kprobes/list", "list"),
@@ -332,3 +313,14 @@ def test_a_long_line_of_a_block_is_broken_between_its_columns() -> None:
     assert folded(f"```asm\n{block}\n```", 33).splitlines()[1:-1] == [
         " 8:  mov   %rsp,%rbp", "    # rbp is R10", "bpf_prog_9dff61549ec8cbf7_kib+0x0", "    0f 1f 44",
     ]  # fmt: skip
+
+
+def test_long_lines_of_blocks_are_folded_and_nothing_of_them_is_lost() -> None:
+    block = "→  kprobe_int3_handler  kprobe_int3_handler+0x9  IF 0  HIT_ACTIVE\n" + "中" * 40 + "\nshort"
+    kind = "bpf rejected with words that nobody sees"
+    text = f"A line outside that is longer than thirty cells stays.\n```{kind}\n{block}\n```\nend"
+    folds = folded(text, 30)
+    inside = folds.split("```")[1].removeprefix(f"{kind}\n").splitlines()
+    assert all(cell_len(line) <= 30 for line in inside)
+    assert "".join("".join(inside).split()) == "".join(block.split())
+    assert folds.splitlines()[0] == text.splitlines()[0]

@@ -55,10 +55,8 @@ class LessonBar(Widget):
         if text.told:
             self._lines.append((text.told, ""))
         elif text.goals:
-            # Chinese sentences are not parted by blanks.
-            gap = "" if language == "zh" else " "
             for met, goal, why in text.goals[:_MOST_GOALS]:
-                self._lines.append((f"{'✓' if met else '○'} {goal}{gap}{why}".rstrip(), "" if met else styles.DIM))
+                self._lines.append((f"{'✓' if met else '○'} {goal} {why}".rstrip(), "" if met else styles.DIM))
         elif text.asked is not None:
             self._lines.append((say(language, "lesson.ask", question=text.asked.question), ""))
         self.refresh()
