@@ -181,8 +181,8 @@ class KprobeGoal(GoalKind):
             state = {"registered", "armed" if probe.armed else "disarmed"} | (
                 {"optimized"} if probe.optimized else set()
             )
-        found = ", ".join(word for word in _STATES if word in state)
-        return Finding(self.state in state, {"place": self.place, "wanted": self.state, "found": found})
+        found = next(word for word in reversed(_STATES) if word in state)
+        return Finding(self.state in state, {"place": self.place, "wanted": self.state}, found)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 __all__ = ["install", "words"]
 
 # A line may break after a wide character, but not before one of these.
-_CLOSING = "，。、；：？！）》】”’…%"
+_CLOSING = "，。、；：？！）》】”’…"
 _OPENING = "（《【“‘"
 
 
@@ -37,6 +37,9 @@ def words(text: str) -> Iterator[tuple[int, int, str]]:
 @lru_cache(1 << 14)
 def _may_break(before: str, here: str) -> bool:
     if here.isspace() or here in _CLOSING or before in _OPENING:
+        return False
+    if here == "%" and before.isalnum():
+        # Behind a number; the % in front of a register begins a word.
         return False
     return before.isspace() or cell_len(here) > 1 or cell_len(before) > 1
 

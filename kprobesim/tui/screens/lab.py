@@ -173,7 +173,9 @@ class LabScreen(LabFace):
         self.move(what(self.desk))
 
     def reply(self) -> None:
-        """Answer the question that waits."""
+        """Answer the question that waits; while something is under way it may be another one by then."""
+        if self.conductor.busy:
+            return
         texts = self.lesson.texts if self.lesson is not None else {}
         waiting = {language: text.asked for language, text in texts.items() if text.asked is not None}
         if self.language not in waiting:
