@@ -237,7 +237,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         narration={} if event is None else {language: lab.narrate(event, language) for language in LANGUAGES},
         phase=lab.phase,
         place=lab.symbolize(rip),
-        next_text="" if upcoming is None else code.rows[upcoming].text,
+        next_text=_next_text(lab, rip) if upcoming is None else code.rows[upcoming].text,
         next_source=_source_before(code, upcoming),
         registers=registers,
         labels=register_labels(lab, registers, stack, maps),
@@ -301,6 +301,11 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
         sources=sources,
         file=f"{at.file}:{at.line}" if at else "",
     )
+
+
+def _next_text(lab: Lab, rip: int) -> str:
+    """The instruction about to run, where the code that is shown is another function's."""
+    return next((line.text for line in lab.code(rip) if line.address == rip), "")
 
 
 def _sleeps(rows: tuple[CodeLine, ...], rip: int) -> bool:

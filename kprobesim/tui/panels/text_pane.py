@@ -11,13 +11,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Markdown
 
-__all__ = ["TextPane", "folded"]
+__all__ = ["TextPane", "folded", "with_refusals"]
 
 _FENCE: Final = "```"
 _AROUND: Final = 2
 """Cells that the scroll bar takes."""
 _LEAST: Final = 16
 _INDENT: Final = "    "
+_REFUSED: Final = "```bpf rejected "
 
 
 class TextPane(VerticalScroll, inherit_bindings=False):
@@ -72,7 +73,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        self.query_one(Markdown).update(folded(self._text, max(self.size.width - _AROUND, _LEAST)))
+        self.query_one(Markdown).update(folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST)))
 
 
 def folded(text: str, width: int) -> str:
@@ -85,9 +86,27 @@ def folded(text: str, width: int) -> str:
     lines: list[str] = []
     inside = False
     for line in text.split("\n"):
-        if line.lstrip("> ").startswith(_FENCE):
-            inside = not inside
-        lines += _broken(line, width) if inside and cell_len(line) > width else [line]
+        fence = line.lstrip("> ").startswith(_FENCE)
+        inside ^= fence
+        lines += _broken(line, width) if inside and not fence and cell_len(line) > width else [line]
+    return "\n".join(lines)
+
+
+def with_refusals(text: str) -> str:
+    """Markdown in which the block of a refused program ends in the verifier's words, which stand behind its fence.
+
+    Args:
+        text: Markdown.
+    """
+    lines: list[str] = []
+    words = ""
+    for line in text.split("\n"):
+        if line.startswith(_REFUSED):
+            words = line.removeprefix(_REFUSED).strip()
+        elif words and line.startswith(_FENCE):
+            lines.append(f"✗ {words}")
+            words = ""
+        lines.append(line)
     return "\n".join(lines)
 
 
