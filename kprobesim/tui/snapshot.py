@@ -278,7 +278,10 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     symbol = lab.kernel.kallsyms.lookup_size_offset(rip)
     stubs = {address for address, _ in lab.kernel.tables.hypercalls}
     host = symbol[0].name if symbol is not None and symbol[0].address in stubs else ""
-    current = probed if host and probed is not None else rip
+    elsewhere = probed is not None and lab.kernel.kallsyms.lookup_size_offset(probed)
+    # Where the host plays the very function that is probed, the CPU's own place is the better one.
+    other = elsewhere and (symbol is None or elsewhere[0].address != symbol[0].address)
+    current = probed if host and probed is not None and other else rip
     rows = lab.code(current)
     about = ""
     if not host and _sleeps(rows, rip) and (patched := _patched(lab)) is not None:
