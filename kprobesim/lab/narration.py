@@ -208,6 +208,7 @@ _VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "kprobe.opt_pre_handler": lambda fields: ("ignored" if fields["ret"] else "zero",),
     "kprobe.singlestep": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "kprobe.step_tf": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
+    "bpf.load": lambda fields: () if fields["processed"] else ("unverified",),
     "bpf.helper": _helper,
     "bpf.enter": _filter,
     "bpf.exit": _filter,

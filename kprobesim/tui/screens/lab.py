@@ -39,7 +39,7 @@ from kprobesim.tui.screens.files import FilesScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab_face import LabFace
 from kprobesim.tui.screens.line import LineScreen
-from kprobesim.tui.screens.program import Draft, ProgramScreen
+from kprobesim.tui.screens.program import Draft, ProgramScreen, draft_beside
 from kprobesim.tui.screens.reply import ReplyScreen
 from kprobesim.tui.screens.what_if import WhatIfScreen
 from kprobesim.tui.screens.what_if_form import WhatIfForm, Wish, change_of
@@ -168,7 +168,7 @@ class LabScreen(LabFace):
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
         """Do something to the lesson; a sentence where this is none."""
         if self.desk is None or self.lesson is None:
-            self._remark(Outcome("no_lesson"))
+            self._remark(Outcome("no_lesson" if self.desk is None else "opening"))
             return
         self.move(what(self.desk))
 
@@ -230,6 +230,7 @@ class LabScreen(LabFace):
                 self.move(in_turn(*steps))
 
         if self.snapshot is not None:
+            self._draft = draft_beside(self._draft, self.page_text)
             self.app.push_screen(ProgramScreen(self._draft, self.language), answered)
 
     @on(Failed)
@@ -246,6 +247,8 @@ class LabScreen(LabFace):
 
         def answered(text: str | None) -> None:
             if text is not None:
+                # Lessons write a command as "$ cat", and so do those who learn from them.
+                text = text.removeprefix("$ ")
                 self.select_panel("console")
                 self._typed.append(text)
                 self.move(self._typing(text))
