@@ -96,8 +96,13 @@ def _broken(line: str, width: int) -> list[str]:
     while cell_len(line) > width:
         head = set_cell_size(line, width).rstrip()
         # Two blanks part columns; a break there reads better than one inside a column.
-        space = head.rfind("  " if "  " in head[len(_INDENT) :] else " ")
-        if head[:space].strip():
+        space = max(head.rfind("  " if "  " in head[len(_INDENT) :] else " "), 0)
+        word = line[space:].lstrip()
+        slash = head.rfind("/")
+        if cell_len(word.partition(" ")[0]) > width - len(_INDENT) and slash > len(line) - len(word):
+            # A path that no line has room for goes on behind one of its slashes.
+            head = head[: slash + 1]
+        elif head[:space].strip():
             head = head[:space]
         pieces.append(head.rstrip())
         line = _INDENT + line[len(head) :].lstrip()
