@@ -20,6 +20,8 @@ _CLOSING = "，。、；：？！）》】”’…%"
 _OPENING = "（《【“‘"
 _LONG: Final = 24
 """A word of so many characters may be broken behind a slash: it is a path."""
+_LEAST: Final = 16
+"""So many of them stay together."""
 
 
 def words(text: str) -> Iterator[tuple[int, int, str]]:
@@ -39,7 +41,7 @@ def words(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     if end - start >= _LONG:
-        for at in range(start + 2, end - 1):
+        for at in range(start + _LEAST, end - 1):
             if text[at - 1] == "/":
                 yield start, at, text[start:at]
                 start = at
