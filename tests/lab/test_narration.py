@@ -277,6 +277,22 @@ def test_only_a_program_that_was_verified_is_said_to_be_safe(processed: int, tol
     assert told in session().narrate(made("bpf.load", processed=processed), "en").why
 
 
+def test_an_interrupts_gate_has_the_number_that_its_trap_has() -> None:
+    lab = session()
+    trap, gate = (
+        made("trap", vector=0x34, name="IRQ 0x34", rip=address(lab, "vfs_read"), user=0, error_code=0),
+        made("gate", vector=0x34, frame=bytes(48)),
+    )
+    assert "interrupt 0x34" in lab.narrate(trap, "en").what
+    assert lab.narrate(gate, "en").what.startswith("IDT gate 0x34:")
+
+
+def test_where_an_emulated_instruction_leads_is_told_by_name() -> None:
+    lab = session()
+    event = made("kprobe.emulate", insn=f"call {address(lab, 'rw_verify_area'):#x}", ip=address(lab, "rw_verify_area"))
+    assert lab.narrate(event, "en").what.startswith("The instruction call rw_verify_area+0x0 was emulated")
+
+
 def test_an_error_is_told_by_its_name() -> None:
     event = made("rethook.handler", symbol="ksys_read", retval=(1 << 64) - 9)
     assert "-9 (EBADF)" in session().narrate(event, "zh").what

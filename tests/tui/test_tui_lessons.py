@@ -379,9 +379,51 @@ async def test_in_a_terminal_that_is_too_small_nothing_else_is_said(size: tuple[
 
 
 def test_a_fence_is_never_folded() -> None:
-    assert folded("```bpf rejected invalid mem access\n  exit\n```", 12).splitlines()[0] == "```bpf rejected invalid mem access"
+    assert (
+        folded("```bpf rejected invalid mem access\n  exit\n```", 12).splitlines()[0]
+        == "```bpf rejected invalid mem access"
+    )
 
 
 def test_the_block_of_a_refused_program_ends_in_what_the_verifier_says() -> None:
     text = "Look:\n\n```bpf rejected R0 !read_ok\n  exit\n```\n\n```bpf\n  r0 = 0\n  exit\n```"
     assert with_refusals(text) == text.replace("  exit\n```\n\n", "  exit\n✗ R0 !read_ok\n```\n\n")
+
+
+async def test_where_room_is_short_what_is_met_gives_way_to_what_is_missing() -> None:
+    async with KprobesimApp(find_lesson("03-a-trap"), "zh").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "ctrl+n", "ctrl+n", "ctrl+n")
+        await press(pilot, "enter", *"sysvec_serial_interrupt", "enter", "ctrl+e")
+        assert [met for met, _, _ in view(pilot).texts["zh"].goals] == [False, True, False]
+        text = screen_text(pilot)
+        assert "○ CPU 又回到 native_safe_halt 里 hlt 的后面。你现在停在" in text
+        assert "✓ 那次中断已在你的身后。" not in text
+
+
+async def test_a_symbol_on_the_stack_is_named_whole_where_there_is_room() -> None:
+    async with KprobesimApp(find_lesson("03-a-trap"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "enter", *"sysvec_serial_interrupt", "enter", "4")
+        assert "regs->ip    native_safe_halt+0x2 " in screen_text(pilot)
+
+
+async def test_an_address_is_revealed_in_the_digits_of_the_options() -> None:
+    async with KprobesimApp(find_lesson("05-a-page-fault"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "ctrl+n")
+        await press(pilot, "ctrl+a", "1")
+        assert "The machine says 0x400000." in view(pilot).texts["en"].told
+
+
+async def test_a_line_for_the_console_may_be_copied_with_its_prompt() -> None:
+    async with KprobesimApp(find_lesson("07-life-of-a-probe"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        for line in ("$ echo one", "# echo two"):
+            await press(pilot, "f9", *line, "enter")
+        assert now(pilot).console.splitlines()[-2:] == ["one", "two"]
+
+
+def test_a_path_too_long_for_a_line_goes_on_behind_a_slash() -> None:
+    text = "```console\n# cat /sys/kernel/tracing/kprobe_profile\n```"
+    assert folded(text, 34).splitlines()[1:-1] == ["# cat /sys/kernel/tracing/", "    kprobe_profile"]

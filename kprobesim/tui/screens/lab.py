@@ -213,6 +213,8 @@ class LabScreen(LabFace):
 
     def _typing(self, text: str) -> Motion:
         """Type a line; in a lesson it is remembered."""
+        # Hints and quoted sessions show the prompt, and it is copied along.
+        text = text.removeprefix("$ ").removeprefix("# ")
         return self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text)
 
     def write_program(self) -> None:
