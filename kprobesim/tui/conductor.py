@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from kprobesim.bpf.verifier import Rejected
-from kprobesim.lab import Lab
 from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import Interrupt, Outcome
 from kprobesim.tui.snapshot import Memory, Snapshot, observe
 from kprobesim.tui.worker import Worker
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["Arrived", "Conductor", "Failed"]
 
@@ -35,7 +37,7 @@ class Failed(Message):
         self.snapshot = snapshot
 
 
-class Conductor(Worker[Lab]):
+class Conductor(Worker["Lab"]):
     """Owns a lab.
 
     Args:
@@ -69,6 +71,8 @@ class Conductor(Worker[Lab]):
 
     def failed(self, thing: Lab | None, error: Exception) -> Message:
         """The error, and where the lab is; for a refused program also what the verifier did with it."""
+        from kprobesim.bpf.verifier import Rejected
+
         if thing is not None:
             self.watch(thing)
         if thing is not None and isinstance(error, Rejected):
