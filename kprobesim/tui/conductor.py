@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from textual.message import Message
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from kprobesim.lab import Lab
 
 __all__ = ["Arrived", "Conductor", "Failed"]
+
+
+_PARTS: Final = ("kprobesim.machine.machine", "kprobesim.bpf", "kprobesim.tracing.front", "kprobesim.lab.lab")
+
+
+class Abandoned(Exception):
+    """Nobody waits for the lab any more."""
 
 
 class Arrived(Message):
@@ -60,7 +68,15 @@ class Conductor(Worker["Lab"]):
         self._desk = desk
 
     def open(self, interrupt: Interrupt) -> Lab:
-        """Open the lab."""
+        """Load the machine, room by room, and open the lab.
+
+        Raises:
+            Abandoned: somebody left meanwhile.
+        """
+        for part in _PARTS:
+            import_module(part)
+            if interrupt():
+                raise Abandoned
         return self._open_lab()
 
     def arrived(self, thing: Lab, outcome: Outcome) -> Message:
