@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from textual.message import Message
 
@@ -129,7 +130,7 @@ class Worker(abc.ABC, Generic[T]):
 
     def start(self) -> None:
         """Make the thing; a message follows."""
-        _working.append(self)
+        _started.add(self)
         self._thread.start()
 
     @property
@@ -169,8 +170,6 @@ class Worker(abc.ABC, Generic[T]):
         """
         if self._thread.is_alive():
             self._thread.join(seconds)
-        if self in _working and not self._thread.is_alive():
-            _working.remove(self)
 
     # The worker's thread
 
@@ -207,7 +206,8 @@ class Worker(abc.ABC, Generic[T]):
             return self.failed(None, error)
 
 
-_working: list[Worker[Any]] = []
+_started: Final[WeakSet[Worker[Any]]] = WeakSet()
+"""A thread that runs keeps its worker here."""
 
 
 def end_workers() -> None:
@@ -215,6 +215,6 @@ def end_workers() -> None:
 
     To be called before the program ends: Python closes all engines then, also one that a thread is running.
     """
-    for worker in tuple(_working):
+    for worker in tuple(_started):
         worker.close()
         worker.wait()

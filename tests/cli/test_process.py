@@ -65,7 +65,11 @@ def test_headless_commands_load_nothing_of_the_screen(arguments: list[str]) -> N
 
 def test_the_lab_loads_nothing_of_the_screen() -> None:
     screens = ("textual", "rich", "kprobesim.tui", "kprobesim.cli")
-    code = f"import sys, kprobesim.lab; print([name for name in sys.modules if name.startswith({screens})])"
+    code = f"""
+import sys
+from kprobesim.lab import *
+print([name for name in sys.modules if name.startswith({screens})])
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert done.stdout == "[]\n"
 
