@@ -181,7 +181,7 @@ def _fits(printed: list[str], wanted: list[str]) -> bool:
 
 
 def _is_line(printed: str, wanted: str) -> bool:
-    """Whether a line is the quoted one, of which only the end need be quoted: addresses differ from kernel to kernel."""
+    """Whether a line is the quoted one; its end is enough, as addresses differ from kernel to kernel."""
     return printed.endswith(wanted[3:]) if wanted.startswith("...") else printed == wanted
 
 

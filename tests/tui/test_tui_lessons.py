@@ -53,6 +53,11 @@ async def opened(pilot: Run) -> None:
     await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
 
 
+def typed(text: str) -> list[str]:
+    """The keys of a text."""
+    return ["space" if letter == " " else letter for letter in text]
+
+
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 async def test_a_lesson_begins_on_its_first_page_with_the_task_at_the_foot(
     size: tuple[int, int], lesson: Lesson
@@ -255,6 +260,17 @@ async def test_the_instruction_to_come_is_named_also_in_a_function_that_the_host
         assert "Next: mov %rsp,%rbp at bpf_get_current_pid_tgid+0x1." in screen_text(pilot)
 
 
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+async def test_all_registers_of_a_bpf_program_and_its_stack_are_in_sight(size: tuple[int, int]) -> None:
+    async with KprobesimApp(find_lesson("20-registers-and-stack"), "en").run_test(size=size) as pilot:
+        await opened(pilot)
+        await press(pilot, "5", "colon", *typed("run until bpf.enter"), "enter")
+        await press(pilot, "down", "down", "down", "right", "right")
+        text = screen_text(pilot)
+        assert all(f"R{number} " in text for number in range(11))
+        assert "▸fp-8   4,096" in text
+
+
 async def test_a_command_may_be_typed_with_the_prompt_that_a_lesson_writes_before_it(lesson: Lesson) -> None:
     async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
@@ -300,8 +316,14 @@ def test_long_lines_of_blocks_are_folded_and_nothing_of_them_is_lost() -> None:
     assert folds.splitlines()[0] == text.splitlines()[0]
 
 
+def test_a_long_path_is_folded_behind_a_slash() -> None:
+    folds = folded("```console\n# cat /sys/kernel/debug/kprobes/list\n```", 33)
+    assert folds.splitlines()[1:-1] == ["# cat", "    /sys/kernel/debug/kprobes/", "    list"]
+
+
 def test_a_fence_is_never_folded() -> None:
-    assert folded("```bpf rejected invalid mem access\n  exit\n```", 12).splitlines()[0] == "```bpf rejected invalid mem access"
+    fence = "```bpf rejected invalid mem access"
+    assert folded(f"{fence}\n  exit\n```", 12).splitlines()[0] == fence
 
 
 def test_the_block_of_a_refused_program_ends_in_what_the_verifier_says() -> None:

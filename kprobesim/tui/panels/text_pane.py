@@ -118,6 +118,8 @@ def _broken(line: str, width: int) -> list[str]:
         space = head.rfind("  " if "  " in head[len(_INDENT) :] else " ")
         if head[:space].strip():
             head = head[:space]
+        elif "/" in head[len(_INDENT) :]:
+            head = head[: head.rfind("/") + 1]
         pieces.append(head.rstrip())
         line = _INDENT + line[len(head) :].lstrip()
     return [*pieces, line]

@@ -62,7 +62,7 @@ class Draft:
 
 
 def draft_beside(draft: Draft, page: str) -> Draft:
-    """The draft to go on from where a text is read: the page's last program, unless somebody is still at work on another.
+    """The draft to go on from beside a text: the page's last program, unless somebody is at work on another.
 
     Args:
         draft: as it was put aside or loaded.
