@@ -105,6 +105,11 @@ def test_what_cannot_be_seen_is_not_met_and_says_so(session: LessonSession, kind
     assert all(wanted.why(language, finding) for language in LANGUAGES)
 
 
+def test_that_no_memory_is_mapped_is_told_in_the_learners_language(session: LessonSession) -> None:
+    wanted = goal("value", 'read = "byte 0x10"\nis = 1')
+    assert wanted.why("zh", wanted.check(view(session))) == "现在 0x10 处没有映射内存。"
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "told"),
     [

@@ -144,6 +144,11 @@ class KeyLine(Widget):
             self._so_far = instructions
             self.refresh()
 
+    def working(self) -> None:
+        """Say that something takes its time, where nothing more is known of it."""
+        if self._so_far is None:
+            self.running(0)
+
     def _grain_text(self) -> str:
         """The grain, always as wide as the widest, so that nothing behind it moves."""
         names = {grain: say(self._language, f"grain.{grain.value}") for grain in Grain}
@@ -153,7 +158,8 @@ class KeyLine(Widget):
         """As many entries as fit whole."""
         width = self.size.width
         if self._so_far is not None:
-            text = say(self._language, "keys.running", instructions=f"{self._so_far:,}")
+            key = "keys.running" if self._so_far else "keys.working"
+            text = say(self._language, key, instructions=f"{self._so_far:,}")
             return Content.styled(f" ▶▶ {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
         if self._count is not None:
             text = say(self._language, "keys.count", count=self._count or "_")

@@ -87,7 +87,7 @@ def _place(probe: ProbeView) -> str:
 
 
 def _text(probe: ProbeView) -> str:
-    # While several bytes are being written, the first one is an int3 that does not make the probe armed.
+    # While several bytes are written, the first one is an int3 before the probe is armed, and still so afterwards.
     changed = f" (was {probe.hidden:02x})" if probe.byte != probe.hidden else ""
     return f"{'●' if probe.armed else '○'} {probe.byte:02x}{changed}"
 

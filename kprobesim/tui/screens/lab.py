@@ -173,21 +173,26 @@ class LabScreen(LabFace):
         self.move(what(self.desk))
 
     def reply(self) -> None:
-        """Answer the question that waits."""
-        asked = self.lesson.texts[self.language].asked if self.lesson is not None else None
-        if asked is None:
+        """Answer the question that waits; while something is under way it may be another one by then."""
+        if self.conductor.busy:
+            return
+        texts = self.lesson.texts if self.lesson is not None else {}
+        waiting = {language: text.asked for language, text in texts.items() if text.asked is not None}
+        if self.language not in waiting:
             self._remark(Outcome("nothing_asked"))
             return
+
+        prediction = waiting[self.language].prediction
 
         def answered(text: str | None) -> None:
             if text is None:
                 return
-            if asked.prediction:
-                self.study(lambda desk: desk.predict(asked.prediction, int(text)))
+            if prediction:
+                self.study(lambda desk: desk.predict(prediction, int(text)))
             else:
                 self.study(lambda desk: desk.answer(text))
 
-        self.app.push_screen(ReplyScreen(asked, self.language), answered)
+        self.app.push_screen(ReplyScreen(waiting, self.language), answered)
 
     def ask_command(self) -> None:
         """Ask for something to do to the lab, in the words of the lessons."""
@@ -208,6 +213,8 @@ class LabScreen(LabFace):
 
     def _typing(self, text: str) -> Motion:
         """Type a line; in a lesson it is remembered."""
+        # Hints and quoted sessions show the prompt, and it is copied along.
+        text = text.removeprefix("$ ").removeprefix("# ")
         return self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text)
 
     def write_program(self) -> None:

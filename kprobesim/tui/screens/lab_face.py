@@ -112,6 +112,7 @@ class LabFace(SizedScreen):
         self._maximised = False
         self._reading = False
         self._count: str | None = None
+        self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
 
     def compose(self) -> ComposeResult:
@@ -156,7 +157,7 @@ class LabFace(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
-            if self.lesson is None or self.lesson.page != message.lesson.page:
+            if self.lesson is None or _text_goes_on(self.lesson, message.lesson):
                 self._page = message.lesson.page
                 self._reading = True
             self.lesson = message.lesson
@@ -180,8 +181,11 @@ class LabFace(SizedScreen):
             self.query_one(KeyLine).running(message.instructions)
 
     def _watch(self) -> None:
-        if not self.conductor.busy:
+        self._waits = self._waits + 1 if self.conductor.busy else 0
+        if not self._waits:
             self.query_one(KeyLine).running(None)
+        elif self._waits > 1:
+            self.query_one(KeyLine).working()
 
     # Drawing
 
@@ -229,7 +233,7 @@ class LabFace(SizedScreen):
             keys.running(None)
         self._narrate()
         if now is not None:
-            self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
+            self.query_one(Banner).show(now.phase, now.serving, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
             self.query_one(BigLine).show(now, language)
             self.query_one(PanelBench).show(view)
@@ -308,3 +312,8 @@ class LabFace(SizedScreen):
         if self.selected == "events" and not self.has_class("-single"):
             return self.query_one("#recent", EventsPanel)
         return self.query_one(f"#{self.selected}", Panel)
+
+
+def _text_goes_on(before: LessonView, now: LessonView) -> bool:
+    """There is more to read than before, be it on the page that was read last."""
+    return before.page != now.page or before.done != now.done

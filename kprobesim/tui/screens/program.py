@@ -10,10 +10,10 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, TextArea
 
 from kprobesim.i18n import Language
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 
 __all__ = ["TEMPLATE", "Draft", "ProgramScreen", "draft_beside"]
@@ -64,7 +64,7 @@ class Draft:
 
 
 def draft_beside(draft: Draft, page: str) -> Draft:
-    """The draft to go on from beside a text: the page's last program, unless somebody is at work on another.
+    """The draft to go on from where a text is read: the page's last program, unless another one is being worked on.
 
     Args:
         draft: as it was put aside or loaded.
@@ -76,7 +76,7 @@ def draft_beside(draft: Draft, page: str) -> Draft:
     return replace(draft, text=quoted[-1], quoted=quoted[-1], send=False)
 
 
-class ProgramScreen(ModalScreen[Draft]):
+class ProgramScreen(Dialog[Draft]):
     """Answers the draft, also when it is only put aside.
 
     Args:
@@ -104,25 +104,29 @@ class ProgramScreen(ModalScreen[Draft]):
     """
 
     def __init__(self, draft: Draft, language: Language) -> None:
-        super().__init__()
-        self._draft, self._language = draft, language
+        super().__init__(language)
+        self._draft = draft
 
     def compose(self) -> ComposeResult:
         """Name and place in one line, the program below."""
-        language = self._language
-        with Vertical() as box:
-            box.border_title = say(language, "program.title")
-            box.border_subtitle = say(language, "program.keys")
+        with Vertical():
             with Horizontal():
-                yield Label(say(language, "program.name"))
+                yield Label(id="name-label")
                 yield Input(self._draft.name, id="name", max_length=32)
-                yield Label(say(language, "program.where"))
+                yield Label(id="where-label")
                 yield Input(self._draft.where, id="where", placeholder="vfs_read", max_length=200)
             yield TextArea(self._draft.text, id="program", show_line_numbers=True, tab_behavior="focus")
 
     def on_mount(self) -> None:
         """Begin in the text."""
         self.query_one(TextArea).focus()
+
+    def tell(self, language: Language) -> None:
+        """Fill in all words."""
+        box = self.query_one(Vertical)
+        box.border_title, box.border_subtitle = say(language, "program.title"), say(language, "program.keys")
+        for name in ("name", "where"):
+            self.query_one(f"#{name}-label", Label).update(say(language, f"program.{name}"))
 
     def on_paste(self, event: events.Paste) -> None:
         """What is too long for any program is not taken."""
