@@ -313,6 +313,8 @@ class LessonDesk:
         shown, total = self.session.progress.hints.get(task.id, 0), len(task.hints)
         for given, hint in enumerate(task.hints[:shown], 1):
             lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=_plain(hint[language]))}"]
+        if task.id in self.session.progress.done and task.praise:
+            lines += [">", f"> {_plain(task.praise[language])}"]
         if task.id == self._solved:
             actions = "\n".join(str(action) for action in task.solution)
             lines += [">", f"> {say(language, 'lesson.solution', lines='')}", "", "```text", actions, "```"]
@@ -326,7 +328,8 @@ class LessonDesk:
         options = [option.text[language] for option in self.lesson.predictions[name].options]
         key = "lesson.right" if revealed.chosen == revealed.right else "lesson.wrong"
         told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
-        new = revealed.value != options[revealed.right - 1]
+        right = options[revealed.right - 1]
+        new = revealed.value != right and revealed.value not in right.split()
         value = say(language, "lesson.value", value=revealed.value) if revealed.value and new else ""
         # Chinese sentences are not parted by blanks.
         return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)

@@ -57,6 +57,11 @@ async def opened(pilot: Run) -> None:
     await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
 
 
+def typed(text: str) -> list[str]:
+    """The keys of a text."""
+    return ["space" if letter == " " else letter for letter in text]
+
+
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 async def test_a_lesson_begins_on_its_first_page_with_the_task_at_the_foot(
     size: tuple[int, int], lesson: Lesson
@@ -296,11 +301,15 @@ async def test_the_instruction_to_come_is_named_also_in_a_function_that_the_host
         assert "Next: mov %rsp,%rbp at bpf_get_current_pid_tgid+0x1." in screen_text(pilot)
 
 
-async def test_a_command_may_be_typed_with_the_prompt_that_a_lesson_writes_before_it(lesson: Lesson) -> None:
-    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+async def test_all_registers_of_a_bpf_program_and_its_stack_are_in_sight(size: tuple[int, int]) -> None:
+    async with KprobesimApp(find_lesson("20-registers-and-stack"), "en").run_test(size=size) as pilot:
         await opened(pilot)
-        await press(pilot, "f9", "$", "space", *"sync", "enter")
-        assert "Done: $ sync" in screen_text(pilot)
+        await press(pilot, "5", "colon", *typed("run until bpf.enter"), "enter")
+        await press(pilot, "down", "down", "down", "right", "right")
+        text = screen_text(pilot)
+        assert all(f"R{number} " in text for number in range(11))
+        assert "▸fp-8   4,096" in text
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -421,7 +430,7 @@ async def test_a_line_for_the_console_may_be_copied_with_its_prompt() -> None:
         await opened(pilot)
         for line in ("$ echo one", "# echo two"):
             await press(pilot, "f9", *line, "enter")
-        assert now(pilot).console.splitlines()[-2:] == ["one", "two"]
+        assert [line for line in now(pilot).console.splitlines() if "echo" not in line][-2:] == ["one", "two"]
 
 
 def test_a_path_too_long_for_a_line_goes_on_behind_a_slash() -> None:

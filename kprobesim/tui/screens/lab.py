@@ -252,8 +252,6 @@ class LabScreen(LabFace):
 
         def answered(text: str | None) -> None:
             if text is not None:
-                # Lessons write a command as "$ cat", and so do those who learn from them.
-                text = text.removeprefix("$ ")
                 self.select_panel("console")
                 self._typed.append(text)
                 self.move(self._typing(text))

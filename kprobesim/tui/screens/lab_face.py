@@ -43,6 +43,8 @@ _ALL_WIDTH, _ALL_HEIGHT = 110, 32
 _PAIR_WIDTH = 76
 _BROAD = ("verifier", "console")
 """Panels that need a small screen's whole width."""
+_BROAD_IF_LOW = (*_BROAD, "bpf")
+"""Those that need it where there are few rows."""
 _SLOW = 0.2
 
 
@@ -266,7 +268,8 @@ class LabFace(SizedScreen):
         room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
         single = self._maximised or large or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
-        paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in _BROAD
+        broad = _BROAD if height >= _ALL_HEIGHT else _BROAD_IF_LOW
+        paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in broad
         self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
 
     def on_resize(self, event: events.Resize) -> None:

@@ -39,6 +39,8 @@ TEMPLATE = """\
 """
 """What a new program begins as: it counts hits by process."""
 _MOST = 100_000
+_WORTH_CHANGING: Final = 4
+"""Lines; a program that is shorter only shows some mistake."""
 _QUOTED: Final = re.compile(r"^```bpf[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -68,7 +70,7 @@ def draft_beside(draft: Draft, page: str) -> Draft:
         draft: as it was put aside or loaded.
         page: the page, as Markdown.
     """
-    quoted = _QUOTED.findall(page)
+    quoted = [text for text in _QUOTED.findall(page) if text.count("\n") >= _WORTH_CHANGING]
     if not quoted or quoted[-1] == draft.quoted or not (draft.send or draft.text in (TEMPLATE, draft.quoted)):
         return draft
     return replace(draft, text=quoted[-1], quoted=quoted[-1], send=False)
