@@ -188,4 +188,4 @@ class ConsoleGoal(GoalKind):
         """Look."""
         lines = [event.fields["text"] for event in events_behind(view.lab, view.starts[self.since], "console")]
         met = any(self.contains in line for line in lines)
-        return Finding(met, {"wanted": self.contains, "found": last_line(lines)})
+        return Finding(met, {"wanted": self.contains, "found": last_line(lines)}, "why" if lines else "none")

@@ -74,4 +74,4 @@ class GoalKind(ABC):
 
 def last_line(lines: Sequence[str]) -> str:
     """The newest of some lines, as much of it as a sentence has room for."""
-    return lines[-1][:_SHOWN] if lines else "-"
+    return lines[-1][:_SHOWN] if lines else ""

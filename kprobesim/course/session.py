@@ -232,6 +232,7 @@ class LessonSession:
                 raise KprobesimError(
                     f"{self.lesson.id}: prediction {name}: the machine says {value}, which no option is."
                 )
+            value = prediction.options[right - 1].as_written(value)
         if name not in self.progress.revealed:
             self.progress.revealed.append(name)
             self._save()

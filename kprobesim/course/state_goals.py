@@ -108,7 +108,7 @@ class MapGoal(GoalKind):
                 number = sum(self._fits(view.lab, entry) for entry in which.entries)
                 some = ", ".join(f"{_number(key)}: {_number(value)}" for key, value in which.entries[:8])
                 met = self.count.holds(view.lab, number)
-                return Finding(met, {**values, "found": number, "entries": some or "-"})
+                return Finding(met, {**values, "found": number, "entries": some}, "why" if some else "empty")
         return Finding(False, values, "none")
 
     def _fits(self, lab: Lab, entry: tuple[bytes, bytes]) -> bool:
@@ -152,7 +152,7 @@ class FileGoal(GoalKind):
         if text is None:
             return Finding(False, values, "none")
         met = self.contains in text and not (self.lacks and self.lacks in text)
-        return Finding(met, {**values, "found": last_line(text.splitlines())})
+        return Finding(met, {**values, "found": last_line(text.splitlines())}, "why" if text else "empty")
 
 
 @dataclass(frozen=True)

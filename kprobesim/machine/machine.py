@@ -47,7 +47,7 @@ class MachineState(NamedTuple):
     turn: tuple[int, int, int]
     off: int | None
     cpus: tuple[VCpuState, ...]
-    devices: tuple[int, int, bytes]
+    devices: tuple[int, int, bytes, int]
     work: Waiting
 
 

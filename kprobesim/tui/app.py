@@ -21,6 +21,7 @@ from kprobesim.tui.keymap import Keymap, default_keymap_file, read_keymap
 from kprobesim.tui.line_breaks import install
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.palette import ActionProvider
@@ -125,6 +126,11 @@ class KprobesimApp(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, SizedScreen):
                 screen.retell()
+            elif isinstance(screen, Dialog):
+                screen.retell(self.language)
+        if isinstance(self.screen, CommandPalette):
+            self.screen.dismiss()
+            self.open_palette()
 
     def switch_theme(self) -> None:
         """The next look."""

@@ -24,7 +24,9 @@ def brief(lab: Lab, event: Event) -> str:
         case "trap":
             return f"{fields['name']} at {lab.symbolize(fields['rip'])}"
         case "gate":
-            return f"{fields['vector']} → {lab.symbolize(fields['handler'])}"
+            # Exceptions go by their decimal numbers, interrupts by hexadecimal ones, as in Linux's irq_vectors.h.
+            vector = fields["vector"]
+            return f"{vector if vector < 32 else hex(vector)} → {lab.symbolize(fields['handler'])}"
         case "syscall":
             return f"{fields['nr']} from {fields['rip']:#x}"
         case "text.poke":

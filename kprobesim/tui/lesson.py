@@ -324,7 +324,8 @@ class LessonDesk:
         options = [option.text[language] for option in self.lesson.predictions[name].options]
         key = "lesson.right" if revealed.chosen == revealed.right else "lesson.wrong"
         told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
-        value = say(language, "lesson.value", value=revealed.value) if revealed.value else ""
+        new = revealed.value != options[revealed.right - 1]
+        value = say(language, "lesson.value", value=revealed.value) if revealed.value and new else ""
         # Chinese sentences are not parted by blanks.
         return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)
 

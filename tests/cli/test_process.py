@@ -77,6 +77,12 @@ def test_the_demo_is_the_same_in_every_process() -> None:
     assert all(json.loads(line) for line in first.stdout.splitlines())
 
 
+def test_the_package_is_run_as_a_module_too() -> None:
+    command = [sys.executable, "-m", "kprobesim", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=True)
+    assert done.stdout.startswith("kprobesim, version ")
+
+
 def read_line(process: "subprocess.Popen[bytes]") -> bytes:
     assert process.stdout is not None
     return process.stdout.readline()

@@ -178,6 +178,7 @@ def every_sort() -> list[Event]:
         made("kprobe.pre_handler", ret=0),
         made("kprobe.singlestep", saved_if=0),
         made("map.update", old=b""),
+        made("bpf.load", processed=0),
         *(made("seccomp.verdict", mode="filter", action=action) for action in SECCOMP_ACTIONS.values()),
         made("seccomp.verdict", mode="strict", action="KILL_THREAD"),
         *(made("socket.verdict", verdict=verdict) for verdict in ("drop", "trim", "keep")),
@@ -269,6 +270,27 @@ def test_the_saved_ip_of_a_breakpoint_is_one_byte_past_it() -> None:
     assert lab.narrate(event, "en").what == (
         "The CPU fetched 0xCC at vfs_read+0x0 and raised trap 3 (#BP); the saved ip is one byte past it: vfs_read+0x1."
     )
+
+
+@pytest.mark.parametrize(("processed", "told"), [(7, "7 instructions in all"), (0, "the verifier was left out")])
+def test_only_a_program_that_was_verified_is_said_to_be_safe(processed: int, told: str) -> None:
+    assert told in session().narrate(made("bpf.load", processed=processed), "en").why
+
+
+def test_an_interrupts_gate_has_the_number_that_its_trap_has() -> None:
+    lab = session()
+    trap, gate = (
+        made("trap", vector=0x34, name="IRQ 0x34", rip=address(lab, "vfs_read"), user=0, error_code=0),
+        made("gate", vector=0x34, frame=bytes(48)),
+    )
+    assert "interrupt 0x34" in lab.narrate(trap, "en").what
+    assert lab.narrate(gate, "en").what.startswith("IDT gate 0x34:")
+
+
+def test_where_an_emulated_instruction_leads_is_told_by_name() -> None:
+    lab = session()
+    event = made("kprobe.emulate", insn=f"call {address(lab, 'rw_verify_area'):#x}", ip=address(lab, "rw_verify_area"))
+    assert lab.narrate(event, "en").what.startswith("The instruction call rw_verify_area+0x0 was emulated")
 
 
 def test_an_error_is_told_by_its_name() -> None:

@@ -12,7 +12,7 @@ from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.motions import Interrupt, Outcome
-from kprobesim.tui.panels.text_pane import folded
+from kprobesim.tui.panels.text_pane import folded, with_refusals
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.reply import ReplyScreen
 from tests.tui.rig import (
@@ -264,6 +264,45 @@ async def test_keys_that_a_task_needs_stand_at_the_foot() -> None:
         assert "F9 console" in foot and ": do" in foot
 
 
+async def test_where_a_program_is_to_be_written_its_key_and_the_way_back_to_the_text_stand_at_the_foot() -> None:
+    async with KprobesimApp(find_lesson("24-loops-and-pruning"), "zh").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        foot = screen_lines(pilot)[-1]
+        assert all(keys in foot for keys in ("F9 控制台", ": 操作", "Ins 写程序", "F2 课文"))
+
+
+async def test_a_key_of_the_lesson_while_the_kernel_boots_is_only_too_early(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        if lab_screen(pilot).lesson is None:
+            lab_screen(pilot).action_perform("check")
+            assert lab_screen(pilot).outcome.key == "opening"
+        await opened(pilot)
+
+
+async def test_the_machines_answer_is_not_repeated_where_it_is_the_options_own_text() -> None:
+    async with KprobesimApp(find_lesson("15-optimised-probes"), "zh").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await press(pilot, "ctrl+a")
+        await press(pilot, "2")
+        told = view(pilot).texts["zh"].told
+        assert told.startswith("正确的是“cc”，不是“e9”。每个 probe")
+
+
+async def test_the_instruction_to_come_is_named_also_in_a_function_that_the_host_plays() -> None:
+    async with KprobesimApp(find_lesson("13-reentry-and-nmissed"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "enter", *"bpf_get_current_pid_tgid+0x1", "enter")
+        assert "Next: mov %rsp,%rbp at bpf_get_current_pid_tgid+0x1." in screen_text(pilot)
+
+
+async def test_a_command_may_be_typed_with_the_prompt_that_a_lesson_writes_before_it(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "f9", "$", "space", *"sync", "enter")
+        assert "Done: $ sync" in screen_text(pilot)
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_all_buttons_of_a_lesson_fit_a_small_screen(language: Language) -> None:
     async with KprobesimApp(find_lesson("07-life-of-a-probe"), language).run_test(size=SMALL) as pilot:
@@ -324,3 +363,67 @@ def test_long_lines_of_blocks_are_folded_and_nothing_of_them_is_lost() -> None:
     assert all(cell_len(line) <= 30 for line in inside)
     assert "".join("".join(inside).split()) == "".join(block.split())
     assert folds.splitlines()[0] == text.splitlines()[0]
+
+
+@pytest.mark.parametrize("size", [(40, 10), (59, 24), (80, 19)])
+async def test_in_a_terminal_that_is_too_small_nothing_else_is_said(size: tuple[int, int], lesson: Lesson) -> None:
+    app = KprobesimApp(lesson, "en")
+    async with app.run_test(size=size) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen.lesson is not None)
+        await pilot.pause()
+        lines = [line.strip() for line in screen_lines(pilot) if line.strip()]
+        assert lines == [
+            f"This terminal is {size[0]} x {size[1]}.", "kprobesim needs at least 60 x 20.",
+            "Please make the window larger,", "or press q to leave.",
+        ]  # fmt: skip
+
+
+def test_a_fence_is_never_folded() -> None:
+    assert (
+        folded("```bpf rejected invalid mem access\n  exit\n```", 12).splitlines()[0]
+        == "```bpf rejected invalid mem access"
+    )
+
+
+def test_the_block_of_a_refused_program_ends_in_what_the_verifier_says() -> None:
+    text = "Look:\n\n```bpf rejected R0 !read_ok\n  exit\n```\n\n```bpf\n  r0 = 0\n  exit\n```"
+    assert with_refusals(text) == text.replace("  exit\n```\n\n", "  exit\n✗ R0 !read_ok\n```\n\n")
+
+
+async def test_where_room_is_short_what_is_met_gives_way_to_what_is_missing() -> None:
+    async with KprobesimApp(find_lesson("03-a-trap"), "zh").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "ctrl+n", "ctrl+n", "ctrl+n")
+        await press(pilot, "enter", *"sysvec_serial_interrupt", "enter", "ctrl+e")
+        assert [met for met, _, _ in view(pilot).texts["zh"].goals] == [False, True, False]
+        text = screen_text(pilot)
+        assert "○ CPU 又回到 native_safe_halt 里 hlt 的后面。你现在停在" in text
+        assert "✓ 那次中断已在你的身后。" not in text
+
+
+async def test_a_symbol_on_the_stack_is_named_whole_where_there_is_room() -> None:
+    async with KprobesimApp(find_lesson("03-a-trap"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "enter", *"sysvec_serial_interrupt", "enter", "4")
+        assert "regs->ip    native_safe_halt+0x2 " in screen_text(pilot)
+
+
+async def test_an_address_is_revealed_in_the_digits_of_the_options() -> None:
+    async with KprobesimApp(find_lesson("05-a-page-fault"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await press(pilot, "ctrl+n")
+        await press(pilot, "ctrl+a", "1")
+        assert "The machine says 0x400000." in view(pilot).texts["en"].told
+
+
+async def test_a_line_for_the_console_may_be_copied_with_its_prompt() -> None:
+    async with KprobesimApp(find_lesson("07-life-of-a-probe"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        for line in ("$ echo one", "# echo two"):
+            await press(pilot, "f9", *line, "enter")
+        assert now(pilot).console.splitlines()[-2:] == ["one", "two"]
+
+
+def test_a_path_too_long_for_a_line_goes_on_behind_a_slash() -> None:
+    text = "```console\n# cat /sys/kernel/tracing/kprobe_profile\n```"
+    assert folded(text, 34).splitlines()[1:-1] == ["# cat /sys/kernel/tracing/", "    kprobe_profile"]

@@ -36,6 +36,7 @@ LAB_KEYS: Final = (
     ("F5", "maximise", "maximise"),
     ("F9", "type_line", "type_line"),
     (":", "command", "command"),
+    ("Ins", "write_program", "write_program"),
     ("Ctrl+P", "palette", "palette"),
 )
 """Key, action, key of the short text; the most important first, as narrow screens drop the last ones."""
@@ -75,8 +76,8 @@ LECTURE_KEYS: Final = (
 QUIT: Final = ("q", "quit", "quit")
 LEAVE: Final = ("Esc", "stop", "return")
 F10: Final = ("F10", "leave", "leave")
-_MOTIONS: Final = 3
-"""So many entries stay in front of those that a task needs."""
+_MOTIONS: Final = 2
+"""So many entries stay in front of those that a task needs; the way back to the text comes right behind them."""
 
 
 class KeyLine(Widget):
@@ -166,7 +167,9 @@ class KeyLine(Widget):
         last = self._entry(*(F10 if self._listed and self._last is QUIT else self._last))
         line = Content("")
         needed = [entry for entry in self._keys if entry[1] in self._needed]
-        others = [entry for entry in self._keys if entry[1] not in self._needed]
+        if needed:
+            needed += [entry for entry in self._keys if entry[1] == "text"]
+        others = [entry for entry in self._keys if entry not in needed]
         for key, action, word in (*others[:_MOTIONS], *needed, *others[_MOTIONS:]):
             if action in ("text", "read_on") and not self._has_text:
                 continue

@@ -87,7 +87,9 @@ def _place(probe: ProbeView) -> str:
 
 
 def _text(probe: ProbeView) -> str:
-    return f"● {probe.byte:02x} (was {probe.hidden:02x})" if probe.armed else f"○ {probe.hidden:02x}"
+    # While several bytes are written, the first one is an int3 before the probe is armed, and still so afterwards.
+    changed = f" (was {probe.hidden:02x})" if probe.byte != probe.hidden else ""
+    return f"{'●' if probe.armed else '○'} {probe.byte:02x}{changed}"
 
 
 def _slot(probe: ProbeView, view: View, width: int) -> list[Content]:

@@ -14,7 +14,7 @@ from textual.widgets import Markdown
 
 from kprobesim.tui.line_breaks import words
 
-__all__ = ["TextPane", "folded"]
+__all__ = ["TextPane", "folded", "with_refusals"]
 
 _FENCE: Final = "```"
 _AROUND: Final = 2
@@ -23,6 +23,7 @@ _INSIDE: Final = re.compile(r"(?<=\w[/:])(?=\w)|(?<=\w)(?=\+0x)")
 _TAB: Final = 4
 _LEAST: Final = 16
 _INDENT: Final = "    "
+_REFUSED: Final = "```bpf rejected "
 
 
 class TextPane(VerticalScroll, inherit_bindings=False):
@@ -77,7 +78,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        self.query_one(Markdown).update(folded(self._text, max(self.size.width - _AROUND, _LEAST)))
+        self.query_one(Markdown).update(folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST)))
 
 
 def folded(text: str, width: int) -> str:
@@ -94,6 +95,24 @@ def folded(text: str, width: int) -> str:
         fence = line.lstrip("> ").startswith(_FENCE)
         inside ^= fence
         lines += _broken(line, width) if inside and not fence and cell_len(line) > width else [line]
+    return "\n".join(lines)
+
+
+def with_refusals(text: str) -> str:
+    """Markdown in which the block of a refused program ends in the verifier's words, which stand behind its fence.
+
+    Args:
+        text: Markdown.
+    """
+    lines: list[str] = []
+    words = ""
+    for line in text.split("\n"):
+        if line.startswith(_REFUSED):
+            words = line.removeprefix(_REFUSED).strip()
+        elif words and line.startswith(_FENCE):
+            lines.append(f"✗ {words}")
+            words = ""
+        lines.append(line)
     return "\n".join(lines)
 
 

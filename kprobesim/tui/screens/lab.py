@@ -39,7 +39,7 @@ from kprobesim.tui.screens.files import FilesScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab_face import LabFace
 from kprobesim.tui.screens.line import LineScreen
-from kprobesim.tui.screens.program import Draft, ProgramScreen
+from kprobesim.tui.screens.program import Draft, ProgramScreen, draft_beside
 from kprobesim.tui.screens.reply import ReplyScreen
 from kprobesim.tui.screens.what_if import WhatIfScreen
 from kprobesim.tui.screens.what_if_form import WhatIfForm, Wish, change_of
@@ -168,7 +168,7 @@ class LabScreen(LabFace):
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
         """Do something to the lesson; a sentence where this is none."""
         if self.desk is None or self.lesson is None:
-            self._remark(Outcome("no_lesson"))
+            self._remark(Outcome("no_lesson" if self.desk is None else "opening"))
             return
         self.move(what(self.desk))
 
@@ -176,20 +176,23 @@ class LabScreen(LabFace):
         """Answer the question that waits; while something is under way it may be another one by then."""
         if self.conductor.busy:
             return
-        asked = self.lesson.texts[self.language].asked if self.lesson is not None else None
-        if asked is None:
+        texts = self.lesson.texts if self.lesson is not None else {}
+        waiting = {language: text.asked for language, text in texts.items() if text.asked is not None}
+        if self.language not in waiting:
             self._remark(Outcome("nothing_asked"))
             return
+
+        prediction = waiting[self.language].prediction
 
         def answered(text: str | None) -> None:
             if text is None:
                 return
-            if asked.prediction:
-                self.study(lambda desk: desk.predict(asked.prediction, int(text)))
+            if prediction:
+                self.study(lambda desk: desk.predict(prediction, int(text)))
             else:
                 self.study(lambda desk: desk.answer(text))
 
-        self.app.push_screen(ReplyScreen(asked, self.language), answered)
+        self.app.push_screen(ReplyScreen(waiting, self.language), answered)
 
     def ask_command(self) -> None:
         """Ask for something to do to the lab, in the words of the lessons."""
@@ -210,6 +213,8 @@ class LabScreen(LabFace):
 
     def _typing(self, text: str) -> Motion:
         """Type a line; in a lesson it is remembered."""
+        # Hints and quoted sessions show the prompt, and it is copied along.
+        text = text.removeprefix("$ ").removeprefix("# ")
         return self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text)
 
     def write_program(self) -> None:
@@ -227,6 +232,7 @@ class LabScreen(LabFace):
                 self.move(in_turn(*steps))
 
         if self.snapshot is not None:
+            self._draft = draft_beside(self._draft, self.page_text)
             self.app.push_screen(ProgramScreen(self._draft, self.language), answered)
 
     @on(Failed)
@@ -243,6 +249,8 @@ class LabScreen(LabFace):
 
         def answered(text: str | None) -> None:
             if text is not None:
+                # Lessons write a command as "$ cat", and so do those who learn from them.
+                text = text.removeprefix("$ ")
                 self.select_panel("console")
                 self._typed.append(text)
                 self.move(self._typing(text))

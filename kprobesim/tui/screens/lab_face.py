@@ -201,11 +201,19 @@ class LabFace(SizedScreen):
         if self.lesson is None:
             return
         self.set_class(True, "-lesson")
-        pages = self.lesson.texts[self.language].pages
-        number = min(self._page, len(pages) - 1)
-        place = say(self.language, "lesson.page", number=number + 1, total=len(pages))
-        self.query_one(TextPane).show(place, pages[number])
+        total = len(self.lesson.texts[self.language].pages)
+        number = min(self._page, total - 1)
+        place = say(self.language, "lesson.page", number=number + 1, total=total)
+        self.query_one(TextPane).show(place, self.page_text)
         self.query_one(LessonBar).show(self.lesson, self.language)
+
+    @property
+    def page_text(self) -> str:
+        """The lesson's page that is open, as Markdown; empty where there is no lesson."""
+        if self.lesson is None:
+            return ""
+        pages = self.lesson.texts[self.language].pages
+        return pages[min(self._page, len(pages) - 1)]
 
     def _draw(self) -> None:
         language, now = self.language, self.snapshot
@@ -223,7 +231,7 @@ class LabFace(SizedScreen):
             keys.running(None)
         self._narrate()
         if now is not None:
-            self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
+            self.query_one(Banner).show(now.phase, now.serving, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
             self.query_one(BigLine).show(now, language)
             self.query_one(PanelBench).show(view)
