@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course.actions import Action, Budget, parse_action, perform
 from kprobesim.course.conditions import Condition, as_text
@@ -18,8 +18,10 @@ from kprobesim.course.readings import first_event, read_value
 from kprobesim.course.reports import GoalReport, Reveal, TaskReport
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
-from kprobesim.lab import Lab
-from kprobesim.machine import Input, Life
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
+    from kprobesim.machine import Input, Life
 
 __all__ = ["LessonSession"]
 

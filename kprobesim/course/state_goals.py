@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from kprobesim.course.conditions import AT_LEAST_ONE, Condition, as_text, read_condition, read_optional_condition
 from kprobesim.course.finding import Finding, GoalKind, View, last_line
 from kprobesim.course.questions import Computed, read_computed, read_options
 from kprobesim.course.readings import check_reading, kprobe_at, memory_at, read_value
 from kprobesim.course.strict import Strict
-from kprobesim.lab import Lab
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["AnswerGoal", "FileGoal", "KprobeGoal", "MapGoal", "MemoryGoal", "ValueGoal"]
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from kprobesim.image import SourceLine
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.machine import Event, Moment, Stop
 
 if TYPE_CHECKING:
+    from kprobesim.image import SourceLine
     from kprobesim.lab.lab import Lab
 
 __all__ = ["Grain", "Motion"]

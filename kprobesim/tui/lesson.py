@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course import Lesson, LessonSession, Part, Reveal, TaskReport, default_store, parse_action
 from kprobesim.course.actions import INPUT_VERBS
 from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.lab import Lab
 from kprobesim.tui.motions import Interrupt, Motion, Outcome
 from kprobesim.tui.wording import say
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["Asked", "LessonDesk", "LessonText", "LessonView"]
 

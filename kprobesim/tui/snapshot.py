@@ -7,30 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from kprobesim.bpf import Program
-from kprobesim.bpf.jit import listing
-from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.lab import (
-    BpfView,
-    CodeLine,
-    CpuView,
-    Event,
-    KprobeView,
-    Lab,
-    MapView,
-    Moment,
-    Narration,
-    Phase,
-    StackWord,
-    TaskView,
-)
+from kprobesim.lab import Phase
 from kprobesim.tui.brief import brief
 from kprobesim.tui.labels import register_labels
 from kprobesim.tui.track import Track, TrackMaker
 from kprobesim.tui.walk import WalkView, refused_view, walk_view
+
+if TYPE_CHECKING:
+    from kprobesim.bpf import Program
+    from kprobesim.bpf.verifier import Rejected
+    from kprobesim.lab import (
+        BpfView,
+        CodeLine,
+        CpuView,
+        Event,
+        KprobeView,
+        Lab,
+        MapView,
+        Moment,
+        Narration,
+        StackWord,
+        TaskView,
+    )
 
 __all__ = ["CodeView", "EventRow", "Memory", "ProgramView", "Snapshot", "observe"]
 
@@ -198,6 +200,8 @@ class Memory:
 
     def code(self, lab: Lab, name: str) -> Mapping[int, tuple[tuple[int, bytes, str], ...]]:
         """A program's machine code by slot."""
+        from kprobesim.bpf.jit import listing
+
         jited = lab.bpf.jited(name)
         if jited is None:
             return {}

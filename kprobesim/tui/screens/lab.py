@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.binding import BindingType
 from textual.message import Message
 
-from kprobesim.bpf.verifier import Rejected
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import LessonDesk
@@ -35,16 +34,16 @@ from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.blank import BlankScreen
-from kprobesim.tui.screens.files import FilesScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab_face import LabFace
 from kprobesim.tui.screens.line import LineScreen
 from kprobesim.tui.screens.program import Draft, ProgramScreen, draft_beside
 from kprobesim.tui.screens.reply import ReplyScreen
-from kprobesim.tui.screens.what_if import WhatIfScreen
-from kprobesim.tui.screens.what_if_form import WhatIfForm, Wish, change_of
 from kprobesim.tui.targets import Target
-from kprobesim.tui.twins import Plan, plan_of
+
+if TYPE_CHECKING:
+    from kprobesim.tui.screens.what_if_form import Wish
+    from kprobesim.tui.twins import Plan
 
 __all__ = ["LabScreen"]
 
@@ -208,6 +207,8 @@ class LabScreen(LabFace):
 
     def show_files(self) -> None:
         """The machine's pseudo files, as a tree beside the console."""
+        from kprobesim.tui.screens.files import FilesScreen
+
         if self.snapshot is not None:
             self.app.push_screen(FilesScreen(self.conductor.move, self._typing))
 
@@ -238,6 +239,8 @@ class LabScreen(LabFace):
     @on(Failed)
     def _refused(self, message: Failed) -> None:
         """A refused program is shown where it was refused."""
+        from kprobesim.bpf.verifier import Rejected
+
         if isinstance(message.error, Rejected):
             self.conductor.memory.walk_wanted = True
             self.select_panel("verifier")
@@ -276,6 +279,9 @@ class LabScreen(LabFace):
 
     def ask_what_if(self) -> None:
         """Ask what should have been different, and live the life twice."""
+        from kprobesim.tui.screens.what_if_form import WhatIfForm, change_of
+        from kprobesim.tui.twins import plan_of
+
         if self.snapshot is None:
             return
 
@@ -295,6 +301,8 @@ class LabScreen(LabFace):
 
     @on(Planned)
     def _planned(self, message: Planned) -> None:
+        from kprobesim.tui.screens.what_if import WhatIfScreen
+
         self.app.push_screen(WhatIfScreen(message.plan, lambda moment: self.move(go_to_moment(moment))))
 
     def blank(self) -> None:

@@ -134,7 +134,7 @@ class LabFace(SizedScreen):
         has_text = bool(self.scenario.text(self.language))
         self._reading = has_text and (self.desk is not None or self.app.size.width >= _ALL_WIDTH)
         self.retell()
-        self.conductor.start()
+        self.call_after_refresh(self.conductor.start)
         self.set_interval(_SLOW, self._watch)
 
     def on_unmount(self) -> None:
