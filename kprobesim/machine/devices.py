@@ -117,7 +117,8 @@ class Devices:
                 raise GuestError(
                     f"The guest issued hypercall {number}, which means nothing here.", report=self._machine.report(cpu)
                 )
-            cpu.answer(call(cpu, *cpu.call_arguments()))
+            rdi, rsi, rdx = cpu.call_arguments()
+            cpu.answer(call(cpu, rdi, rsi, rdx))
         except MemoryFault as fault:
             raise GuestError(
                 f"Hypercall {number} was led astray: {fault.message}", report=self._machine.report(cpu)

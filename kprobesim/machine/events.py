@@ -115,12 +115,22 @@ class EventLog(Sequence[Event]):
 
     Attributes:
         cells: the events as they are kept, each as the `RECORD_SIZE` parts of an `EventRecord`; only the machine adds.
+        full: how many cells there may be.
     """
 
     def __init__(self, ns_per_insn: int, capacity: int = 1_000_000) -> None:
-        self.capacity = capacity
+        self.full = capacity * RECORD_SIZE
         self.cells: list[Any] = []
         self._ns_per_insn = ns_per_insn
+
+    @property
+    def capacity(self) -> int:
+        """Events it holds at most."""
+        return self.full // RECORD_SIZE
+
+    @capacity.setter
+    def capacity(self, events: int) -> None:
+        self.full = events * RECORD_SIZE
 
     def __len__(self) -> int:
         return len(self.cells) // RECORD_SIZE

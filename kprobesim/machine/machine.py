@@ -103,7 +103,7 @@ class Machine:
         self.cpus = [VCpu(self, number, counting_hook=counting_hook) for number in range(cpus)]
         self._turns = Turns(self.cpus, seed)
         self._running: VCpu | None = None
-        self._seq = 0
+        self._place = 0  # in the log's cells: where the next event goes
         self._event_insn = 0
         self._event = 0
         self._step = 0
@@ -149,7 +149,7 @@ class Machine:
     @property
     def seq(self) -> int:
         """Events emitted so far on the way to here."""
-        return self._seq
+        return self._place // RECORD_SIZE
 
     @property
     def current_cpu(self) -> VCpu:
@@ -171,19 +171,18 @@ class Machine:
         """The same as `emit`, for where every hit comes by: the fields come in a dict that nobody else keeps."""
         running, insn = self._running, self.retired
         if running is not None:
-            engine = running.engine
-            insn += (engine.stopped_at or engine.counter.value) - 1  # its `executed`, without another call
+            insn += running.engine.counter.value - 1
         if insn == self._event_insn:
             insn, number = self._event_insn, self._event + 1  # the same object again: most events share an instruction
         else:
             self._event_insn, number = insn, 1
         self._event, self._step = number, 0
-        seq, cells = self._seq, self.log.cells
-        if seq * RECORD_SIZE == len(cells):
-            if seq >= self.log.capacity:
+        place, cells = self._place, self.log.cells
+        if place == len(cells):
+            if place >= self.log.full:
                 self.log.refuse()
             cells += (insn, number, self._turns.number, kind, fields, self.idle_ns)
-        self._seq = seq + 1
+        self._place = place + RECORD_SIZE
         if self._stops and (kind in self._stop_kinds or (self._stop_at is not None and self.moment >= self._stop_at)):
             self._freeze()
 
@@ -429,7 +428,7 @@ class Machine:
         return MachineState(
             self.retired,
             self.idle_ns,
-            self._seq,
+            self.seq,
             event,
             self._turns.save(),
             self.off,
@@ -440,7 +439,7 @@ class Machine:
 
     def restore(self, state: MachineState) -> None:
         """Go back to a saved state; RAM must hold that state's contents already."""
-        self.retired, self.idle_ns, self._seq = state.retired, state.idle_ns, state.seq
+        self.retired, self.idle_ns, self._place = state.retired, state.idle_ns, state.seq * RECORD_SIZE
         self._event_insn, self._event, self._step = state.retired, state.event, 0
         self._turns.restore(state.turn)
         self.off = state.off

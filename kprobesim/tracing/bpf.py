@@ -78,16 +78,16 @@ class BpfPrograms(BpfStore):
         if program.kprobe_override:
             self._check_override(attachment.kprobe)
 
-        def run(regs: PtRegs) -> Answer:
+        def run(regs: PtRegs, answer: int | None = None) -> Answer:
             # This outlives a journey to before the load, which makes the program anew: it is known by its name.
             name, cpu, ctx, cookie = attachment.program, regs.cpu, regs.address, attachment.cookie
             bound, jited, stack = self._bound[name], self._jited.get(name), self._stacks[cpu]
             return self._runs.run(
-                RunningProgram(cpu, ctx, ctx, attachment.func_ip, cookie, bound, jited, Guard.CPU, stack)
+                RunningProgram(cpu, ctx, ctx, attachment.func_ip, cookie, bound, jited, Guard.CPU, stack), answer
             )
 
         def on_hit(probe: Kprobe, regs: PtRegs) -> Answer:
-            return then(run(regs), _execute_the_probed_instruction)
+            return run(regs, 0)  # the probed instruction is executed, whatever R0 is
 
         def on_overriding_hit(probe: Kprobe, regs: PtRegs) -> Answer:
             ip = regs.ip
@@ -284,8 +284,3 @@ def _event(attachment: Attachment) -> dict[str, str | int]:
     if probe.symbol_name:
         return kind | {"func": probe.symbol_name, "offset": probe.offset}
     return kind | {"addr": probe.addr or 0}
-
-
-def _execute_the_probed_instruction(_: int) -> int:
-    """What a pre_handler answers, whatever the program's result is."""
-    return 0

@@ -103,11 +103,12 @@ class BpfRuns:
         for running in self._running.values():
             running.clear()
 
-    def run(self, running: RunningProgram) -> Answer:
+    def run(self, running: RunningProgram, answer: int | None = None) -> Answer:
         """Run a program to its end.
 
         Args:
             running: the program, about to run; ``fp`` is guest address above the stack that the interpreter gives it.
+            answer: what is returned in place of R0, for who has no use for that.
 
         Returns:
             R0, or by way of the guest; 0 if its guard kept it from running, and if it faulted.
@@ -117,7 +118,7 @@ class BpfRuns:
             self._machine.emit("bpf.skip", prog=running.program.name)
             return 0
         if running.jited is not None:
-            return self._run_jited(running, running.jited)
+            return self._run_jited(running, running.jited, answer)
         bound = running.bound
         name = bound.program.name
         inside.append(running)
@@ -131,7 +132,7 @@ class BpfRuns:
         else:
             self._end(running, r0)
         inside.pop()
-        return r0
+        return r0 if answer is None else answer
 
     def enter(self, running: RunningProgram, jited: JitedCode) -> None:
         """A program's machine code is about to be called, by a trampoline or for the host."""
@@ -164,7 +165,9 @@ class BpfRuns:
         running.execution = running.bound.start(running.ctx, running.fp, hook=after_previous)
         return running.execution.run()
 
-    def _run_jited(self, running: RunningProgram, jited: JitedCode) -> Generator[GuestCall, int, int]:
+    def _run_jited(
+        self, running: RunningProgram, jited: JitedCode, answer: int | None
+    ) -> Generator[GuestCall, int, int]:
         cpu = running.cpu
         running.fp = self._machine.cpus[cpu].stack_pointer - _PROLOGUE_PUSHES
         self.enter(running, jited)
@@ -176,7 +179,7 @@ class BpfRuns:
         if preemptible:
             self._kernel.preempt_count_add(cpu, -1)
         self.leave(running, r0)
-        return r0
+        return r0 if answer is None else answer
 
     def _tell_changes(self, which: ArrayMap, before: bytes, after: bytes) -> None:
         elem_size, value_size = which.elem_size, which.value_size
