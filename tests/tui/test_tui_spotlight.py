@@ -81,6 +81,15 @@ async def test_the_next_instruction_the_byte_and_what_changed_are_large(
         assert shows(pilot, re.sub(r" +", " ", now(pilot).next_text))
 
 
+async def test_while_a_program_runs_its_own_instruction_is_large() -> None:
+    async with lab_app() as pilot:
+        await press(pilot, "ctrl+l")
+        while (event := now(pilot).event) is None or event.kind != "bpf.enter":
+            await press(pilot, "right")
+        assert in_light(pilot)[0].strip() == "Next in the BPF program by_pid, slot 0"
+        assert shows(pilot, "call bpf_get_current_")
+
+
 async def test_a_flag_that_changed_is_told_first() -> None:
     async with lab_app() as pilot:
         await press(pilot, "ctrl+l")

@@ -36,7 +36,8 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
     if now.at_event and now.event is not None:
         told = now.narration[language]
         return told.what, why + told.why if told.why else phase
-    what = say(language, "narration.next", text=plain_text(now.next_text, ""), place=now.place)
+    text = plain_text(now.next_text, "")
+    what = say(language, "narration.next" if text else "narration.next_place", text=text, place=now.place)
     if now.next_source:
         what += say(language, "narration.source", source=now.next_source)
     if phase:

@@ -27,6 +27,7 @@ _BOTH = 5
 _APART = "  "
 _DIGITS = 8
 _KERNEL = 1 << 47
+_OPCODE = re.compile(r"^\([0-9a-f]{2}\) ")
 _ADDRESS = re.compile(r"0xf{8}([0-9a-f]{8})\b")
 _LAST = ("rsp", "rip")
 """Registers that change with nearly every instruction come last, and RIP not at all: the code says it."""
@@ -97,10 +98,10 @@ def _code(view: View) -> tuple[str, tuple[str, ...]]:
     """The instruction that runs next: of the CPU, of the BPF program, or the function that the host plays."""
     now, language = view.now, view.language
     program = now.program
-    if program is not None and program.running is not None and now.moment.step:
+    if program is not None and program.running is not None:
         running = program.running
         text = next((text for slot, text in program.lines if slot == running.pc), "")
-        return say(language, "spot.bpf", program=program.name, slot=running.pc), (text,)
+        return say(language, "spot.bpf", program=program.name, slot=running.pc), (_OPCODE.sub("", text),)
     if now.code.host:
         return say(language, "spot.host"), (now.code.host,)
     text = _ADDRESS.sub(r"…\1", plain_text(now.next_text, now.code.name))
