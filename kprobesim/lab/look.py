@@ -12,11 +12,12 @@ from kprobesim.image import MAX_INSN_SIZE, DebugFunctions, KernelImage, LineTabl
 from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task, arch_stack_walk
 from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE
 from kprobesim.lab.bpf_view import BpfView, bpf_view
+from kprobesim.lab.current_phase import current_phase, serving_function
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.listing import Listing
 from kprobesim.lab.narration import Narration, Narrator
-from kprobesim.lab.phases import Phase, current_phase, serving_function
+from kprobesim.lab.phases import Phase
 from kprobesim.lab.task_views import CpuView, TaskView, cpu_views, task_views
 from kprobesim.lab.views import CodeLine, KprobeView, MapView, StackWord, code_lines, kprobe_view, stack_words
 from kprobesim.machine import PAGE_SIZE, Event, Machine, Moment, event_json

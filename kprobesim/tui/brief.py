@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kprobesim.lab import Event, Lab
 from kprobesim.tui.values import number_text
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Event, Lab
 
 __all__ = ["brief"]
 
@@ -24,7 +26,9 @@ def brief(lab: Lab, event: Event) -> str:
         case "trap":
             return f"{fields['name']} at {lab.symbolize(fields['rip'])}"
         case "gate":
-            return f"{fields['vector']} → {lab.symbolize(fields['handler'])}"
+            # Exceptions go by their decimal numbers, interrupts by hexadecimal ones, as in Linux's irq_vectors.h.
+            vector = fields["vector"]
+            return f"{vector if vector < 32 else hex(vector)} → {lab.symbolize(fields['handler'])}"
         case "syscall":
             return f"{fields['nr']} from {fields['rip']:#x}"
         case "text.poke":

@@ -7,30 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from kprobesim.bpf import Program
-from kprobesim.bpf.jit import listing
-from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.lab import (
-    BpfView,
-    CodeLine,
-    CpuView,
-    Event,
-    KprobeView,
-    Lab,
-    MapView,
-    Moment,
-    Narration,
-    Phase,
-    StackWord,
-    TaskView,
-)
+from kprobesim.lab import Phase
 from kprobesim.tui.brief import brief
 from kprobesim.tui.labels import register_labels
 from kprobesim.tui.track import Track, TrackMaker
 from kprobesim.tui.walk import WalkView, refused_view, walk_view
+
+if TYPE_CHECKING:
+    from kprobesim.bpf import Program
+    from kprobesim.bpf.verifier import Rejected
+    from kprobesim.lab import (
+        BpfView,
+        CodeLine,
+        CpuView,
+        Event,
+        KprobeView,
+        Lab,
+        MapView,
+        Moment,
+        Narration,
+        StackWord,
+        TaskView,
+    )
 
 __all__ = ["CodeView", "EventRow", "Memory", "ProgramView", "Snapshot", "observe"]
 
@@ -198,6 +200,8 @@ class Memory:
 
     def code(self, lab: Lab, name: str) -> Mapping[int, tuple[tuple[int, bytes, str], ...]]:
         """A program's machine code by slot."""
+        from kprobesim.bpf.jit import listing
+
         jited = lab.bpf.jited(name)
         if jited is None:
             return {}
@@ -245,7 +249,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         phase=lab.phase,
         serving=lab.serving,
         place=lab.symbolize(rip),
-        next_text="" if upcoming is None else code.rows[upcoming].text,
+        next_text=_next_text(lab, rip) if upcoming is None else code.rows[upcoming].text,
         next_source=_source_before(code, upcoming),
         registers=registers,
         labels=register_labels(lab, registers, stack, maps),
@@ -286,7 +290,10 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     symbol = lab.kernel.kallsyms.lookup_size_offset(rip)
     stubs = {address for address, _ in lab.kernel.tables.hypercalls}
     host = symbol[0].name if symbol is not None and symbol[0].address in stubs else ""
-    current = probed if host and probed is not None else rip
+    elsewhere = probed is not None and lab.kernel.kallsyms.lookup_size_offset(probed)
+    # Where the host plays the very function that is probed, the CPU's own place is the better one.
+    other = elsewhere and (symbol is None or elsewhere[0].address != symbol[0].address)
+    current = probed if host and probed is not None and other else rip
     rows = lab.code(current)
     about = ""
     if not host and _sleeps(rows, rip) and (patched := _patched(lab)) is not None:
@@ -309,6 +316,11 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
         sources=sources,
         file=f"{at.file}:{at.line}" if at else "",
     )
+
+
+def _next_text(lab: Lab, rip: int) -> str:
+    """The instruction about to run, where the code that is shown is another function's."""
+    return next((line.text for line in lab.code(rip) if line.address == rip), "")
 
 
 def _sleeps(rows: tuple[CodeLine, ...], rip: int) -> bool:

@@ -261,7 +261,7 @@ async def test_the_palette_finds_actions_in_both_languages_and_runs_them() -> No
 
 async def test_the_start_screen_lists_scenarios_and_opens_one() -> None:
     demos = [Demo(text=TEXT), Demo(open_plain, title=("An empty kernel", "空的内核"))]
-    app = KprobesimApp(None, "en", scenarios=demos)
+    app = KprobesimApp(None, "en", scenarios=lambda: demos)
     async with app.run_test(size=SMALL) as pilot:
         await wait_until(pilot, lambda: isinstance(app.screen, StartScreen))
         text = screen_text(pilot)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
-from kprobesim.tui.cells import fit, wrap
+from kprobesim.tui.cells import wrap
 from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.wording import say
 
@@ -37,6 +38,7 @@ class LessonBar(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._lines: list[tuple[str, str]] = []
+        self._met: list[tuple[str, str]] = []
         self._view: LessonView | None = None
         self._language: Language = "en"
 
@@ -49,14 +51,20 @@ class LessonBar(Widget):
         self.border_title = Content(f"{blocks} {say(language, 'lesson.end') if view.over else title} {state}".rstrip())
         self._view, self._language = view, language
         self.border_subtitle = self._buttons(view, language)
-        self._lines = [(text.task, styles.STRONG)]
+        self._lines, self._met = [(text.task, styles.STRONG)], []
         if view.notice:
             self._lines.append((view.notice, styles.FAILED))
         if text.told:
             self._lines.append((text.told, ""))
         elif text.goals:
+            # Chinese sentences are not parted by blanks.
+            between = "" if language == "zh" else " "
             for met, goal, why in text.goals[:_MOST_GOALS]:
-                self._lines.append((f"{'✓' if met else '○'} {goal} {why}".rstrip(), "" if met else styles.DIM))
+                said = between.join(part for part in (goal, why) if part)
+                line = (f"{'✓' if met else '○'} {said}", "" if met else styles.DIM)
+                self._lines.append(line)
+                if met:
+                    self._met.append(line)
         elif text.asked is not None:
             self._lines.append((say(language, "lesson.ask", question=text.asked.question), ""))
         self.refresh()
@@ -78,13 +86,18 @@ class LessonBar(Widget):
         return shown
 
     def render(self) -> Content:
-        """The task first; what has no room ends in an ellipsis."""
+        """The task first. Where room is short, goals that are met give way to those that are not."""
         width, height = self.content_size
-        lines = [(line, style) for text, style in self._lines for line in wrap(text, max(width, 1))]
+        lines = self._wrapped(self._lines, width)
+        if len(lines) > height > 0 and self._met:
+            lines = self._wrapped([line for line in self._lines if line not in self._met], width)
         if len(lines) > height > 0:
             last, style = lines[height - 1]
-            lines = [*lines[: height - 1], (fit(f"{last} ……", width), style)]
+            lines = [*lines[: height - 1], (f"{set_cell_size(last, min(cell_len(last), width - 2))} …", style)]
         return Content("\n").join(Content.styled(line, style) for line, style in lines)
+
+    def _wrapped(self, texts: list[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+        return [(line, style) for text, style in texts for line in wrap(text, max(width, 1))]
 
 
 def _is_offered(name: str, view: LessonView, language: Language) -> bool:

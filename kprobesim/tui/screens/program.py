@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+import re
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
@@ -15,7 +16,7 @@ from kprobesim.i18n import Language
 from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 
-__all__ = ["TEMPLATE", "Draft", "ProgramScreen"]
+__all__ = ["TEMPLATE", "Draft", "ProgramScreen", "draft_beside"]
 
 TEMPLATE = """\
 .type kprobe
@@ -38,6 +39,7 @@ TEMPLATE = """\
 """
 """What a new program begins as: it counts hits by process."""
 _MOST = 100_000
+_QUOTED: Final = re.compile(r"^```bpf[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,27 @@ class Draft:
         where: the place to attach it to, as behind the lessons' ``attach``; empty for none.
         text: its assembly.
         send: it is to be loaded; otherwise only kept for the next time.
+        quoted: the program of a text that it began as; empty for none.
     """
 
     name: str
     where: str
     text: str = TEMPLATE
     send: bool = False
+    quoted: str = ""
+
+
+def draft_beside(draft: Draft, page: str) -> Draft:
+    """The draft to go on from where a text is read: the page's last program, unless another one is being worked on.
+
+    Args:
+        draft: as it was put aside or loaded.
+        page: the page, as Markdown.
+    """
+    quoted = _QUOTED.findall(page)
+    if not quoted or quoted[-1] == draft.quoted or not (draft.send or draft.text in (TEMPLATE, draft.quoted)):
+        return draft
+    return replace(draft, text=quoted[-1], quoted=quoted[-1], send=False)
 
 
 class ProgramScreen(Dialog[Draft]):
@@ -118,4 +135,5 @@ class ProgramScreen(Dialog[Draft]):
         """Load it, or put it aside."""
         name, where = (self.query_one(field, Input).value.strip() for field in ("#name", "#where"))
         text = self.query_one(TextArea).text[:_MOST]
-        self.dismiss(Draft(name, where, text if text.endswith("\n") else f"{text}\n", send))
+        text = text if text.endswith("\n") else f"{text}\n"
+        self.dismiss(Draft(name, where, text, send, self._draft.quoted))
