@@ -48,6 +48,7 @@ class KprobesimApp(App[None]):
 
     Attributes:
         keys: the user's own keys, and what was wrong with them.
+        ascii_only: as given.
     """
 
     TITLE = "kprobesim"
@@ -72,6 +73,7 @@ class KprobesimApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self._ascii = AsciiOnly(enabled=ascii_only)
+        self.ascii_only = ascii_only
         self.keys = read_keymap(keymap) if keymap is not None else Keymap()
         self.language: Language = language or default_language()
         self._scenario = scenario

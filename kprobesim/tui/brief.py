@@ -38,6 +38,11 @@ def brief(lab: Lab, event: Event) -> str:
             return f"{fields['map']}[{number_text(fields['key'])}] {old}{number_text(fields['new'])}"
         case "map.delete":
             return f"{fields['map']}[{number_text(fields['key'])}]"
+        case "sched.switch" if "prev_comm" in fields:
+            pair = (f"{fields[f'{which}_comm']}/{fields[f'{which}_pid']}" for which in ("prev", "next"))
+            return " → ".join(pair)
+        case "task.new" | "task.exec" | "task.exit" if "comm" in fields:
+            return f"{fields['comm']}/{fields['pid']}"
         case "bpf.helper":
             return f"{fields['name'].removeprefix('bpf_')} = {_short(lab, fields['ret'])}"
         case "bpf.exit":

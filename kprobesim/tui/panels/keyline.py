@@ -15,7 +15,7 @@ from kprobesim.tui import styles
 from kprobesim.tui.cells import fit
 from kprobesim.tui.wording import say
 
-__all__ = ["FILES_KEYS", "LAB_KEYS", "LEAVE", "LECTURE_KEYS", "WHAT_IF_KEYS", "KeyLine"]
+__all__ = ["FILES_KEYS", "LAB_KEYS", "LEAVE", "LECTURE_KEYS", "LECTURE_PANEL_KEYS", "WHAT_IF_KEYS", "KeyLine"]
 
 Entry = tuple[str, str, str]
 
@@ -72,6 +72,8 @@ LECTURE_KEYS: Final = (
     ("F3", "language", "language"),
     ("Ctrl+L", "present", "present"),
 )
+LECTURE_PANEL_KEYS: Final = (LECTURE_KEYS[0], ("Esc", "stop", "letters"), *LECTURE_KEYS[1:])
+"""The same where one panel is looked at instead of the large letters."""
 
 QUIT: Final = ("q", "quit", "quit")
 LEAVE: Final = ("Esc", "stop", "return")

@@ -59,6 +59,14 @@ class SizedScreen(Screen[None]):
         assert isinstance(self.app, KprobesimApp)
         return self.app.keys
 
+    @property
+    def ascii_only(self) -> bool:
+        """Only letters of ASCII are drawn."""
+        from kprobesim.tui.app import KprobesimApp
+
+        assert isinstance(self.app, KprobesimApp)
+        return self.app.ascii_only
+
     def retell(self) -> None:
         """Say everything again: the language or the size has changed."""
         self.query_one(TooSmall).tell(self.app.size.width, self.app.size.height, self.language)

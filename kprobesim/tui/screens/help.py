@@ -54,17 +54,17 @@ class HelpScreen(Dialog[None]):
         """The panel's text, then the keys by group."""
         with VerticalScroll():
             yield Markdown(self._about(self._language))
-            yield Static(id="keys")
+            yield Static(self._keys(self._language), id="keys")
 
     def tell(self, language: Language) -> None:
-        """Fill in all words."""
+        """Title and foot; what is long is there from the first moment, so that the bar beside it is right."""
         box = self.query_one(VerticalScroll)
         box.border_title, box.border_subtitle = say(language, "help.title"), say(language, "help.close")
-        self.query_one("#keys", Static).update(self._keys(language))
 
     def retell(self, language: Language) -> None:
-        """The panel's text as well."""
+        """The panel's text and the keys as well."""
         super().retell(language)
+        self.query_one("#keys", Static).update(self._keys(language))
         self.query_one(Markdown).update(self._about(language))
 
     def _about(self, language: Language) -> str:

@@ -314,6 +314,7 @@ class LabScreen(LabFace):
     def select_panel(self, name: str) -> None:
         """Select a panel; where only one is shown, that one."""
         self.selected = name
+        self._panel_wanted = self.lecture.presenting
         if self.has_class("-narrow"):
             self._reading = False
         self._arrange()
@@ -359,11 +360,16 @@ class LabScreen(LabFace):
         return busy
 
     def stop(self) -> None:
-        """Stop the motion under way; when there is none, forget the count, or go back to the usual layout."""
+        """Stop the motion under way; when there is none, forget the count, or go back to the layout before."""
         if self._count is not None:
             self._count = None
             self._draw()
-        elif not self.stop_motion() and self._maximised:
+        elif self.stop_motion():
+            return
+        elif self._panel_wanted:
+            self._panel_wanted = False
+            self._arrange()
+        elif self._maximised:
             self.toggle_maximised()
 
     def rejoin(self) -> None:

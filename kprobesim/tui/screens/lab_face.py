@@ -21,13 +21,13 @@ from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import Motion, Outcome, repeated
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
-from kprobesim.tui.panels.big import BigLine
 from kprobesim.tui.panels.events import EventsPanel
 from kprobesim.tui.panels.header import Header
-from kprobesim.tui.panels.keyline import LAB_KEYS, LECTURE_KEYS, KeyLine
+from kprobesim.tui.panels.keyline import LAB_KEYS, LECTURE_KEYS, LECTURE_PANEL_KEYS, KeyLine
 from kprobesim.tui.panels.lesson import LessonBar
 from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.panels.panel import Panel, View
+from kprobesim.tui.panels.spotlight import Spotlight
 from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.panels.track import TimelineBar
@@ -87,8 +87,9 @@ class LabFace(SizedScreen):
     LabFace.-narrow.-reading #bench { display: none; }
     LabFace.-narrow.-low.-reading.-lesson #foot { height: 5; }
     LabFace.-present Header, LabFace.-present LessonBar, LabFace.-present #text { display: none; }
-    LabFace.-present BigLine { display: block; }
-    LabFace.-present NarrationPanel { padding: 0 3; }
+    LabFace.-spot #desk { display: none; }
+    LabFace.-spot Spotlight { display: block; }
+    LabFace.-present NarrationPanel { padding: 0 2; }
     LabFace.-present.-high NarrationPanel { padding: 1 4; }
     LabFace.-present #foot { height: 8; }
     LabFace.-present.-high #foot { height: 12; }
@@ -111,6 +112,7 @@ class LabFace(SizedScreen):
         self.failure: Exception | None = None
         self._maximised = False
         self._reading = False
+        self._panel_wanted = False
         self._count: str | None = None
         self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
@@ -119,7 +121,7 @@ class LabFace(SizedScreen):
         """Header, banner, panels, narration, keys."""
         yield Header()
         yield Banner()
-        yield BigLine()
+        yield Spotlight(plain=self.ascii_only)
         with Horizontal(id="desk"):
             yield TextPane(id="text")
             yield PanelBench(id="bench")
@@ -235,7 +237,7 @@ class LabFace(SizedScreen):
         if now is not None:
             self.query_one(Banner).show(now.phase, now.serving, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
-            self.query_one(BigLine).show(now, language)
+            self.query_one(Spotlight).show(view)
             self.query_one(PanelBench).show(view)
             self.query_one("#recent", EventsPanel).show(view)
             self.query_one(TimelineBar).show(now, (marked.seq for marked in self.bookmarks), language)
@@ -264,7 +266,10 @@ class LabFace(SizedScreen):
         reading = self._reading and bool(self.scenario.text(self.language)) and not large
         self.set_class(reading, "-reading")
         self.set_class(large, "-present")
-        self.query_one(KeyLine).offer(LECTURE_KEYS if large else LAB_KEYS)
+        self.set_class(large and not self._panel_wanted, "-spot")
+        self.query_one(NarrationPanel).enlarge(large)
+        keys = LECTURE_PANEL_KEYS if self._panel_wanted else LECTURE_KEYS
+        self.query_one(KeyLine).offer(keys if large else LAB_KEYS)
         room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
         single = self._maximised or large or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
@@ -300,6 +305,7 @@ class LabFace(SizedScreen):
 
     def rearrange(self) -> None:
         """Presenting or playing has changed."""
+        self._panel_wanted = self._panel_wanted and self.lecture.presenting
         self._arrange()
         self._narrate()
 
