@@ -124,6 +124,16 @@ async def test_a_prediction_is_settled_in_a_dialog_before_the_machine_says(lesso
         assert "You were right" in after.told or "and not" in after.told
 
 
+async def test_the_question_is_the_one_that_waits_once_everything_under_way_has_ended(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await press(pilot, "right", "right", "right", "ctrl+e", "ctrl+a")
+        await wait_until(pilot, lambda: front(pilot) is ReplyScreen)
+        assert "What bytes does the slot hold?" in screen_text(pilot)
+        await press(pilot, "2")
+        assert "You were right" in view(pilot).texts["en"].told
+
+
 async def test_progress_is_there_again_after_leaving(lesson: Lesson) -> None:
     for done in (0, 1):
         async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:

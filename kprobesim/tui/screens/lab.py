@@ -11,7 +11,7 @@ from textual.message import Message
 
 from kprobesim.bpf.verifier import Rejected
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
-from kprobesim.tui.conductor import Failed
+from kprobesim.tui.conductor import Arrived, Failed
 from kprobesim.tui.lesson import LessonDesk
 from kprobesim.tui.motions import (
     GRAINS,
@@ -73,6 +73,7 @@ class LabScreen(LabFace):
         self._typed: list[str] = []
         self._done: list[str] = []
         self._wish: Wish | None = None
+        self._reply_waits = False
         self._draft = Draft("prog", "vfs_read")
 
     # What actions call
@@ -173,7 +174,10 @@ class LabScreen(LabFace):
         self.move(what(self.desk))
 
     def reply(self) -> None:
-        """Answer the question that waits."""
+        """Answer the question that waits, once what is under way has ended: it may lead to another question."""
+        self._reply_waits = self.conductor.busy
+        if self._reply_waits:
+            return
         asked = self.lesson.texts[self.language].asked if self.lesson is not None else None
         if asked is None:
             self._remark(Outcome("nothing_asked"))
@@ -188,6 +192,13 @@ class LabScreen(LabFace):
                 self.study(lambda desk: desk.answer(text))
 
         self.app.push_screen(ReplyScreen(asked, self.language), answered)
+
+    @on(Arrived)
+    @on(Failed)
+    def _reply_now(self) -> None:
+        if self._reply_waits:
+            # The conductor is free only after the handler of the class above.
+            self.call_later(self.reply)
 
     def ask_command(self) -> None:
         """Ask for something to do to the lab, in the words of the lessons."""
