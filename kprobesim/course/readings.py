@@ -24,12 +24,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.course.conditions import as_number
 from kprobesim.errors import BadInput
-from kprobesim.lab import EVENT_KINDS, Event, Lab, ProbeView
+from kprobesim.lab import EVENT_KINDS
 from kprobesim.machine import MemoryFault
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Event, Lab, ProbeView
 
 __all__ = [
     "READINGS",

@@ -53,6 +53,8 @@ class Devices:
         self.deferred: dict[int, Hypercall] = {}
         self.describe: Describe = lambda cpu, kind, fields: {}
         self._line_start = 0
+        self._keys: list[tuple[int, bytes]] = []  # how much was printed when something was typed, and what; as _paper
+        self._typed = 0
         self._board: dict[int, Hypercall] = {
             1: lambda cpu, a, b, c: machine.ns,
             2: self._cpu_up,
@@ -66,6 +68,26 @@ class Devices:
     def output(self) -> bytes:
         """Every byte the console has printed so far."""
         return bytes(self._paper[: self.printed])
+
+    def terminal(self, last: int) -> bytes:
+        """What a terminal that echoes shows: the output, and each line where it was typed.
+
+        The machine prints no prompt, so ``$`` stands before what is typed at the beginning of a line.
+
+        Args:
+            last: so many bytes of the output at the end, and what was typed meanwhile.
+        """
+        paper, start = self._paper, max(self.printed - last, 0)
+        end = self.printed
+        pieces: list[bytes] = []
+        for place, keys in reversed(self._keys[: self._typed]):
+            if place < start:
+                break
+            prompt = b"$ " if place == 0 or paper[place - 1] == 0x0A else b""
+            pieces += [bytes(paper[place:end]), prompt + keys.replace(b"\x03", b"^C\n")]
+            end = place
+        pieces.append(bytes(paper[start:end]))
+        return b"".join(reversed(pieces))
 
     # Ports
 
@@ -109,6 +131,8 @@ class Devices:
     def type(self, data: bytes) -> None:
         """Put bytes into the console's input and raise its interrupt on vCPU 0."""
         self.input += data
+        self._keys[self._typed :] = [(self.printed, data)]
+        self._typed += 1
         self._machine.cpus[0].raise_interrupt(SERIAL_VECTOR)
 
     # Hypercalls of the board
@@ -175,11 +199,11 @@ class Devices:
 
     # Checkpoints
 
-    def save(self) -> tuple[int, int, bytes]:
-        """How much was printed, where the unfinished line starts, and what waits to be read."""
-        return self.printed, self._line_start, bytes(self.input)
+    def save(self) -> tuple[int, int, bytes, int]:
+        """How much was printed, where the unfinished line starts, what waits to be read, how often was typed."""
+        return self.printed, self._line_start, bytes(self.input), self._typed
 
-    def restore(self, state: tuple[int, int, bytes]) -> None:
+    def restore(self, state: tuple[int, int, bytes, int]) -> None:
         """Go to a state from `save`, of the past or of the known future."""
-        self.printed, self._line_start, waiting = state
+        self.printed, self._line_start, waiting, self._typed = state
         self.input = bytearray(waiting)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from kprobesim.errors import GuestError
@@ -18,23 +17,14 @@ from kprobesim.machine.delayed_work import DelayedWork, Waiting, Work
 from kprobesim.machine.devices import TIMER_VECTOR, Devices
 from kprobesim.machine.events import EventLog, Moment, StopAtMoment
 from kprobesim.machine.memory import PhysicalMemory
+from kprobesim.machine.stop import Stop
 from kprobesim.machine.turns import Turns
 from kprobesim.machine.vcpu import VCpu, VCpuState
 
-__all__ = ["Machine", "MachineState", "Stop"]
+__all__ = ["Machine", "MachineState"]
 
 _SLICE: Final = 1_000_000
 _INTERRUPT_POLL: Final = 16
-
-
-class Stop(Enum):
-    """Why `Machine.run` came back."""
-
-    LIMIT = "the instruction count asked for is reached"
-    MOMENT = "the moment or event asked for is reached; the machine is frozen there"
-    ADDRESS = "the address asked for is reached, and about to be executed"
-    IDLE = "all vCPUs wait and no timer is set: only input can wake them"
-    OFF = "the guest switched the machine off"
 
 
 class MachineState(NamedTuple):
@@ -47,7 +37,7 @@ class MachineState(NamedTuple):
     turn: tuple[int, int, int]
     off: int | None
     cpus: tuple[VCpuState, ...]
-    devices: tuple[int, int, bytes]
+    devices: tuple[int, int, bytes, int]
     work: Waiting
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kprobesim.lab import Event, Lab
 from kprobesim.tui.values import number_text
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Event, Lab
 
 __all__ = ["brief"]
 

@@ -6,18 +6,24 @@ says everything there is to show, in all languages, as one record.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course import Lesson, LessonSession, Part, Reveal, TaskReport, default_store, parse_action
 from kprobesim.course.actions import INPUT_VERBS
 from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.lab import Lab
 from kprobesim.tui.motions import Interrupt, Motion, Outcome
 from kprobesim.tui.wording import say
 
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
+
 __all__ = ["Asked", "LessonDesk", "LessonText", "LessonView"]
+
+_MARKDOWN: Final = re.compile(r"[!-/:-@\[-`{-~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +276,7 @@ class LessonDesk:
     def _afterwards(self, language: Language) -> list[str]:
         """What stands below the text once no task is left."""
         named = (("lesson.differs", self.lesson.differs), ("lesson.pitfall", self.lesson.pitfall))
-        return [say(language, key, text=texts[language]) for key, texts in named if texts]
+        return [say(language, key, text=_plain(texts[language])) for key, texts in named if texts]
 
     def _asked(self, last: Part | None, language: Language) -> Asked | None:
         session = self.session
@@ -289,22 +295,24 @@ class LessonDesk:
             return part.text
         if part.kind == "predict":
             prediction = self.lesson.predictions[part.text]
-            options = [option.text[language] for option in prediction.options]
-            head = say(language, "lesson.predict", question=prediction.question[language])
+            options = [_plain(option.text[language]) for option in prediction.options]
+            head = say(language, "lesson.predict", question=_plain(prediction.question[language]))
             listed = [f"> {number}. {option}" for number, option in enumerate(options, 1)]
-            told = self._revealed(part.text, language)
+            told = _plain(self._revealed(part.text, language))
             return "\n".join([f"> **{head}**", ">", *listed, *((">", f"> {told}") if told else ())])
         task = self.lesson.task(part.text)
         mark = "✓ " if task.id in self.session.progress.done else ""
         number = self.lesson.tasks.index(task) + 1
         head = say(language, "lesson.task", number=number, total=len(self.lesson.tasks))
-        lines = [f"> **{mark}{head}** {task.title(language)}"]
+        lines = [f"> **{mark}{head}** {_plain(task.title(language))}"]
         if task.question is not None:
-            lines += [">", f"> {task.question.question[language]}", ">"]
-            lines += [f"> {number}. {option[language]}" for number, option in enumerate(task.question.options, 1)]
+            lines += [">", f"> {_plain(task.question.question[language])}", ">"]
+            lines += [
+                f"> {number}. {_plain(option[language])}" for number, option in enumerate(task.question.options, 1)
+            ]
         shown, total = self.session.progress.hints.get(task.id, 0), len(task.hints)
         for given, hint in enumerate(task.hints[:shown], 1):
-            lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=hint[language])}"]
+            lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=_plain(hint[language]))}"]
         if task.id == self._solved:
             actions = "\n".join(str(action) for action in task.solution)
             lines += [">", f"> {say(language, 'lesson.solution', lines='')}", "", "```text", actions, "```"]
@@ -318,9 +326,15 @@ class LessonDesk:
         options = [option.text[language] for option in self.lesson.predictions[name].options]
         key = "lesson.right" if revealed.chosen == revealed.right else "lesson.wrong"
         told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
-        value = say(language, "lesson.value", value=revealed.value) if revealed.value else ""
+        new = revealed.value != options[revealed.right - 1]
+        value = say(language, "lesson.value", value=revealed.value) if revealed.value and new else ""
         # Chinese sentences are not parted by blanks.
         return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)
+
+
+def _plain(text: str) -> str:
+    """A text that Markdown shows as it is: a lesson's titles, questions and hints name pointers and patterns."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def _means(task: Task) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 __all__ = ["install", "words"]
 
 # A line may break after a wide character, but not before one of these.
-_CLOSING = "，。、；：？！）》】”’…%"
+_CLOSING = "，。、；：？！）》】”’…"
 _OPENING = "（《【“‘"
 _LONG: Final = 24
 """A word of so many characters may be broken behind a slash: it is a path."""
@@ -51,6 +51,9 @@ def _pieces(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
 @lru_cache(1 << 14)
 def _may_break(before: str, here: str) -> bool:
     if here.isspace() or here in _CLOSING or before in _OPENING:
+        return False
+    if here == "%" and before.isalnum():
+        # Behind a number; the % in front of a register begins a word.
         return False
     return before.isspace() or cell_len(here) > 1 or cell_len(before) > 1
 

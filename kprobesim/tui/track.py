@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kprobesim.lab import Lab
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["Track", "TrackMaker"]
 

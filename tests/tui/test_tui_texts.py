@@ -61,6 +61,8 @@ def test_wrapped_lines_fit_and_lose_nothing_but_spaces(text: str, width: int) ->
 def test_chinese_breaks_between_characters_but_not_before_a_full_stop() -> None:
     assert wrap("看清内核。", 8) == ["看清内", "核。"]
     assert wrap("a probe 命中了", 12) == ["a probe 命中", "了"]
+    assert wrap("放在 %di、%si 里", 10) == ["放在 %di、", "%si 里"]
+    assert wrap("过了五成 50%", 11) == ["过了五成", "50%"]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from kprobesim.lab import BpfView
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.code import plain_text
@@ -15,6 +15,9 @@ from kprobesim.tui.panels.panel import Panel, Rows, View, note
 from kprobesim.tui.snapshot import ProgramView
 from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
+
+if TYPE_CHECKING:
+    from kprobesim.lab import BpfView
 
 __all__ = ["BpfPanel"]
 

@@ -13,7 +13,7 @@ from kprobesim.tui.cells import wrap
 from kprobesim.tui.motions import Outcome
 from kprobesim.tui.panels.code import plain_text
 from kprobesim.tui.snapshot import Snapshot
-from kprobesim.tui.wording import say
+from kprobesim.tui.wording import knows, say
 
 __all__ = ["NarrationPanel", "narrate"]
 
@@ -28,7 +28,7 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
         language: of the sentences.
     """
     why = say(language, "narration.why")
-    phase = why + say(language, f"phase.{now.phase.name}") if now.phase is not Phase.RUN else ""
+    phase = why + _about_phase(now, language) if now.phase is not Phase.RUN else ""
     if now.program is not None and now.program.running is not None and now.moment.step:
         running = now.program.running
         text = next((text for slot, text in now.program.lines if slot == running.pc), "")
@@ -46,10 +46,16 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
     return what, say(language, "narration.last", what=now.narration[language].what)
 
 
+def _about_phase(now: Snapshot, language: Language) -> str:
+    """A sentence on the phase, or on the function that serves the hit where that is another one than an int3's."""
+    own = f"serving.{now.phase.name}.{now.serving}"
+    return say(language, own if knows(own) else f"phase.{now.phase.name}")
+
+
 def _standing(now: Snapshot) -> str:
     """Phase, place, IF and kprobe_status, in the words in which lessons say where one should be."""
     place = now.place if now.registers["cs"] & 3 == 0 else "user"
-    return f"{now.phase.value}  {place}  IF {int(bool(now.registers['rflags'] & _IF))}  {now.kprobe.status}"
+    return f"{now.phase_name}  {place}  IF {int(bool(now.registers['rflags'] & _IF))}  {now.kprobe.status}"
 
 
 class NarrationPanel(Widget):

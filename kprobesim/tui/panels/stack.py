@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 
-from kprobesim.lab import StackWord
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View
 from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
+
+if TYPE_CHECKING:
+    from kprobesim.lab import StackWord
 
 __all__ = ["StackPanel"]
 

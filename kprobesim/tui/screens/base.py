@@ -24,6 +24,12 @@ class SizedScreen(Screen[None]):
 
     PLACE: ClassVar[Place] = "start"
 
+    # Stronger than any layout, which may be more specific.
+    DEFAULT_CSS = """
+    SizedScreen.-tiny-width > *, SizedScreen.-tiny-height > * { display: none !important; }
+    SizedScreen.-tiny-width > TooSmall, SizedScreen.-tiny-height > TooSmall { display: block !important; }
+    """
+
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
         (0, "-tiny-width"),
         (WIDTH, "-narrow"),

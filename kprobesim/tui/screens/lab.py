@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.binding import BindingType
 from textual.message import Message
 
-from kprobesim.bpf.verifier import Rejected
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
-from kprobesim.tui.conductor import Arrived, Failed
+from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import LessonDesk
 from kprobesim.tui.motions import (
     GRAINS,
@@ -35,16 +34,16 @@ from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.blank import BlankScreen
-from kprobesim.tui.screens.files import FilesScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab_face import LabFace
 from kprobesim.tui.screens.line import LineScreen
-from kprobesim.tui.screens.program import Draft, ProgramScreen
+from kprobesim.tui.screens.program import Draft, ProgramScreen, draft_beside
 from kprobesim.tui.screens.reply import ReplyScreen
-from kprobesim.tui.screens.what_if import WhatIfScreen
-from kprobesim.tui.screens.what_if_form import WhatIfForm, Wish, change_of
 from kprobesim.tui.targets import Target
-from kprobesim.tui.twins import Plan, plan_of
+
+if TYPE_CHECKING:
+    from kprobesim.tui.screens.what_if_form import Wish
+    from kprobesim.tui.twins import Plan
 
 __all__ = ["LabScreen"]
 
@@ -73,7 +72,6 @@ class LabScreen(LabFace):
         self._typed: list[str] = []
         self._done: list[str] = []
         self._wish: Wish | None = None
-        self._reply_waits = False
         self._draft = Draft("prog", "vfs_read")
 
     # What actions call
@@ -169,36 +167,31 @@ class LabScreen(LabFace):
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
         """Do something to the lesson; a sentence where this is none."""
         if self.desk is None or self.lesson is None:
-            self._remark(Outcome("no_lesson"))
+            self._remark(Outcome("no_lesson" if self.desk is None else "opening"))
             return
         self.move(what(self.desk))
 
     def reply(self) -> None:
-        """Answer the question that waits, once what is under way has ended: it may lead to another question."""
-        self._reply_waits = self.conductor.busy
-        if self._reply_waits:
+        """Answer the question that waits; while something is under way it may be another one by then."""
+        if self.conductor.busy:
             return
-        asked = self.lesson.texts[self.language].asked if self.lesson is not None else None
-        if asked is None:
+        texts = self.lesson.texts if self.lesson is not None else {}
+        waiting = {language: text.asked for language, text in texts.items() if text.asked is not None}
+        if self.language not in waiting:
             self._remark(Outcome("nothing_asked"))
             return
+
+        prediction = waiting[self.language].prediction
 
         def answered(text: str | None) -> None:
             if text is None:
                 return
-            if asked.prediction:
-                self.study(lambda desk: desk.predict(asked.prediction, int(text)))
+            if prediction:
+                self.study(lambda desk: desk.predict(prediction, int(text)))
             else:
                 self.study(lambda desk: desk.answer(text))
 
-        self.app.push_screen(ReplyScreen(asked, self.language), answered)
-
-    @on(Arrived)
-    @on(Failed)
-    def _reply_now(self) -> None:
-        if self._reply_waits:
-            # The conductor is free only after the handler of the class above.
-            self.call_later(self.reply)
+        self.app.push_screen(ReplyScreen(waiting, self.language), answered)
 
     def ask_command(self) -> None:
         """Ask for something to do to the lab, in the words of the lessons."""
@@ -214,6 +207,8 @@ class LabScreen(LabFace):
 
     def show_files(self) -> None:
         """The machine's pseudo files, as a tree beside the console."""
+        from kprobesim.tui.screens.files import FilesScreen
+
         if self.snapshot is not None:
             self.app.push_screen(FilesScreen(self.conductor.move, self._typing))
 
@@ -238,11 +233,14 @@ class LabScreen(LabFace):
                 self.move(in_turn(*steps))
 
         if self.snapshot is not None:
+            self._draft = draft_beside(self._draft, self.page_text)
             self.app.push_screen(ProgramScreen(self._draft, self.language), answered)
 
     @on(Failed)
     def _refused(self, message: Failed) -> None:
         """A refused program is shown where it was refused."""
+        from kprobesim.bpf.verifier import Rejected
+
         if isinstance(message.error, Rejected):
             self.conductor.memory.walk_wanted = True
             self.select_panel("verifier")
@@ -254,6 +252,8 @@ class LabScreen(LabFace):
 
         def answered(text: str | None) -> None:
             if text is not None:
+                # Lessons write a command as "$ cat", and so do those who learn from them.
+                text = text.removeprefix("$ ")
                 self.select_panel("console")
                 self._typed.append(text)
                 self.move(self._typing(text))
@@ -279,6 +279,9 @@ class LabScreen(LabFace):
 
     def ask_what_if(self) -> None:
         """Ask what should have been different, and live the life twice."""
+        from kprobesim.tui.screens.what_if_form import WhatIfForm, change_of
+        from kprobesim.tui.twins import plan_of
+
         if self.snapshot is None:
             return
 
@@ -298,6 +301,8 @@ class LabScreen(LabFace):
 
     @on(Planned)
     def _planned(self, message: Planned) -> None:
+        from kprobesim.tui.screens.what_if import WhatIfScreen
+
         self.app.push_screen(WhatIfScreen(message.plan, lambda moment: self.move(go_to_moment(moment))))
 
     def blank(self) -> None:

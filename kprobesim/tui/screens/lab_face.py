@@ -110,6 +110,7 @@ class LabFace(SizedScreen):
         self._maximised = False
         self._reading = False
         self._count: str | None = None
+        self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
 
     def compose(self) -> ComposeResult:
@@ -133,7 +134,7 @@ class LabFace(SizedScreen):
         has_text = bool(self.scenario.text(self.language))
         self._reading = has_text and (self.desk is not None or self.app.size.width >= _ALL_WIDTH)
         self.retell()
-        self.conductor.start()
+        self.call_after_refresh(self.conductor.start)
         self.set_interval(_SLOW, self._watch)
 
     def on_unmount(self) -> None:
@@ -154,7 +155,7 @@ class LabFace(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
-            if self.lesson is None or self.lesson.page != message.lesson.page:
+            if self.lesson is None or _text_goes_on(self.lesson, message.lesson):
                 self._page = message.lesson.page
                 self._reading = True
             self.lesson = message.lesson
@@ -178,8 +179,11 @@ class LabFace(SizedScreen):
             self.query_one(KeyLine).running(message.instructions)
 
     def _watch(self) -> None:
-        if not self.conductor.busy:
+        self._waits = self._waits + 1 if self.conductor.busy else 0
+        if not self._waits:
             self.query_one(KeyLine).running(None)
+        elif self._waits > 1:
+            self.query_one(KeyLine).working()
 
     # Drawing
 
@@ -197,11 +201,19 @@ class LabFace(SizedScreen):
         if self.lesson is None:
             return
         self.set_class(True, "-lesson")
-        pages = self.lesson.texts[self.language].pages
-        number = min(self._page, len(pages) - 1)
-        place = say(self.language, "lesson.page", number=number + 1, total=len(pages))
-        self.query_one(TextPane).show(place, pages[number])
+        total = len(self.lesson.texts[self.language].pages)
+        number = min(self._page, total - 1)
+        place = say(self.language, "lesson.page", number=number + 1, total=total)
+        self.query_one(TextPane).show(place, self.page_text)
         self.query_one(LessonBar).show(self.lesson, self.language)
+
+    @property
+    def page_text(self) -> str:
+        """The lesson's page that is open, as Markdown; empty where there is no lesson."""
+        if self.lesson is None:
+            return ""
+        pages = self.lesson.texts[self.language].pages
+        return pages[min(self._page, len(pages) - 1)]
 
     def _draw(self) -> None:
         language, now = self.language, self.snapshot
@@ -219,7 +231,7 @@ class LabFace(SizedScreen):
             keys.running(None)
         self._narrate()
         if now is not None:
-            self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
+            self.query_one(Banner).show(now.phase, now.serving, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
             self.query_one(BigLine).show(now, language)
             self.query_one(PanelBench).show(view)
@@ -297,3 +309,8 @@ class LabFace(SizedScreen):
         if self.selected == "events" and not self.has_class("-single"):
             return self.query_one("#recent", EventsPanel)
         return self.query_one(f"#{self.selected}", Panel)
+
+
+def _text_goes_on(before: LessonView, now: LessonView) -> bool:
+    """There is more to read than before, be it on the page that was read last."""
+    return before.page != now.page or before.done != now.done
