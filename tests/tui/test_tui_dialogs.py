@@ -87,6 +87,7 @@ async def test_a_question_and_its_options_change_too(tmp_path: Path, monkeypatch
             if lesson.texts["en"].asked is not None:
                 break
             await press(pilot, "ctrl+n")
+        assert lesson is not None
         asked = {language: text.asked for language, text in lesson.texts.items()}
         assert asked["en"] is not None and asked["zh"] is not None
         await press(pilot, "ctrl+a", "down", "down")
