@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kprobesim.machine.machine import Machine
     from kprobesim.machine.vcpu import VCpu
 
-__all__ = ["FIRST_KERNEL_HYPERCALL", "SERIAL_VECTOR", "TIMER_VECTOR", "Devices", "Hypercall"]
+__all__ = ["FIRST_KERNEL_HYPERCALL", "HYPERCALL_PORT", "SERIAL_VECTOR", "TIMER_VECTOR", "Devices", "Hypercall"]
 
 SERIAL_VECTOR: Final = 0x34
 TIMER_VECTOR: Final = 0xEC
@@ -22,7 +22,7 @@ FIRST_KERNEL_HYPERCALL: Final = 16
 _SERIAL_DATA: Final = 0x3F8
 _SERIAL_STATUS: Final = 0x3FD
 _TIMER: Final = 0x600
-_HYPERCALL: Final = 0xB8
+HYPERCALL_PORT: Final = 0xB8
 _RESUME: Final = 0
 _MARKS: Final = {1: "sched.switch", 2: "task.new", 3: "task.exec", 4: "task.exit", 5: "boot.done"}
 
@@ -91,17 +91,20 @@ class Devices:
 
     # Ports
 
-    def port_out(self, cpu: VCpu, port: int, size: int, value: int) -> None:
-        """A port write by a vCPU; unknown ports swallow it, as on a PC."""
-        if port == _HYPERCALL:
-            self._hypercall(cpu, value)
-        elif port == _SERIAL_DATA:
+    def port_out(self, cpu: VCpu, port: int, value: int) -> None:
+        """A write by a vCPU to any port but the hypercalls'; unknown ports swallow it, as on a PC."""
+        if port == _SERIAL_DATA:
             self._print(value & 0xFF)
         elif port == _TIMER:
             cpu.timer = self._machine.ns + value if value else None
             cpu.engine.stop()  # the run was measured for the old deadline
 
-    def _hypercall(self, cpu: VCpu, number: int) -> None:
+    def hypercall(self, cpu: VCpu, number: int) -> None:
+        """A write by a vCPU to the hypercalls' port.
+
+        Raises:
+            GuestError: the number means nothing, or the arguments lead to where no memory is.
+        """
         if number in self.deferred:
             cpu.defer(self.deferred[number])
             return

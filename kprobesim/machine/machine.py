@@ -15,7 +15,7 @@ from kprobesim.errors import GuestError
 from kprobesim.machine import loader
 from kprobesim.machine.delayed_work import DelayedWork, Waiting, Work
 from kprobesim.machine.devices import TIMER_VECTOR, Devices
-from kprobesim.machine.events import EventLog, Moment, StopAtMoment
+from kprobesim.machine.events import RECORD_SIZE, EventLog, Moment, StopAtMoment
 from kprobesim.machine.memory import PhysicalMemory
 from kprobesim.machine.stop import Stop
 from kprobesim.machine.turns import Turns
@@ -169,15 +169,20 @@ class Machine:
 
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """The same as `emit`, for where every hit comes by: the fields come in a dict that nobody else keeps."""
-        running = self._running
-        insn = self.retired if running is None else self.retired + running.engine.executed - 1
-        number = self._event + 1 if insn == self._event_insn else 1
-        self._event_insn, self._event, self._step = insn, number, 0
-        seq, records = self._seq, self.log.records
-        if seq == len(records):
+        running, insn = self._running, self.retired
+        if running is not None:
+            engine = running.engine
+            insn += (engine.stopped_at or engine.counter.value) - 1  # its `executed`, without another call
+        if insn == self._event_insn:
+            insn, number = self._event_insn, self._event + 1  # the same object again: most events share an instruction
+        else:
+            self._event_insn, number = insn, 1
+        self._event, self._step = number, 0
+        seq, cells = self._seq, self.log.cells
+        if seq * RECORD_SIZE == len(cells):
             if seq >= self.log.capacity:
                 self.log.refuse()
-            records.append((insn, number, self._turns.number, kind, fields, self.idle_ns))
+            cells += (insn, number, self._turns.number, kind, fields, self.idle_ns)
         self._seq = seq + 1
         if self._stops and (kind in self._stop_kinds or (self._stop_at is not None and self.moment >= self._stop_at)):
             self._freeze()

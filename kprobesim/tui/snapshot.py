@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import LANGUAGES, Language
+from kprobesim.lab import Phase
 from kprobesim.tui.brief import brief
 from kprobesim.tui.labels import register_labels
 from kprobesim.tui.track import Track, TrackMaker
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         MapView,
         Moment,
         Narration,
-        Phase,
         StackWord,
         TaskView,
     )
