@@ -116,7 +116,7 @@ class Narrator:
         if kind == "bpf.exit":
             return {"r0_hex": f"{fields['r0']:#x}"}
         if kind == "kprobe.emulate":
-            return {"insn": _ADDRESS.sub(lambda found: self._place(int(found[0], 16)), fields["insn"])}
+            return {"insn": _shortened(_ADDRESS.sub(lambda found: self._place(int(found[0], 16)), fields["insn"]))}
         if kind == "gate":
             return {"vector_hex": f"{fields['vector']:#x}"}
         if kind == "trap":

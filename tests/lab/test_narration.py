@@ -289,7 +289,9 @@ def test_an_interrupts_gate_has_the_number_that_its_trap_has() -> None:
 
 def test_where_an_emulated_instruction_leads_is_told_by_name() -> None:
     lab = session()
-    event = made("kprobe.emulate", insn=f"call {address(lab, 'rw_verify_area'):#x}", ip=address(lab, "rw_verify_area"))
+    event = made(
+        "kprobe.emulate", insn=f"call   {address(lab, 'rw_verify_area'):#x}", ip=address(lab, "rw_verify_area")
+    )
     assert lab.narrate(event, "en").what.startswith("The instruction call rw_verify_area+0x0 was emulated")
 
 
