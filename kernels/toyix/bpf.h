@@ -149,6 +149,8 @@ int bpf_attr_check(const union bpf_attr *attr, size_t used);
 #define CHECK_ATTR(attr, last) bpf_attr_check(attr, offsetofend(union bpf_attr, last))
 int bpf_check_uarg_tail_zero(const char __user *uaddr, size_t expected_size, size_t actual_size);
 int bpf_get_file_flag(u32 flags);
+ssize_t bpf_dummy_read(struct file *filp, char __user *buf, size_t siz, loff_t *ppos);
+ssize_t bpf_dummy_write(struct file *filp, const char __user *buf, size_t siz, loff_t *ppos);
 
 /* bpf_map.c */
 extern const struct file_operations bpf_map_fops;

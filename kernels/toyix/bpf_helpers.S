@@ -34,6 +34,7 @@
 	BPF_HELPER get_numa_node_id 42
 	BPF_HELPER probe_read_str 45
 	BPF_HELPER perf_event_read_value 55
+	BPF_HELPER perf_prog_read_value 56
 	BPF_HELPER override_return 58
 	BPF_HELPER get_stack 67
 	BPF_HELPER skb_load_bytes_relative 68
@@ -46,6 +47,7 @@
 	BPF_HELPER strtol 105
 	BPF_HELPER strtoul 106
 	BPF_HELPER send_signal 109
+	BPF_HELPER skb_output 111
 	BPF_HELPER probe_read_user 112
 	BPF_HELPER probe_read_kernel 113
 	BPF_HELPER probe_read_user_str 114
@@ -62,6 +64,7 @@
 	BPF_HELPER ringbuf_discard 133
 	BPF_HELPER ringbuf_query 134
 	BPF_HELPER get_task_stack 141
+	BPF_HELPER d_path 147
 	BPF_HELPER copy_from_user 148
 	BPF_HELPER snprintf_btf 149
 	BPF_HELPER per_cpu_ptr 153
@@ -98,6 +101,7 @@
 	BPF_HELPER dynptr_write 202
 	BPF_HELPER dynptr_data 203
 	BPF_HELPER ktime_get_tai_ns 208
+	BPF_HELPER user_ringbuf_drain 209
 
 	/* No program can name these: converted filters call them. */
 	BPF_HELPER skb_load_helper_8 240

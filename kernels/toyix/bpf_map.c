@@ -20,17 +20,6 @@ static int bpf_map_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-/* There only so that f_mode says what the descriptor may be used for. */
-static ssize_t bpf_dummy_read(struct file *filp, char __user *buf, size_t siz, loff_t *ppos)
-{
-	return -EINVAL;
-}
-
-static ssize_t bpf_dummy_write(struct file *filp, const char __user *buf, size_t siz, loff_t *ppos)
-{
-	return -EINVAL;
-}
-
 const struct file_operations bpf_map_fops = {
 	.read = bpf_dummy_read,
 	.write = bpf_dummy_write,
@@ -104,6 +93,32 @@ static void *__bpf_copy_key(u64 ukey, u64 key_size)
 	return ukey ? ERR_PTR(-EINVAL) : NULL;
 }
 
+/* What a command on an element works with. */
+struct map_elem {
+	struct bpf_map *map;
+	struct file *file;	/* holds the map meanwhile */
+	void *key;
+};
+
+/* After 0 comes map_elem_put(). Only who asks for the next key may leave the key out. */
+static long map_elem_get(struct map_elem *elem, const union bpf_attr *attr, fmode_t right, bool needs_key)
+{
+	elem->map = map_of_fd(attr->map_fd, right, &elem->file);
+	if (IS_ERR(elem->map))
+		return PTR_ERR(elem->map);
+	elem->key = needs_key || attr->key ? __bpf_copy_key(attr->key, elem->map->key_size) : NULL;
+	if (!IS_ERR(elem->key))
+		return 0;
+	fput(elem->file);
+	return PTR_ERR(elem->key);
+}
+
+static void map_elem_put(struct map_elem *elem)
+{
+	kfree(elem->key);
+	fput(elem->file);
+}
+
 long map_create(const union bpf_attr *attr)
 {
 	struct bpf_map *map, *inner = NULL;
@@ -140,40 +155,32 @@ long map_create(const union bpf_attr *attr)
 
 long map_lookup_elem(const union bpf_attr *attr)
 {
-	struct bpf_map *map;
-	struct file *file;
-	void *key, *value;
+	struct map_elem elem;
 	u32 value_size;
+	void *value;
 	long err;
 
 	if (CHECK_ATTR(attr, flags) || (attr->flags & ~BPF_F_LOCK))
 		return -EINVAL;
-	map = map_of_fd(attr->map_fd, FMODE_CAN_READ, &file);
-	if (IS_ERR(map))
-		return PTR_ERR(map);
-	key = __bpf_copy_key(attr->key, map->key_size);
-	if (IS_ERR(key)) {
-		err = PTR_ERR(key);
-		goto out;
-	}
-	value_size = bpf_map_value_size(map);
+	err = map_elem_get(&elem, attr, FMODE_CAN_READ, true);
+	if (err)
+		return err;
+	value_size = bpf_map_value_size(elem.map);
 	value = kmalloc(value_size, GFP_USER);
 	err = value ? 0 : -ENOMEM;
 	/* Of a bloom filter it is asked whether it has this value. */
-	if (!err && map->map_type == BPF_MAP_TYPE_BLOOM_FILTER) {
+	if (!err && elem.map->map_type == BPF_MAP_TYPE_BLOOM_FILTER) {
 		if (copy_from_user(value, (void __user *)attr->value, value_size))
 			err = -EFAULT;
 		else
-			err = bpf_map_copy_value(map, key, value, attr->flags);
+			err = bpf_map_copy_value(elem.map, elem.key, value, attr->flags);
 	} else if (!err) {
-		err = bpf_map_copy_value(map, key, value, attr->flags);
+		err = bpf_map_copy_value(elem.map, elem.key, value, attr->flags);
 		if (!err && copy_to_user((void __user *)attr->value, value, value_size))
 			err = -EFAULT;
 	}
 	kfree(value);
-	kfree(key);
-out:
-	fput(file);
+	map_elem_put(&elem);
 	return err;
 }
 
@@ -214,122 +221,92 @@ static long fd_to_object(struct bpf_map *map, u64 *value, struct bpf_prog **prog
 
 long map_update_elem(const union bpf_attr *attr)
 {
-	struct bpf_map *map, *inner = NULL;
 	struct bpf_prog *prog = NULL;
-	struct file *file;
-	void *key, *value;
+	struct bpf_map *inner = NULL;
+	struct map_elem elem;
 	u32 value_size;
+	void *value;
 	long err;
 
 	if (CHECK_ATTR(attr, flags))
 		return -EINVAL;
-	map = map_of_fd(attr->map_fd, FMODE_CAN_WRITE, &file);
-	if (IS_ERR(map))
-		return PTR_ERR(map);
-	key = __bpf_copy_key(attr->key, map->key_size);
-	if (IS_ERR(key)) {
-		err = PTR_ERR(key);
-		goto out;
-	}
-	value_size = bpf_map_value_size(map);
+	err = map_elem_get(&elem, attr, FMODE_CAN_WRITE, true);
+	if (err)
+		return err;
+	value_size = bpf_map_value_size(elem.map);
 	value = kzalloc(max(value_size, 8U), GFP_USER);
 	if (!value)
 		err = -ENOMEM;
 	else if (copy_from_user(value, (void __user *)attr->value, value_size))
 		err = -EFAULT;
 	else
-		err = fd_to_object(map, value, &prog, &inner);
+		err = fd_to_object(elem.map, value, &prog, &inner);
 	if (!err)
-		err = bpf_map_update_value(map, key, value, attr->flags);
+		err = bpf_map_update_value(elem.map, elem.key, value, attr->flags);
 	if (!IS_ERR_OR_NULL(prog))
 		bpf_prog_put(prog);
 	if (!IS_ERR_OR_NULL(inner))
 		bpf_map_put(inner);
 	kfree(value);
-	kfree(key);
-out:
-	fput(file);
+	map_elem_put(&elem);
 	return err;
 }
 
 long map_delete_elem(const union bpf_attr *attr)
 {
-	struct bpf_map *map;
-	struct file *file;
-	void *key;
+	struct map_elem elem;
 	long err;
 
 	if (CHECK_ATTR(attr, key))
 		return -EINVAL;
-	map = map_of_fd(attr->map_fd, FMODE_CAN_WRITE, &file);
-	if (IS_ERR(map))
-		return PTR_ERR(map);
-	key = __bpf_copy_key(attr->key, map->key_size);
-	err = IS_ERR(key) ? PTR_ERR(key) : bpf_map_delete_value(map, key);
-	if (!IS_ERR(key))
-		kfree(key);
-	fput(file);
+	err = map_elem_get(&elem, attr, FMODE_CAN_WRITE, true);
+	if (err)
+		return err;
+	err = bpf_map_delete_value(elem.map, elem.key);
+	map_elem_put(&elem);
 	return err;
 }
 
 /* Without a key, the first one. */
 long map_get_next_key(const union bpf_attr *attr)
 {
-	void *key = NULL, *next_key;
-	struct bpf_map *map;
-	struct file *file;
+	struct map_elem elem;
+	void *next_key;
 	long err;
 
 	if (CHECK_ATTR(attr, next_key))
 		return -EINVAL;
-	map = map_of_fd(attr->map_fd, FMODE_CAN_READ, &file);
-	if (IS_ERR(map))
-		return PTR_ERR(map);
-	if (attr->key)
-		key = __bpf_copy_key(attr->key, map->key_size);
-	next_key = IS_ERR(key) ? NULL : kmalloc(max(map->key_size, 8U), GFP_USER);
-	if (IS_ERR(key))
-		err = PTR_ERR(key);
-	else if (!next_key)
-		err = -ENOMEM;
-	else
-		err = bpf_map_next_key(map, key, next_key);
-	if (!err && copy_to_user((void __user *)attr->next_key, next_key, map->key_size))
+	err = map_elem_get(&elem, attr, FMODE_CAN_READ, false);
+	if (err)
+		return err;
+	next_key = kmalloc(max(elem.map->key_size, 8U), GFP_USER);
+	err = next_key ? bpf_map_next_key(elem.map, elem.key, next_key) : -ENOMEM;
+	if (!err && copy_to_user((void __user *)attr->next_key, next_key, elem.map->key_size))
 		err = -EFAULT;
 	kfree(next_key);
-	if (!IS_ERR(key))
-		kfree(key);
-	fput(file);
+	map_elem_put(&elem);
 	return err;
 }
 
 long map_lookup_and_delete_elem(const union bpf_attr *attr)
 {
-	struct bpf_map *map;
-	struct file *file;
-	void *key, *value;
+	struct map_elem elem;
 	u32 value_size;
+	void *value;
 	long err;
 
 	if (CHECK_ATTR(attr, flags) || (attr->flags & ~BPF_F_LOCK))
 		return -EINVAL;
-	map = map_of_fd(attr->map_fd, FMODE_CAN_READ | FMODE_CAN_WRITE, &file);
-	if (IS_ERR(map))
-		return PTR_ERR(map);
-	key = __bpf_copy_key(attr->key, map->key_size);
-	if (IS_ERR(key)) {
-		err = PTR_ERR(key);
-		goto out;
-	}
-	value_size = bpf_map_value_size(map);
+	err = map_elem_get(&elem, attr, FMODE_CAN_READ | FMODE_CAN_WRITE, true);
+	if (err)
+		return err;
+	value_size = bpf_map_value_size(elem.map);
 	value = kmalloc(value_size, GFP_USER);
-	err = value ? bpf_map_take_value(map, key, value, attr->flags) : -ENOMEM;
+	err = value ? bpf_map_take_value(elem.map, elem.key, value, attr->flags) : -ENOMEM;
 	if (!err && copy_to_user((void __user *)attr->value, value, value_size))
 		err = -EFAULT;
 	kfree(value);
-	kfree(key);
-out:
-	fput(file);
+	map_elem_put(&elem);
 	return err;
 }
 

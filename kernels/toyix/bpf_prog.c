@@ -36,16 +36,6 @@ static int bpf_prog_release(struct inode *inode, struct file *filp)
 	return 0;
 }
 
-static ssize_t bpf_dummy_read(struct file *filp, char __user *buf, size_t siz, loff_t *ppos)
-{
-	return -EINVAL;
-}
-
-static ssize_t bpf_dummy_write(struct file *filp, const char __user *buf, size_t siz, loff_t *ppos)
-{
-	return -EINVAL;
-}
-
 const struct file_operations bpf_prog_fops = {
 	.read = bpf_dummy_read,
 	.write = bpf_dummy_write,

@@ -38,6 +38,17 @@ int bpf_check_uarg_tail_zero(const char __user *uaddr, size_t expected_size, siz
 	return 0;
 }
 
+/* These two are there only so that f_mode says what the descriptor may be used for. */
+ssize_t bpf_dummy_read(struct file *filp, char __user *buf, size_t siz, loff_t *ppos)
+{
+	return -EINVAL;
+}
+
+ssize_t bpf_dummy_write(struct file *filp, const char __user *buf, size_t siz, loff_t *ppos)
+{
+	return -EINVAL;
+}
+
 int bpf_get_file_flag(u32 flags)
 {
 	switch (flags & BPF_OBJ_FLAG_MASK) {

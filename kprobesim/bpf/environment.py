@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from kprobesim.bpf.errors import MemoryFault
+from kprobesim.image.btf import Btf
 from kprobesim.linux_errno import Errno
 
 __all__ = ["BenchEnvironment", "Environment", "MapHost"]
@@ -35,6 +36,10 @@ class MapHost(Protocol):
 
 class Environment(MapHost, Protocol):
     """The running kernel, as helpers see it. Every answer must depend on the machine's state alone."""
+
+    def kernel_btf(self) -> Btf | None:
+        """The kernel's types (``btf_vmlinux``); None for a kernel without."""
+        ...
 
     def current_pid_tgid(self) -> int:
         """``tgid << 32 | pid`` of the current task."""
@@ -147,6 +152,7 @@ class BenchEnvironment:
         self.user_frames: list[int] | None = []
         self.symbols: dict[int, str] = {}
         self.counted = 0
+        self.btf: Btf | None = None
         self.kernel: dict[int, bytes] = {}
         self.user: dict[int, bytes] = {}
         self._random = seed & 0xFFFFFFFF or 1
@@ -170,6 +176,10 @@ class BenchEnvironment:
     def smp_processor_id(self) -> int:
         """See Environment; ``cpu``."""
         return self.cpu
+
+    def kernel_btf(self) -> Btf | None:
+        """See Environment; ``btf``."""
+        return self.btf
 
     def current_pid_tgid(self) -> int:
         """See Environment; ``pid_tgid``."""

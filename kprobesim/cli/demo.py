@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,7 +14,10 @@ from kprobesim.cli.telling import is_told, sentence, tell
 from kprobesim.course import Scenario, find_demo, list_demos
 from kprobesim.course.scenario import Pause, Refusal, Scene
 from kprobesim.i18n import Language, default_language
-from kprobesim.lab import Event, Lab
+from kprobesim.lab import Event
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["command", "play_plain"]
 

@@ -28,8 +28,8 @@ def command(plain: bool, kernel: str, profile: str, cpus: int, seed: int) -> Non
     """
     free = FreeLab(kernel, profile, cpus, seed)
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from kprobesim.cli.ctrl_c import typed_lines
         from kprobesim.cli.lab_plain import PlainLab
-        from kprobesim.cli.lesson_plain import typed_lines
 
         PlainLab(free.open(), default_language()).run(typed_lines())
     else:

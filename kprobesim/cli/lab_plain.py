@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from kprobesim.bpf.verifier import Rejected
+from kprobesim.cli.ctrl_c import CtrlC
 from kprobesim.course.actions import VERBS, Budget, parse_action, perform
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language, Texts
@@ -31,6 +32,7 @@ _LESSON_VERBS: Final = ("answer", "predict")
 _KERNEL: Final = 0xFFFF_FFFF_8000_0000
 _CODE_AHEAD: Final = 8
 _STACK: Final = 16
+_CONSOLE: Final = 4096
 _EVENTS: Final = 10
 _MOST: Final = 200
 _DIFFERENCES: Final = 12
@@ -49,6 +51,7 @@ class PlainLab:
     def __init__(self, lab: Lab, language: Language, say: Callable[[str], None] = click.echo) -> None:
         self._lab, self._language, self._say = lab, language, say
         self._before = lab.registers()
+        self._ctrl_c = CtrlC()
         self._questions: dict[str, Callable[[str], Iterable[str]]] = {
             "look": lambda _: self._look(),
             "registers": lambda _: self._registers(lab.registers()),
@@ -60,7 +63,7 @@ class PlainLab:
             "maps": lambda _: self._maps(),
             "events": self._events,
             "tasks": lambda _: self._tasks(),
-            "console": lambda _: lab.console.splitlines()[-_STACK:],
+            "console": lambda _: lab.terminal(_CONSOLE).splitlines()[-_STACK:],
             "who": self._who,
             "what-if": self._what_if,
             "ls": self._list,
@@ -91,7 +94,9 @@ class PlainLab:
         if not line or line.startswith("#"):
             return
         if word in self._questions:
-            self._tell(self._questions[word](rest.strip()))
+            with self._ctrl_c:
+                self._tell(self._questions[word](rest.strip()))
+            self._say_stopped()
             return
         if word not in VERBS or word in _LESSON_VERBS:
             known = ", ".join([*(verb for verb in VERBS if verb not in _LESSON_VERBS), *self._questions, "quit"])
@@ -107,15 +112,21 @@ class PlainLab:
     def _act(self, line: str, body: str) -> None:
         lab = self._lab
         self._before, before, moment = lab.registers(), lab.seq, lab.moment
-        printed = perform(lab, parse_action(line, body), Path(), Budget())
+        with self._ctrl_c:
+            printed = perform(lab, parse_action(line, body), Path(), Budget(interrupt=self._ctrl_c.was_pressed))
         if printed:
             self._say(printed.rstrip("\n"))
+        self._say_stopped()
         event = lab.last_event
         if event is not None and lab.seq != before:
             self._say(self._sentence(event, why=True))
         elif lab.moment == moment:
             self._say(self._text("stays"))
         self._tell(self._look())
+
+    def _say_stopped(self) -> None:
+        if self._ctrl_c.pressed:
+            self._say(self._text("stopped"))
 
     # Answers
 
@@ -125,7 +136,7 @@ class PlainLab:
         line = next((line for line in lab.code(registers["rip"]) if line.address == registers["rip"]), None)
         yield self._text(
             "where", ms=f"{lab.ns / 1e6:.3f}", cpu=lab.cpu, place=lab.symbolize(registers["rip"]),
-            phase=lab.phase.value, event=lab.seq, total=lab.event_count,
+            phase=lab.phase_name, event=lab.seq, total=lab.event_count,
         )  # fmt: skip
         if line is not None:
             yield self._text("next", text=" ".join(line.text.split()))
@@ -219,17 +230,18 @@ class PlainLab:
     def _who(self, name: str) -> Iterator[str]:
         lab = self._lab
         if name in lab.registers():
-            writer = last_register_write(lab, name, lambda: False)
+            writer = last_register_write(lab, name, self._ctrl_c.was_pressed)
         else:
-            writer = last_write(lab, lab.address_of(name), 1, lambda: False)
+            writer = last_write(lab, lab.address_of(name), 1, self._ctrl_c.was_pressed)
         if writer is None:
-            yield self._text("never_set", name=name)
+            if not self._ctrl_c.pressed:
+                yield self._text("never_set", name=name)
             return
         yield self._text("set", name=name, old=f"{writer.old:#x}", new=f"{writer.new:#x}")
         yield from self._look()
 
     def _what_if(self, text: str) -> Iterator[str]:
-        tried = what_if(self._lab, self._change(text))
+        tried = what_if(self._lab, self._change(text), interrupt=self._ctrl_c.was_pressed)
         tried.go_to_parting()
         yield from tried.tell(self._language)
         if tried.parting is None:

@@ -75,7 +75,8 @@ def run(id: str, plain: bool) -> None:  # noqa: A002 - the argument's name on th
     """
     lesson = find_lesson(id)
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        from kprobesim.cli.lesson_plain import PlainLesson, typed_lines
+        from kprobesim.cli.ctrl_c import typed_lines
+        from kprobesim.cli.lesson_plain import PlainLesson
 
         PlainLesson(LessonSession.open(lesson, default_store()), default_language()).run(typed_lines())
     else:

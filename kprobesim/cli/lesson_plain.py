@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from typing import Final
 
 import click
 
+from kprobesim.cli.ctrl_c import CtrlC
 from kprobesim.course import LessonSession, Part, Task, parse_action
 from kprobesim.course.goals import TEXTS
-from kprobesim.errors import BadInput, KprobesimError
+from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
 
-__all__ = ["PlainLesson", "typed_lines"]
-
-_PROMPT: Final = "> "
-
-
-def typed_lines() -> Iterator[str]:
-    """Lines from standard input, with a prompt if somebody sits there.
-
-    Raises:
-        BadInput: standard input is not UTF-8.
-    """
-    prompt = _PROMPT if sys.stdin.isatty() else ""
-    while True:
-        try:
-            yield input(prompt)
-        except EOFError:
-            return
-        except UnicodeDecodeError:
-            raise BadInput("Standard input is not UTF-8 text.") from None
+__all__ = ["PlainLesson"]
 
 
 class PlainLesson:
@@ -109,9 +90,13 @@ class PlainLesson:
                 body += f"{inner}\n"
         session = self._session
         before = session.lab.seq
-        printed = session.act(parse_action(line, body))
+        ctrl_c = CtrlC()
+        with ctrl_c:
+            printed = session.act(parse_action(line, body), interrupt=ctrl_c.was_pressed)
         if printed:
             self._say(printed.rstrip("\n"))
+        if ctrl_c.pressed:
+            self._say(self._text("stopped"))
         if word == "answer":
             self._check()
         elif word != "predict":
@@ -131,7 +116,7 @@ class PlainLesson:
         registers = lab.registers()
         place = "user" if registers["cs"] & 3 else lab.symbolize(registers["rip"])
         time = f"{lab.ns / 1e6:.3f}"
-        self._say(self._text("where", time=time, cpu=lab.cpu, place=place, phase=lab.phase.value))
+        self._say(self._text("where", time=time, cpu=lab.cpu, place=place, phase=lab.phase_name))
 
     def _check(self) -> None:
         session = self._session

@@ -31,6 +31,7 @@ _MAX_PROGRAM = 1 << 20
 @click.option(
     "--program", "programs", multiple=True, nargs=2, metavar="FILE PLACE", help="A BPF program and where it goes."
 )
+@click.option("--load", "objects", multiple=True, metavar="FILE.o", help="Load and attach a BPF object before.")
 @click.option("--note", default="", help="A text that is kept with the recording.")
 @lang_option
 def command(
@@ -45,6 +46,7 @@ def command(
     jit: bool,
     probes: tuple[str, ...],
     programs: tuple[tuple[str, str], ...],
+    objects: tuple[str, ...],
     note: str,
 ) -> None:
     """Run COMMANDS in the simulated machine's shell and keep all of it in OUT.
@@ -59,19 +61,26 @@ def command(
         lab = find_demo(demo).open()
     else:
         lab = Lab.open(kernel, profile=profile, cpus=cpus, seed=seed, optimization=not no_optimization)
-        _run(lab, commands, jit, probes, programs)
+        _run(lab, commands, jit, probes, programs, objects)
     recording = capture(lab, notes=note)
     save_recording(recording, out)
     click.echo(f"{out}: {len(recording.inputs)} inputs, {recording.events:,} events.", err=True)
 
 
 def _run(
-    lab: Lab, commands: tuple[str, ...], jit: bool, probes: tuple[str, ...], programs: tuple[tuple[str, str], ...]
+    lab: Lab,
+    commands: tuple[str, ...],
+    jit: bool,
+    probes: tuple[str, ...],
+    programs: tuple[tuple[str, str], ...],
+    objects: tuple[str, ...],
 ) -> None:
     session = ShellSession(lab)
     begun = lab.moment.insn
     if jit:
         lab.set_bpf_jit(1)
+    for path in objects:
+        lab.load_object(path)
     for file, place in programs:
         name = Path(file).stem
         if name not in lab.bpf.programs:

@@ -27,4 +27,4 @@ def open_app(scenario: Lesson | Scenario | RecordedScenario | FreeLab | None) ->
     from kprobesim.course import list_demos, list_lessons
     from kprobesim.tui import run_app
 
-    sys.exit(run_app(scenario, default_language(), scenarios=[*list_lessons(), *list_demos(), FreeLab()]))
+    sys.exit(run_app(scenario, default_language(), scenarios=lambda: [*list_lessons(), *list_demos(), FreeLab()]))

@@ -41,7 +41,7 @@ def command(what: str | None, listen: str, name: str | None, seats: int) -> None
     from kprobesim.tui.class_apps import run_leading
 
     leader, language = Leader(key, seats=seats), default_language()
-    sys.exit(run_leading(address, called, leader, scenario, language, [*list_lessons(), *list_demos()]))
+    sys.exit(run_leading(address, called, leader, scenario, language, lambda: [*list_lessons(), *list_demos()]))
 
 
 def _find(what: str) -> Lesson | Scenario | RecordedScenario:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import click
 
+from kprobesim.cli.ctrl_c import CtrlC
 from kprobesim.errors import BadInput
 from kprobesim.lab import Lab
 from kprobesim.shell import ShellSession
@@ -44,13 +43,13 @@ def command(
     if file is not None and commands is not None:
         raise click.UsageError("Give a file or -c, not both.")
     given = _given(file, commands)
-    interrupts = _Interrupts()
+    ctrl_c = CtrlC()
     lab = Lab.open(kernel, profile=profile, cpus=cpus, seed=seed)
-    session = ShellSession(lab, interrupts.take)
+    session = ShellSession(lab, ctrl_c.take)
     for path in objects:
         lab.load_object(path)
     for line in given if given is not None else _typed(session):
-        with interrupts:
+        with ctrl_c:
             _print(session.run_line(line))
         if session.is_off:
             break
@@ -97,32 +96,3 @@ def _typed(session: ShellSession) -> Iterator[str]:
             _print(session.interrupt())
         except UnicodeDecodeError:
             raise BadInput("Standard input is not UTF-8 text.") from None
-
-
-class _Interrupts:
-    """Ctrl-C while a command runs is for the command: it is noted, and taken to the guest between two slices.
-
-    A second one during the same command, which the first did not end, is for kprobesim.
-    """
-
-    def __init__(self) -> None:
-        self._pressed = False
-        self._count = 0
-
-    def take(self) -> bool:
-        """Whether Ctrl-C was pressed since this was last asked."""
-        pressed, self._pressed = self._pressed, False
-        return pressed
-
-    def __enter__(self) -> None:
-        self._count = 0
-        self._before = signal.signal(signal.SIGINT, self._note)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def _note(self, _: int, __: FrameType | None) -> None:
-        self._pressed = True
-        self._count += 1
-        if self._count > 1:
-            raise KeyboardInterrupt

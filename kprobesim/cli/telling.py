@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from kprobesim.i18n import Language
-from kprobesim.lab import Event, Lab
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Event, Lab
 
 __all__ = ["is_told", "sentence", "tell"]
 

@@ -30,13 +30,16 @@ import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course.conditions import as_number, as_text
 from kprobesim.course.strict import ID, read_text
 from kprobesim.errors import BadInput, KprobesimError
-from kprobesim.kprobes import Kprobe, PtRegs
-from kprobesim.lab import EVENT_KINDS, Event, Grain, Lab, Stop
+from kprobesim.lab import EVENT_KINDS, Grain, Stop
+
+if TYPE_CHECKING:
+    from kprobesim.kprobes import Kprobe, PtRegs
+    from kprobesim.lab import Event, Lab
 
 __all__ = ["INPUT_VERBS", "VERBS", "Action", "Budget", "parse_action", "parse_actions", "perform"]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.course.strict import Strict
 from kprobesim.errors import BadInput
-from kprobesim.lab import Lab
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = [
     "AT_LEAST_ONE",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from kprobesim.course.conditions import AT_LEAST_ONE, Condition, as_number, read_conditions, read_optional_condition
 from kprobesim.course.finding import Finding, GoalKind, View, last_line
 from kprobesim.course.readings import events_behind
 from kprobesim.course.strict import Strict
-from kprobesim.lab import EVENT_KINDS, Event, Lab, Phase
+from kprobesim.lab import EVENT_KINDS, Phase
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Event, Lab
 
 __all__ = ["AtGoal", "ConsoleGoal", "EventGoal", "OrderGoal"]
 
@@ -188,4 +191,4 @@ class ConsoleGoal(GoalKind):
         """Look."""
         lines = [event.fields["text"] for event in events_behind(view.lab, view.starts[self.since], "console")]
         met = any(self.contains in line for line in lines)
-        return Finding(met, {"wanted": self.contains, "found": last_line(lines)})
+        return Finding(met, {"wanted": self.contains, "found": last_line(lines)}, "why" if lines else "none")

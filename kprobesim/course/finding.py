@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from kprobesim.course.questions import Computed
 from kprobesim.course.strict import Strict
-from kprobesim.lab import Lab
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["Finding", "GoalKind", "View", "last_line"]
 
@@ -74,4 +76,4 @@ class GoalKind(ABC):
 
 def last_line(lines: Sequence[str]) -> str:
     """The newest of some lines, as much of it as a sentence has room for."""
-    return lines[-1][:_SHOWN] if lines else "-"
+    return lines[-1][:_SHOWN] if lines else ""

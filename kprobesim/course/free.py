@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.i18n import Language
-from kprobesim.lab import Lab
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["FreeLab"]
 
@@ -49,6 +51,8 @@ class FreeLab:
         Raises:
             KprobesimError: there is no such kernel or profile.
         """
+        from kprobesim.lab import Lab
+
         lab = Lab.open(self.kernel, profile=self.profile, cpus=self.cpus, seed=self.seed)
         lab.run(instructions=_FAR)
         lab.start = lab.moment.insn

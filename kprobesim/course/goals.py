@@ -12,6 +12,7 @@ from typing import Final
 
 from kprobesim.course.event_goals import AtGoal, ConsoleGoal, EventGoal, OrderGoal
 from kprobesim.course.finding import Finding, GoalKind, View
+from kprobesim.course.readings import Unmapped
 from kprobesim.course.state_goals import AnswerGoal, FileGoal, KprobeGoal, MapGoal, MemoryGoal, ValueGoal
 from kprobesim.course.strict import Strict
 from kprobesim.errors import BadInput
@@ -42,6 +43,8 @@ class Goal:
         """Look; what cannot be read off the machine now is not met yet."""
         try:
             return self.what.check(view)
+        except Unmapped as error:
+            return Finding(False, {**self.what.asked(), "where": error.place}, "unmapped")
         except BadInput as error:
             return Finding(False, {**self.what.asked(), "message": str(error)}, "cannot")
 
@@ -55,8 +58,8 @@ class Goal:
         """Why it is not met, one sentence; empty if it is."""
         if finding.met:
             return ""
-        if finding.key == "cannot":
-            return TEXTS.get(language, "goal.cannot", **finding.values) or ""
+        if finding.key in ("cannot", "unmapped"):
+            return TEXTS.get(language, f"goal.{finding.key}", **finding.values) or ""
         return TEXTS.get(language, f"goal.{self.what.name}.{finding.key}", **finding.values) or ""
 
 

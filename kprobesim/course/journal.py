@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kprobesim.course.actions import INPUT_VERBS, Action, Budget, parse_action, parse_actions, perform
 from kprobesim.course.progress import Progress
 from kprobesim.errors import KprobesimError
-from kprobesim.lab import Lab, Moment
-from kprobesim.machine import Input
+from kprobesim.lab import Moment
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
+    from kprobesim.machine import Input
 
 __all__ = ["Journal"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course.actions import Action, parse_actions
 from kprobesim.course.goals import Goal, read_goal
@@ -16,7 +16,9 @@ from kprobesim.course.state_goals import AnswerGoal
 from kprobesim.course.strict import ID, Strict, read_text, read_toml
 from kprobesim.errors import BadInput
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.lab import Lab
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["FORMAT", "NARRATIONS", "PARTS", "Lesson", "Task", "read_lesson"]
 

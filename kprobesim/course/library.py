@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 from kprobesim.course.lesson import Lesson, read_lesson
 from kprobesim.course.scenario import Scenario, read_scenario
 from kprobesim.errors import BadInput
 
 __all__ = ["find_demo", "find_lesson", "lessons_folder", "list_demos", "list_lessons"]
+
+_LESSON: Final = "lesson.toml"
+_DEMO: Final = "demo.toml"
 
 
 def lessons_folder() -> Path:
@@ -26,7 +30,7 @@ def list_lessons() -> list[Lesson]:
     Raises:
         BadInput: a lesson's description is damaged.
     """
-    return [read_lesson(path.parent) for path in sorted(lessons_folder().glob("*/lesson.toml"))]
+    return [read_lesson(folder) for folder in _lesson_folders()]
 
 
 def list_demos() -> list[Scenario]:
@@ -35,7 +39,7 @@ def list_demos() -> list[Scenario]:
     Raises:
         BadInput: a demo's description is damaged.
     """
-    return [read_scenario(path.parent, path.name) for path in sorted(lessons_folder().glob("demos/*/demo.toml"))]
+    return [read_scenario(folder, _DEMO) for folder in _demo_folders()]
 
 
 def find_lesson(name: str) -> Lesson:
@@ -46,28 +50,33 @@ def find_lesson(name: str) -> Lesson:
     """
     if "/" in name or "\\" in name or name in (".", ".."):
         return read_lesson(Path(name))
-    lessons = list_lessons()
-    if name.isascii() and name.isdigit():
-        matching = [lesson for lesson in lessons if lesson.id.partition("-")[0].lstrip("0") == name.lstrip("0")]
-        if matching:
-            return matching[0]
-    for lesson in lessons:
-        if lesson.id == name:
-            return lesson
-    raise _unknown(name, [lesson.id for lesson in lessons], "lesson")
+    folders = _lesson_folders()
+    number = name.lstrip("0") if name.isascii() and name.isdigit() else None
+    for folder in folders:
+        if folder.name == name or folder.name.partition("-")[0].lstrip("0") == number:
+            return read_lesson(folder)
+    raise _unknown(name, [folder.name for folder in folders], "lesson")
 
 
 def find_demo(name: str) -> Scenario:
     """A demo by its folder's name.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is none, or it is damaged.
     """
-    demos = list_demos()
-    for demo in demos:
-        if demo.id == name:
-            return demo
-    raise _unknown(name, [demo.id for demo in demos], "demo")
+    folders = _demo_folders()
+    for folder in folders:
+        if folder.name == name:
+            return read_scenario(folder, _DEMO)
+    raise _unknown(name, [folder.name for folder in folders], "demo")
+
+
+def _lesson_folders() -> list[Path]:
+    return [path.parent for path in sorted(lessons_folder().glob(f"*/{_LESSON}"))]
+
+
+def _demo_folders() -> list[Path]:
+    return [path.parent for path in sorted(lessons_folder().glob(f"demos/*/{_DEMO}"))]
 
 
 def _unknown(name: str, known: list[str], what: str) -> BadInput:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from kprobesim.course.lesson import Lesson, read_lesson
-from kprobesim.course.pages import fenced_blocks
+from kprobesim.course.pages import Block, fenced_blocks
 from kprobesim.course.replay import BLOCKS, play_solutions, play_text
 from kprobesim.course.trail import Trail
 from kprobesim.errors import BadInput, KprobesimError
@@ -17,6 +17,8 @@ from kprobesim.i18n import LANGUAGES
 __all__ = ["lint_lesson", "lint_texts"]
 
 _CODE: Final = re.compile(r"`([^`\n]+)`")
+_SHOWN: Final = ("text", "c", "asm")
+"""Blocks that are not played: remarks in them are in the language of the text."""
 _LIST: Final = re.compile(r"^(?:[-*]|\d+\.) ", re.MULTILINE)
 
 
@@ -69,12 +71,10 @@ def lint_texts(lesson: Lesson) -> Iterator[str]:
         if cue != same:
             yield f"'{english[cue.page].title}': 'show {cue.panel}' stands behind other steps in zh.md."
     blocks = {language: fenced_blocks(text) for language, text in texts.items()}
-    if [(block.kind, block.text, block.after) for block in blocks["en"]] != [
-        (block.kind, block.text, block.after) for block in blocks["zh"]
-    ]:
+    if [_compared(block) for block in blocks["en"]] != [_compared(block) for block in blocks["zh"]]:
         yield "The fenced blocks of en.md and zh.md are not the same."
     for block in blocks["en"]:
-        if block.kind.split()[0] not in BLOCKS and block.kind not in ("text", "c", "asm"):
+        if block.kind.split()[0] not in BLOCKS and block.kind not in _SHOWN:
             yield f"en.md:{block.line}: blocks of kind {block.kind!r} are not known; played: {', '.join(BLOCKS)}."
     quoted = {language: set(_CODE.findall(text)) for language, text in texts.items()}
     for name in sorted(quoted["en"] ^ quoted["zh"]):
@@ -88,3 +88,8 @@ def lint_texts(lesson: Lesson) -> Iterator[str]:
             yield f"task {task.id} has fewer than two hints."
         if not task.solution:
             yield f"task {task.id} has no solution."
+
+
+def _compared(block: Block) -> tuple[str, object, str]:
+    """What a block must have in common with that of the other language."""
+    return block.kind, block.text.count("\n") if block.kind in _SHOWN else block.text, block.after

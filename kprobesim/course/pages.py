@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+from unicodedata import east_asian_width
 
 from kprobesim.errors import BadInput
 
@@ -113,7 +114,7 @@ def read_pages(source: str, path: Path, tasks: Sequence[str], predictions: Seque
     fenced = False
 
     def close_prose() -> None:
-        text = "\n".join(prose).strip()
+        text = _without_gaps(prose).strip()
         if text:
             parts.append(Part("prose", text))
         prose.clear()
@@ -213,6 +214,24 @@ def fenced_blocks(source: str) -> list[Block]:
         elif (mark := _MARK.fullmatch(line.strip())) and mark[1] == "task":
             after = mark[2]
     return found
+
+
+def _without_gaps(lines: Sequence[str]) -> str:
+    """Prose whose paragraphs are broken into lines; Markdown makes a blank of a break, and Chinese has none there."""
+    text, fenced = "", False
+    for line in lines:
+        closed = text.removesuffix("\n")
+        inside = fenced
+        fenced ^= line.startswith("```")
+        words = line.lstrip()
+        if not inside and not fenced and closed and words and _is_wide(closed[-1]) and _is_wide(words[0]):
+            text, line = closed, words
+        text += f"{line}\n"
+    return text
+
+
+def _is_wide(character: str) -> bool:
+    return east_asian_width(character) in ("W", "F")
 
 
 def _complete(path: Path, seen: list[tuple[str, str]], tasks: Sequence[str], predictions: Sequence[str]) -> None:

@@ -43,6 +43,11 @@ class Option:
     text: Mapping[str, str]
     value: str
 
+    def as_written(self, value: str) -> str:
+        """What the machine worked out, in hexadecimal if the option's text has it so."""
+        digits = f"{int(value):#x}" if value.isdecimal() else value
+        return digits if any(digits in text for text in self.text.values()) else value
+
 
 @dataclass(frozen=True)
 class Prediction:

@@ -24,14 +24,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.course.conditions import as_number
 from kprobesim.errors import BadInput
-from kprobesim.lab import EVENT_KINDS, Event, Lab, ProbeView
+from kprobesim.lab import EVENT_KINDS
 from kprobesim.machine import MemoryFault
 
-__all__ = ["READINGS", "check_reading", "events_behind", "first_event", "kprobe_at", "memory_at", "read_value"]
+if TYPE_CHECKING:
+    from kprobesim.lab import Event, Lab, ProbeView
+
+__all__ = [
+    "READINGS",
+    "Unmapped",
+    "check_reading",
+    "events_behind",
+    "first_event",
+    "kprobe_at",
+    "memory_at",
+    "read_value",
+]
 
 _SIZES: Final = {"byte": 1, "half": 2, "long": 4, "word": 8}
 _MOST_BYTES: Final = 64
@@ -46,6 +58,18 @@ READINGS: Final[dict[str, tuple[int, int]]] = {
     "place": (0, 0), "phase": (0, 0), "status": (0, 0), "ring": (0, 0), "task": (0, 0), "pid": (0, 0),
     "if": (0, 0), "ns": (0, 0),
 }  # fmt: skip
+
+
+class Unmapped(BadInput):
+    """Memory is to be read where none is mapped, which may change.
+
+    Args:
+        place: as the lesson names it.
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"No memory is mapped at {place}.")
+        self.place = place
 
 
 def check_reading(text: str) -> str:
@@ -102,7 +126,8 @@ def memory_at(lab: Lab, place: str, size: int) -> bytes:
     """Guest memory at a place.
 
     Raises:
-        BadInput: there is no such place, or nothing is mapped there.
+        BadInput: there is no such place.
+        Unmapped: nothing is mapped there.
     """
     address = as_number(lab, place)
     if address is None:
@@ -110,7 +135,7 @@ def memory_at(lab: Lab, place: str, size: int) -> bytes:
     try:
         return lab.read(address, size)
     except MemoryFault:
-        raise BadInput(f"No memory is mapped at {place[:60]}.") from None
+        raise Unmapped(place[:60]) from None
 
 
 def _register(lab: Lab, _: str, words: list[str]) -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kprobesim.i18n import Language
-from kprobesim.lab import Lab
-from kprobesim.lab.recording import Recording, load_recording, replay
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
+    from kprobesim.lab.recording import Recording
 
 __all__ = ["RecordedScenario"]
 
@@ -32,6 +35,8 @@ class RecordedScenario:
         Raises:
             BadInput: it holds no recording.
         """
+        from kprobesim.lab.recording import load_recording
+
         return load_recording(self.path)
 
     @property
@@ -57,6 +62,8 @@ class RecordedScenario:
         Raises:
             KprobesimError: it cannot be.
         """
+        from kprobesim.lab.recording import replay
+
         lab = replay(self.recording)
         lab.seek(lab.beginning)
         return lab

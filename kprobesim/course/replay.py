@@ -164,7 +164,12 @@ def _fits(printed: list[str], wanted: list[str]) -> bool:
         return not printed
     if wanted[0] == "...":
         return any(_fits(printed[skip:], wanted[1:]) for skip in range(len(printed) + 1))
-    return bool(printed) and printed[0].rstrip() == wanted[0].rstrip() and _fits(printed[1:], wanted[1:])
+    return bool(printed) and _is_line(printed[0].rstrip(), wanted[0].rstrip()) and _fits(printed[1:], wanted[1:])
+
+
+def _is_line(printed: str, wanted: str) -> bool:
+    """Whether a line is the quoted one; only its end need be quoted, as addresses differ from kernel to kernel."""
+    return printed.endswith(wanted[3:]) if wanted.startswith("...") else printed == wanted
 
 
 def _bpf(session: LessonSession, text: str, words: list[str]) -> Iterator[str]:

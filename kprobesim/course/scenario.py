@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from kprobesim.bpf import LoadError
 from kprobesim.course.actions import Action, Budget, perform
 from kprobesim.course.conditions import as_text
 from kprobesim.course.start import Start, read_start
 from kprobesim.course.strict import Strict, read_text, read_toml
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
-from kprobesim.lab import EVENT_KINDS, Event, Lab
+from kprobesim.lab import EVENT_KINDS, Event
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["Match", "Pause", "Refusal", "Scenario", "Scene", "read_scenario"]
 
@@ -142,6 +144,8 @@ class Scenario:
         Raises:
             KprobesimError: the demo does not fit the kernel.
         """
+        from kprobesim.lab import Lab
+
         start, budget = self.start, Budget()
         lab = Lab.open(
             start.kernel, profile=start.profile, cpus=start.cpus, seed=start.seed, optimization=start.optimization
@@ -202,6 +206,9 @@ class Scenario:
         return seen[number] == pause.before.nth
 
     def _refusal(self, lab: Lab, name: str, remarks: Mapping[str, str]) -> Refusal:
+        from kprobesim.bpf import LoadError
+        from kprobesim.lab import Lab
+
         source = read_text(self.folder, name)
         origin = lab.moment
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course.actions import Action, Budget, parse_action, perform
 from kprobesim.course.conditions import Condition, as_text
@@ -18,13 +18,16 @@ from kprobesim.course.readings import first_event, read_value
 from kprobesim.course.reports import GoalReport, Reveal, TaskReport
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
-from kprobesim.lab import Lab
-from kprobesim.machine import Input, Life
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
+    from kprobesim.machine import Input, Life
 
 __all__ = ["LessonSession"]
 
 _MAX_ANSWER: Final = 1_000
 _SHOWN: Final = 64 * 1024
+_MOST_COUNTED: Final = 0x7FFF_FFFF
 
 
 class LessonSession:
@@ -244,10 +247,11 @@ class LessonSession:
                 raise KprobesimError(
                     f"{self.lesson.id}: prediction {name}: the machine says {value}, which no option is."
                 )
+            value = prediction.options[right - 1].as_written(value)
         if name not in self.progress.revealed:
             self.progress.revealed.append(name)
             self._save()
-        return Reveal(self.progress.choices.get(name, 0), right, value, prediction.explain[language])
+        return Reveal(self.progress.choices.get(name, 0), right, _written(value), prediction.explain[language])
 
     def compute(self, computed: Computed) -> str:
         """What the machine works out, on a life of its own: afterwards it is where it was, and its future too.
@@ -402,6 +406,11 @@ class LessonSession:
             compute=self.compute,
             read_file=self.read_file,
         )
+
+
+def _written(value: str) -> str:
+    """A number that is too large to count anything is one of bits, and lessons write these in hexadecimal."""
+    return f"{int(value):#x}" if value.isdecimal() and int(value) > _MOST_COUNTED else value
 
 
 @contextmanager

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kprobesim.course.actions import INPUT_VERBS, Action, Budget, parse_actions, perform
 from kprobesim.course.strict import Strict
-from kprobesim.lab import Lab
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["Start", "read_start"]
 
@@ -40,6 +43,8 @@ class Start:
         Raises:
             KprobesimError: it does not fit the kernel, or takes too long.
         """
+        from kprobesim.lab import Lab
+
         budget = Budget()
         lab = Lab.open(
             self.kernel, profile=self.profile, cpus=self.cpus, seed=self.seed, optimization=self.optimization

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from kprobesim.course.conditions import AT_LEAST_ONE, Condition, as_text, read_condition, read_optional_condition
 from kprobesim.course.finding import Finding, GoalKind, View, last_line
 from kprobesim.course.questions import Computed, read_computed, read_options
 from kprobesim.course.readings import check_reading, kprobe_at, memory_at, read_value
 from kprobesim.course.strict import Strict
-from kprobesim.lab import Lab
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["AnswerGoal", "FileGoal", "KprobeGoal", "MapGoal", "MemoryGoal", "ValueGoal"]
 
@@ -108,7 +110,7 @@ class MapGoal(GoalKind):
                 number = sum(self._fits(view.lab, entry) for entry in which.entries)
                 some = ", ".join(f"{_number(key)}: {_number(value)}" for key, value in which.entries[:8])
                 met = self.count.holds(view.lab, number)
-                return Finding(met, {**values, "found": number, "entries": some or "-"})
+                return Finding(met, {**values, "found": number, "entries": some}, "why" if some else "empty")
         return Finding(False, values, "none")
 
     def _fits(self, lab: Lab, entry: tuple[bytes, bytes]) -> bool:
@@ -152,7 +154,7 @@ class FileGoal(GoalKind):
         if text is None:
             return Finding(False, values, "none")
         met = self.contains in text and not (self.lacks and self.lacks in text)
-        return Finding(met, {**values, "found": last_line(text.splitlines())})
+        return Finding(met, {**values, "found": last_line(text.splitlines())}, "why" if text else "empty")
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,8 @@ class KprobeGoal(GoalKind):
             state = {"registered", "armed" if probe.armed else "disarmed"} | (
                 {"optimized"} if probe.optimized else set()
             )
-        found = ", ".join(word for word in _STATES if word in state)
-        return Finding(self.state in state, {"place": self.place, "wanted": self.state, "found": found})
+        found = next(word for word in reversed(_STATES) if word in state)
+        return Finding(self.state in state, {"place": self.place, "wanted": self.state}, found)
 
 
 @dataclass(frozen=True)

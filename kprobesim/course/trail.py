@@ -131,7 +131,7 @@ def standing(lab: Lab) -> str:
     """Where the machine stands, as blocks `seen` write it: phase, place, interrupt flag, kprobe_status."""
     registers = lab.registers()
     place = "user" if registers["cs"] & 3 else lab.symbolize(registers["rip"])
-    return f"{lab.phase.value}  {place}  IF {int(bool(registers['rflags'] & _IF))}  {lab.kprobes().status}"
+    return f"{lab.phase_name}  {place}  IF {int(bool(registers['rflags'] & _IF))}  {lab.kprobes().status}"
 
 
 def event_kind(lab: Lab) -> str:

@@ -16,7 +16,14 @@ __all__ = ["aggr_post_handler", "aggr_pre_handler", "handlers_answers"]
 
 
 def aggr_pre_handler(site: Kprobe, regs: PtRegs) -> Answer:
-    """Run the children's pre_handlers, the latest first, until one's answer is not zero (AGG-02, AGG-03)."""
+    """Run the children's pre_handlers, the latest first, until one's answer is not zero (AGG-02, AGG-03).
+
+    Returns:
+        Zero if all answers were. An only child's answer is passed on as it is, where Linux says 1 for all but zero.
+    """
+    children = site.children or ()
+    if len(children) == 1 and children[0].pre_handler is not None and not children[0].is_disabled:
+        return children[0].pre_handler(children[0], regs)
     answers = handlers_answers(site, regs)
     for answer in answers:
         if not isinstance(answer, int):

@@ -70,7 +70,7 @@ class Int3Path:
         if current is not None and block.status in (KprobeStatus.HIT_SS, KprobeStatus.REENTER):
             assert current.ainsn is not None
             if current.ainsn.insn < ip < current.ainsn.insn + MAX_INSN_SIZE:
-                self._resume_singlestep(current, regs, block)
+                self._resume_singlestep(current, regs, block, ip, cs, flags)
                 self._post_process(current, regs, block)
                 return 1
         if self._kernel.read(ip - _INT3_SIZE, 1)[0] != INT3:
@@ -137,7 +137,8 @@ class Int3Path:
 
     def _after_pre_handler(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, answer: int) -> int:
         place = self._kprobes.place(probe)
-        self._machine.record("kprobe.pre_handler", place | {"ret": answer})
+        ret = answer if probe.children is None else int(answer != 0)
+        self._machine.record("kprobe.pre_handler", place | {"ret": ret})
         if answer:
             self._reset_current(block, regs.cpu)
         else:
@@ -181,8 +182,8 @@ class Int3Path:
         if self._trap_flag is not None:
             self._trap_flag.begin(probe, regs, block)
             return
-        regs.flags &= ~_IF
-        regs.ip = probe.ainsn.insn
+        _, cs, flags = regs.interrupted()
+        regs.set_interrupted(probe.ainsn.insn, cs, flags & ~_IF)
         saved_if = int(block.saved_flags != 0)
         self._machine.record("kprobe.singlestep", place | {"slot": probe.ainsn.insn, "saved_if": saved_if})
 
@@ -196,13 +197,15 @@ class Int3Path:
             self._reset_current(block, regs.cpu)
         self._machine.record("kprobe.detour", place | {"ip": probe.optinsn.detour})
 
-    def _resume_singlestep(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:
+    def _resume_singlestep(
+        self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, ip: int, cs: int, flags: int
+    ) -> None:
         assert probe.ainsn is not None and probe.addr is not None
-        moved = 0 if FixUp.RESUME_IP in self._without else probe.addr - probe.ainsn.insn - _INT3_SIZE
-        ip = regs.ip + moved
-        regs.ip = ip
+        if FixUp.RESUME_IP not in self._without:
+            ip += probe.addr - probe.ainsn.insn - _INT3_SIZE
         if FixUp.RESTORE_IF not in self._without:
-            regs.flags |= block.saved_flags
+            flags |= block.saved_flags
+        regs.set_interrupted(ip, cs, flags)
         self._machine.record("kprobe.resume", self._kprobes.place(probe) | {"ip": ip})
 
     def _post_process(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk) -> None:

@@ -161,6 +161,13 @@ class RunningKernel:
             self._percpu[key] = physical
         return self._percpu[key]
 
+    def preempt_count(self, cpu: int) -> int:
+        """A CPU's ``__preempt_count``; 0 where the kernel has none."""
+        if not self._counts_preemption:
+            return 0
+        count: int = _U32.unpack_from(self.machine.ram.bytes, self.percpu_physical("__preempt_count", cpu))[0]
+        return count
+
     def preempt_count_add(self, cpu: int, value: int) -> None:
         """Change a CPU's ``__preempt_count``, where the kernel has one: it is not preempted while that is not zero."""
         if self._counts_preemption:

@@ -82,6 +82,13 @@ class PtRegs:
         words: tuple[int, int, int] = _INTERRUPTED.unpack_from(self.ram.bytes, self.physical + _INTERRUPTED_AT)
         return words
 
+    def set_interrupted(self, ip: int, cs: int, flags: int) -> None:
+        """Write ``ip``, ``cs`` and ``flags`` together; ``ip`` and ``flags`` have at most 64 bits."""
+        if self.physical is None:
+            self.ip, self.cs, self.flags = ip, cs, flags
+        else:
+            _INTERRUPTED.pack_into(self.ram.bytes, self.physical + _INTERRUPTED_AT, ip, cs, flags)
+
     def register(self, number: int) -> int:
         """A general register by its number in instructions: 0 is rax, 4 is rsp, 8 is r8."""
         return int(getattr(self, _BY_NUMBER[number]))

@@ -23,11 +23,13 @@ from kprobesim.tracing.links import Link, Places, ProbeLink
 from kprobesim.tracing.objects import LoadedObject, kernel_of, load_into, plan_names
 from kprobesim.tracing.perf_clock import PerfEventLink
 
-__all__ = ["Act"]
+__all__ = ["LONGEST_OBJECT", "Act"]
 
 T = TypeVar("T")
 
 _WORD: Final = (1 << 64) - 1
+LONGEST_OBJECT: Final = 2 << 20
+"""Hex digits of an object file that a recording still holds."""
 
 
 class Act(Look):
@@ -264,11 +266,14 @@ class Act(Look):
         wanted = ProbeLink(self.bpf, link) if isinstance(link, Attachment) else link
         self._do(f"detach {wanted}", "detach", {}, wanted.detach, of=wanted)
 
-    def load_object(self, source: str | Path | BpfObject, *, attach: bool = True) -> LoadedObject:
+    def load_object(
+        self, source: str | Path | bytes | BpfObject, *, name: str = "object.o", attach: bool = True
+    ) -> LoadedObject:
         """Load what clang made of a C program, and attach its programs where their sections say.
 
         Args:
-            source: path of the `.o` file, or what `open_object` made of it.
+            source: path of the `.o` file, its bytes, or what was made of it, which no recording can hold.
+            name: the file's name, where its bytes are given.
             attach: False only loads. Programs in a section such as ``kprobe`` name no place and are only loaded, too.
 
         Raises:
@@ -277,22 +282,28 @@ class Act(Look):
             BadInput: a program that cannot be attached by itself here.
             LinuxError: a probe that was refused.
         """
-        found = source if isinstance(source, BpfObject) else self.open_object(source)
+        if isinstance(source, str | Path):
+            name, source = Path(source).name, read_object(Path(source))
+        told = {"name": name, "bytes": source.hex()} if isinstance(source, bytes) else {}
+        found = source if isinstance(source, BpfObject) else load_object(source, name, kernel_of(self.kernel))
         plan = plan_names(found, self.bpf)
         wanted = [
-            link
+            (link, plan.programs[program.name], program.target)
             for program in found.programs
             if attach
             and program.name in plan.programs
             and (link := link_for(self.places, plan.programs[program.name], program.target)) is not None
         ]
-        self.timeline.input(f"bpf load object {found.name}", lambda: load_into(self.bpf, plan))
-        for number, link in enumerate(wanted):
+        kind = "load_object" if 0 < len(told.get("bytes", "")) <= LONGEST_OBJECT else ""
+        self._do(f"bpf load object {found.name}", kind, told, lambda: load_into(self.bpf, plan))
+        for number, (link, loaded, target) in enumerate(wanted):
+            section = target.section.removeprefix("?").removesuffix(f"/{target.extra}")
+            where = {"program": loaded, "where": target.extra, "section": section, "returns": False, "cookie": 0}
             try:
-                self.timeline.input(f"attach {link}", link.attach)
+                self._do(f"attach {link}", "attach", where, link.attach, made=link)
             except KprobesimError:
-                for attached in wanted[:number]:
-                    self.timeline.input(f"detach {attached}", attached.detach)
+                for attached, *_ in wanted[:number]:
+                    self.detach(attached)
                 raise
         return plan
 

@@ -12,11 +12,12 @@ from kprobesim.image import MAX_INSN_SIZE, DebugFunctions, KernelImage, LineTabl
 from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task, arch_stack_walk
 from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE
 from kprobesim.lab.bpf_view import BpfView, bpf_view
+from kprobesim.lab.current_phase import current_phase, serving_function
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.listing import Listing
 from kprobesim.lab.narration import Narration, Narrator
-from kprobesim.lab.phases import Phase, current_phase
+from kprobesim.lab.phases import Phase
 from kprobesim.lab.task_views import CpuView, TaskView, cpu_views, task_views
 from kprobesim.lab.views import CodeLine, KprobeView, MapView, StackWord, code_lines, kprobe_view, stack_words
 from kprobesim.machine import PAGE_SIZE, Event, Machine, Moment, event_json
@@ -132,6 +133,17 @@ class Look:
     def phase(self) -> Phase:
         """Where in the life of a probe hit the current vCPU is."""
         return current_phase(self)
+
+    @property
+    def serving(self) -> str:
+        """The kernel's function that serves a hit or runs a BPF program now, see `serving_function`."""
+        return serving_function(self)
+
+    @property
+    def phase_name(self) -> str:
+        """The phase for people: in the handler, the name of the function that it is."""
+        phase = self.phase
+        return self.serving if phase is Phase.HANDLER else phase.value
 
     @functools.cached_property
     def lines(self) -> LineTable:
@@ -269,6 +281,14 @@ class Look:
     def console(self) -> str:
         """Everything the machine's console has printed up to this moment."""
         return self.machine.devices.output.decode(errors="replace")
+
+    def terminal(self, last: int) -> str:
+        """What a terminal at the console shows: the output, and with ``$`` before them the lines that were typed.
+
+        Args:
+            last: about so many characters, at the end.
+        """
+        return self.machine.devices.terminal(last).decode(errors="replace")
 
     def _number(self, cpu: int | None) -> int:
         if cpu is None:

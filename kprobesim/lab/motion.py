@@ -11,11 +11,11 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from kprobesim.image import SourceLine
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.machine import Event, Moment, Stop
 
 if TYPE_CHECKING:
+    from kprobesim.image import SourceLine
     from kprobesim.lab.lab import Lab
 
 __all__ = ["Grain", "Motion"]
@@ -166,12 +166,23 @@ class Motion:
             places = {last.fields["slot"]}
         elif last.kind in ("kprobe.resume", "kprobe.emulate", "kprobe.detour", "kprobe.debug"):
             places = {last.fields["ip"]}
+        elif last.kind == "kprobe.pre_handler" and self._overridden(last):
+            places = {self._lab.kernel.symbol("just_return_func")}
         elif last.kind == "gate" and last.fields["vector"] in (1, 3):
             kernel = self._lab.kernel
             places = {kernel.symbol(name) for name in _PT_REGS_READY if kernel.has_symbol(name)}
         else:
             return None
         return places.__contains__
+
+    def _overridden(self, handled: Event) -> bool:
+        """A program of this hit has said what the probed function returns."""
+        log = self._machine.log
+        for seq in range(handled.seq - 1, -1, -1):
+            event = log[seq]
+            if event.cpu == handled.cpu and event.kind in ("kprobe.hit", "bpf.override"):
+                return event.kind == "bpf.override"
+        return False
 
     def _phase_back(self) -> None:
         here = self._machine.moment

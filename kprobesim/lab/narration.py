@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from kprobesim.i18n import Language, Texts
 from kprobesim.kprobes import MODULES_VADDR, RunningKernel
 from kprobesim.lab.kinds import EVENT_KINDS
+from kprobesim.lab.refusals import reason_of
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import PAGE_SIZE, Event
 from kprobesim.machine.devices import SERIAL_VECTOR, TIMER_VECTOR
@@ -29,6 +31,7 @@ _LONGEST_TEXT: Final = 72
 _MODULES_END: Final = 0xFFFF_FFFF_FF00_0000
 _USER_END: Final = 1 << 47
 _MAX_ERRNO: Final = 4095
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{9,16}")
 
 
 class Narration(NamedTuple):
@@ -108,8 +111,14 @@ class Narrator:
             return {"syscall": _SYSCALLS.get(fields["nr"], str(fields["nr"])), "ret_hex": f"{fields.get('ret', 0):#x}"}
         if kind == "filter.load" and "code" in fields:
             return {"start": fields["code"][:9].hex(" ")}
+        if kind == "filter.refuse":
+            return reason_of(fields["reason"])[1]
         if kind == "bpf.exit":
             return {"r0_hex": f"{fields['r0']:#x}"}
+        if kind == "kprobe.emulate":
+            return {"insn": _shortened(_ADDRESS.sub(lambda found: self._place(int(found[0], 16)), fields["insn"]))}
+        if kind == "gate":
+            return {"vector_hex": f"{fields['vector']:#x}"}
         if kind == "trap":
             return {"before": self._place(fields["rip"] - 1)}
         if kind == "idle":
@@ -205,9 +214,11 @@ _VARIANTS: Final[dict[str, Callable[[dict[str, Any]], tuple[str, ...]]]] = {
     "kprobe.opt_pre_handler": lambda fields: ("ignored" if fields["ret"] else "zero",),
     "kprobe.singlestep": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
     "kprobe.step_tf": lambda fields: ("if_on" if fields["saved_if"] else "if_off",),
+    "bpf.load": lambda fields: () if fields["processed"] else ("unverified",),
     "bpf.helper": _helper,
     "bpf.enter": _filter,
     "bpf.exit": _filter,
+    "filter.refuse": lambda fields: tuple(sort for sort in [reason_of(fields["reason"])[0]] if sort),
     "filter.load": lambda fields: ("jited",) if "jited" in fields else (),
     "seccomp.verdict": lambda fields: ("strict",) if fields["mode"] == "strict" else (fields["action"],),
     "socket.verdict": lambda fields: (fields["verdict"],),

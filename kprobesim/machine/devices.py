@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kprobesim.machine.machine import Machine
     from kprobesim.machine.vcpu import VCpu
 
-__all__ = ["FIRST_KERNEL_HYPERCALL", "SERIAL_VECTOR", "TIMER_VECTOR", "Devices", "Hypercall"]
+__all__ = ["FIRST_KERNEL_HYPERCALL", "HYPERCALL_PORT", "SERIAL_VECTOR", "TIMER_VECTOR", "Devices", "Hypercall"]
 
 SERIAL_VECTOR: Final = 0x34
 TIMER_VECTOR: Final = 0xEC
@@ -22,7 +22,7 @@ FIRST_KERNEL_HYPERCALL: Final = 16
 _SERIAL_DATA: Final = 0x3F8
 _SERIAL_STATUS: Final = 0x3FD
 _TIMER: Final = 0x600
-_HYPERCALL: Final = 0xB8
+HYPERCALL_PORT: Final = 0xB8
 _RESUME: Final = 0
 _MARKS: Final = {1: "sched.switch", 2: "task.new", 3: "task.exec", 4: "task.exit", 5: "boot.done"}
 
@@ -53,6 +53,8 @@ class Devices:
         self.deferred: dict[int, Hypercall] = {}
         self.describe: Describe = lambda cpu, kind, fields: {}
         self._line_start = 0
+        self._keys: list[tuple[int, bytes]] = []  # how much was printed when something was typed, and what; as _paper
+        self._typed = 0
         self._board: dict[int, Hypercall] = {
             1: lambda cpu, a, b, c: machine.ns,
             2: self._cpu_up,
@@ -67,19 +69,42 @@ class Devices:
         """Every byte the console has printed so far."""
         return bytes(self._paper[: self.printed])
 
+    def terminal(self, last: int) -> bytes:
+        """What a terminal that echoes shows: the output, and each line where it was typed.
+
+        The machine prints no prompt, so ``$`` stands before what is typed at the beginning of a line.
+
+        Args:
+            last: so many bytes of the output at the end, and what was typed meanwhile.
+        """
+        paper, start = self._paper, max(self.printed - last, 0)
+        end = self.printed
+        pieces: list[bytes] = []
+        for place, keys in reversed(self._keys[: self._typed]):
+            if place < start:
+                break
+            prompt = b"$ " if place == 0 or paper[place - 1] == 0x0A else b""
+            pieces += [bytes(paper[place:end]), prompt + keys.replace(b"\x03", b"^C\n")]
+            end = place
+        pieces.append(bytes(paper[start:end]))
+        return b"".join(reversed(pieces))
+
     # Ports
 
-    def port_out(self, cpu: VCpu, port: int, size: int, value: int) -> None:
-        """A port write by a vCPU; unknown ports swallow it, as on a PC."""
-        if port == _HYPERCALL:
-            self._hypercall(cpu, value)
-        elif port == _SERIAL_DATA:
+    def port_out(self, cpu: VCpu, port: int, value: int) -> None:
+        """A write by a vCPU to any port but the hypercalls'; unknown ports swallow it, as on a PC."""
+        if port == _SERIAL_DATA:
             self._print(value & 0xFF)
         elif port == _TIMER:
             cpu.timer = self._machine.ns + value if value else None
             cpu.engine.stop()  # the run was measured for the old deadline
 
-    def _hypercall(self, cpu: VCpu, number: int) -> None:
+    def hypercall(self, cpu: VCpu, number: int) -> None:
+        """A write by a vCPU to the hypercalls' port.
+
+        Raises:
+            GuestError: the number means nothing, or the arguments lead to where no memory is.
+        """
         if number in self.deferred:
             cpu.defer(self.deferred[number])
             return
@@ -92,7 +117,8 @@ class Devices:
                 raise GuestError(
                     f"The guest issued hypercall {number}, which means nothing here.", report=self._machine.report(cpu)
                 )
-            cpu.answer(call(cpu, *cpu.call_arguments()))
+            rdi, rsi, rdx = cpu.call_arguments()
+            cpu.answer(call(cpu, rdi, rsi, rdx))
         except MemoryFault as fault:
             raise GuestError(
                 f"Hypercall {number} was led astray: {fault.message}", report=self._machine.report(cpu)
@@ -109,6 +135,8 @@ class Devices:
     def type(self, data: bytes) -> None:
         """Put bytes into the console's input and raise its interrupt on vCPU 0."""
         self.input += data
+        self._keys[self._typed :] = [(self.printed, data)]
+        self._typed += 1
         self._machine.cpus[0].raise_interrupt(SERIAL_VECTOR)
 
     # Hypercalls of the board
@@ -175,11 +203,11 @@ class Devices:
 
     # Checkpoints
 
-    def save(self) -> tuple[int, int, bytes]:
-        """How much was printed, where the unfinished line starts, and what waits to be read."""
-        return self.printed, self._line_start, bytes(self.input)
+    def save(self) -> tuple[int, int, bytes, int]:
+        """How much was printed, where the unfinished line starts, what waits to be read, how often was typed."""
+        return self.printed, self._line_start, bytes(self.input), self._typed
 
-    def restore(self, state: tuple[int, int, bytes]) -> None:
+    def restore(self, state: tuple[int, int, bytes, int]) -> None:
         """Go to a state from `save`, of the past or of the known future."""
-        self.printed, self._line_start, waiting = state
+        self.printed, self._line_start, waiting, self._typed = state
         self.input = bytearray(waiting)

@@ -79,6 +79,8 @@ class Engine:
     Attributes:
         waiting: the last run ended in ``hlt``.
         reached: the last run ended before the instruction that is watched for.
+        counter: instructions of the run under way, the current one included, as long as nobody stops it.
+        stopped_at: what the counter said when the run was stopped, which still counts; 0: it was not.
     """
 
     def __init__(self, ram: PhysicalMemory, events: EngineEvents, *, counting_hook: bool = False) -> None:
@@ -91,7 +93,7 @@ class Engine:
         self._events = events
         self._failure: BaseException | None = None
         self._limit = 0
-        self._stopped_at = 0
+        self.stopped_at = 0
         self.waiting = False
         self.reached = False
         self._watch: ctypes.c_size_t | None = None
@@ -101,11 +103,11 @@ class Engine:
         self._scratch = self._uc.context_save()
         calibration = self._calibration = calibrate()
         if calibration.counter is None or counting_hook:
-            self._counter = ctypes.c_uint64(0)
+            self.counter = ctypes.c_uint64(0)
             self._hook(UC_HOOK_CODE, _CODE(self._count_one))
             self._counts_by_hook = True
         else:
-            self._counter = ctypes.c_uint64.from_address(self.handle.value + calibration.counter)
+            self.counter = ctypes.c_uint64.from_address(self.handle.value + calibration.counter)
             self._counts_by_hook = False
         self._hook(UC_HOOK_INTR, _INTR(self._interrupt))
         self._hook(UC_HOOK_INSN_INVALID, _INVALID(self._invalid_instruction))
@@ -128,15 +130,15 @@ class Engine:
             Anything that a callback raised.
         """
         self._rip.read()
-        self._limit, self._stopped_at, self.reached = count, 0, False
+        self._limit, self.stopped_at, self.reached = count, 0, False
         if self._counts_by_hook:
-            self._counter.value = 0
+            self.counter.value = 0
         limit = 0 if self._counts_by_hook else count
         status = uclib.uc_emu_start(self.handle, self._rip.words[0], 0, 0, limit)
         # At its limit, and when it is stopped in the middle of a block, the engine has counted one instruction more
         # than it ran: the one that it then refused.
-        counted = self._stopped_at or self._counter.value
-        self.waiting = counted <= count and not self._stopped_at
+        counted = self.stopped_at or self.counter.value
+        self.waiting = counted <= count and not self.stopped_at
         if self.reached:
             counted -= 1
         if self._failure is not None:
@@ -149,7 +151,7 @@ class Engine:
     @property
     def executed(self) -> int:
         """Instructions of the run under way, the current one included."""
-        return self._stopped_at or self._counter.value
+        return self.stopped_at or self.counter.value
 
     def take_error_code(self) -> int | None:
         """The error code of the exception being delivered, which counts as delivered from now on.
@@ -197,15 +199,15 @@ class Engine:
         Returns:
             False if the run is at its limit: it ends, and the next one will meet the same instruction.
         """
-        if self._counter.value >= self._limit:
+        if self.counter.value >= self._limit:
             self.stop()
             return False
-        self._counter.value += 1
+        self.counter.value += 1
         return True
 
     def stop(self) -> None:
         """End the run under way after the current instruction."""
-        self._stopped_at = self._counter.value
+        self.stopped_at = self.counter.value
         uclib.uc_emu_stop(self.handle)
 
     def watch(self, address: int | None) -> None:
@@ -311,12 +313,12 @@ class Engine:
         self.stop()
 
     def _count_one(self, *_: Any) -> None:
-        self._counter.value += 1
-        if self._counter.value > self._limit:
+        self.counter.value += 1
+        if self.counter.value > self._limit:
             uclib.uc_emu_stop(self.handle)
 
     def _reach(self, *_: Any) -> None:
-        if not self._stopped_at:
+        if not self.stopped_at:
             self.reached = True
             self.stop()
 

@@ -71,8 +71,8 @@ class HypercallSide:
 
     def _go_on(self, returned: int | None) -> None:
         """Let the innermost answer go on with what its call returned; None starts it."""
-        answer = self._suspended[-1]
         try:
+            answer = self._suspended[-1]
             address, args = next(answer) if returned is None else answer.send(returned)
         except StopIteration as done:
             self._suspended.pop()

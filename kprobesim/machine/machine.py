@@ -9,32 +9,22 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from kprobesim.errors import GuestError
 from kprobesim.machine import loader
 from kprobesim.machine.delayed_work import DelayedWork, Waiting, Work
 from kprobesim.machine.devices import TIMER_VECTOR, Devices
-from kprobesim.machine.events import EventLog, Moment, StopAtMoment
+from kprobesim.machine.events import RECORD_SIZE, EventLog, Moment, StopAtMoment
 from kprobesim.machine.memory import PhysicalMemory
+from kprobesim.machine.stop import Stop
 from kprobesim.machine.turns import Turns
 from kprobesim.machine.vcpu import VCpu, VCpuState
 
-__all__ = ["Machine", "MachineState", "Stop"]
+__all__ = ["Machine", "MachineState"]
 
 _SLICE: Final = 1_000_000
 _INTERRUPT_POLL: Final = 16
-
-
-class Stop(Enum):
-    """Why `Machine.run` came back."""
-
-    LIMIT = "the instruction count asked for is reached"
-    MOMENT = "the moment or event asked for is reached; the machine is frozen there"
-    ADDRESS = "the address asked for is reached, and about to be executed"
-    IDLE = "all vCPUs wait and no timer is set: only input can wake them"
-    OFF = "the guest switched the machine off"
 
 
 class MachineState(NamedTuple):
@@ -47,7 +37,7 @@ class MachineState(NamedTuple):
     turn: tuple[int, int, int]
     off: int | None
     cpus: tuple[VCpuState, ...]
-    devices: tuple[int, int, bytes]
+    devices: tuple[int, int, bytes, int]
     work: Waiting
 
 
@@ -113,7 +103,7 @@ class Machine:
         self.cpus = [VCpu(self, number, counting_hook=counting_hook) for number in range(cpus)]
         self._turns = Turns(self.cpus, seed)
         self._running: VCpu | None = None
-        self._seq = 0
+        self._place = 0  # in the log's cells: where the next event goes
         self._event_insn = 0
         self._event = 0
         self._step = 0
@@ -159,7 +149,7 @@ class Machine:
     @property
     def seq(self) -> int:
         """Events emitted so far on the way to here."""
-        return self._seq
+        return self._place // RECORD_SIZE
 
     @property
     def current_cpu(self) -> VCpu:
@@ -179,16 +169,20 @@ class Machine:
 
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """The same as `emit`, for where every hit comes by: the fields come in a dict that nobody else keeps."""
-        running = self._running
-        insn = self.retired if running is None else self.retired + running.engine.executed - 1
-        number = self._event + 1 if insn == self._event_insn else 1
-        self._event_insn, self._event, self._step = insn, number, 0
-        seq, records = self._seq, self.log.records
-        if seq == len(records):
-            if seq >= self.log.capacity:
+        running, insn = self._running, self.retired
+        if running is not None:
+            insn += running.engine.counter.value - 1
+        if insn == self._event_insn:
+            insn, number = self._event_insn, self._event + 1  # the same object again: most events share an instruction
+        else:
+            self._event_insn, number = insn, 1
+        self._event, self._step = number, 0
+        place, cells = self._place, self.log.cells
+        if place == len(cells):
+            if place >= self.log.full:
                 self.log.refuse()
-            records.append((insn, number, self._turns.number, kind, fields, self.idle_ns))
-        self._seq = seq + 1
+            cells += (insn, number, self._turns.number, kind, fields, self.idle_ns)
+        self._place = place + RECORD_SIZE
         if self._stops and (kind in self._stop_kinds or (self._stop_at is not None and self.moment >= self._stop_at)):
             self._freeze()
 
@@ -434,7 +428,7 @@ class Machine:
         return MachineState(
             self.retired,
             self.idle_ns,
-            self._seq,
+            self.seq,
             event,
             self._turns.save(),
             self.off,
@@ -445,7 +439,7 @@ class Machine:
 
     def restore(self, state: MachineState) -> None:
         """Go back to a saved state; RAM must hold that state's contents already."""
-        self.retired, self.idle_ns, self._seq = state.retired, state.idle_ns, state.seq
+        self.retired, self.idle_ns, self._place = state.retired, state.idle_ns, state.seq * RECORD_SIZE
         self._event_insn, self._event, self._step = state.retired, state.event, 0
         self._turns.restore(state.turn)
         self.off = state.off

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from kprobesim.errors import GuestError
 from kprobesim.machine.checkpoints import Checkpoint, Checkpoints, Component
 from kprobesim.machine.events import Moment
-from kprobesim.machine.machine import Machine, Stop
+from kprobesim.machine.machine import Machine
+from kprobesim.machine.stop import Stop
 from kprobesim.machine.watching import watching
 
 __all__ = ["Input", "Life", "Timeline"]

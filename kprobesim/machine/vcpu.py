@@ -12,6 +12,7 @@ from unicorn import x86_const as x86
 
 from kprobesim.errors import BusError, TripleFault
 from kprobesim.machine import loader
+from kprobesim.machine.devices import HYPERCALL_PORT
 from kprobesim.machine.engine import Context, Engine
 from kprobesim.machine.hypercalls import HypercallSide
 from kprobesim.machine.memory import MemoryFault, is_canonical
@@ -148,7 +149,10 @@ class VCpu(HypercallSide):
 
     def port_out(self, port: int, size: int, value: int) -> None:
         """Hand a port write to the devices; called by the engine."""
-        self._machine.devices.port_out(self, port, size, value)
+        if port == HYPERCALL_PORT:
+            self._machine.devices.hypercall(self, value)
+        else:
+            self._machine.devices.port_out(self, port, value)
 
     def port_in(self, port: int, size: int) -> int:
         """Hand a port read to the devices; called by the engine."""
@@ -241,7 +245,7 @@ class VCpu(HypercallSide):
         cs, rip, first = words[_CS], words[_RIP], vector
         while True:
             name = VECTOR_NAMES.get(vector) or vector_name(vector)
-            fields: dict[str, Any] = {"vector": vector, "name": name, "rip": rip, "user": int(cs & 3 == 3)}
+            fields: dict[str, Any] = {"vector": vector, "name": name, "rip": rip, "user": 1 if cs & 3 == 3 else 0}
             if error_code is not None:
                 fields["error_code"] = error_code
             if vector == _PAGE_FAULT:

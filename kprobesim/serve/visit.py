@@ -7,6 +7,7 @@ the lessons and demos. Its working folder is the visitor's own.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from kprobesim.classroom import read_link
@@ -16,6 +17,7 @@ from kprobesim.i18n import default_language
 from kprobesim.serve.confine import confine, limit
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.class_apps import FollowingApp
+from kprobesim.tui.worker import end_workers
 
 __all__ = ["main"]
 
@@ -33,16 +35,21 @@ def main(teacher: str, recordings: list[str]) -> int:
     if teacher:
         link = read_link(teacher)
         return _run(FollowingApp(link, default_language()), (link.host, link.port))
-    offered = [RecordedScenario(Path(name)) for name in recordings]
-    for scenario in offered:
+    recorded = [RecordedScenario(Path(name)) for name in recordings]
+    for scenario in recorded:
         scenario.recording  # noqa: B018 - read now, as the file is out of reach later
-    return _run(KprobesimApp(None, default_language(), scenarios=[*offered, *list_lessons(), *list_demos()]))
+    return _run(KprobesimApp(None, default_language(), scenarios=lambda: [*recorded, *list_lessons(), *list_demos()]))
 
 
 def _run(app: KprobesimApp, teacher: tuple[str, int] | None = None) -> int:
+    # All of the machine, as what can be loaded later is less than what can be loaded now.
+    import_module("kprobesim.lab.lab")
     limit()
     confine(Path.cwd(), teacher)
-    app.run()
+    try:
+        app.run()
+    finally:
+        end_workers()
     return app.return_code or 0
 
 

@@ -1,10 +1,26 @@
 """What joins probes and BPF, and shows them as Linux does."""
 
-from kprobesim.tracing.bpf import Attachment, BpfPrograms
-from kprobesim.tracing.bpf_jit import JitedCode
-from kprobesim.tracing.bpf_runs import RunningProgram
-from kprobesim.tracing.front import Tracing
-from kprobesim.tracing.kinds import BPF_KINDS, FILTER_KINDS, TRACING_KINDS, TRAMPOLINE_KINDS
+from typing import TYPE_CHECKING
+
+from kprobesim.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from kprobesim.tracing.bpf import Attachment, BpfPrograms
+    from kprobesim.tracing.bpf_jit import JitedCode
+    from kprobesim.tracing.bpf_runs import RunningProgram
+    from kprobesim.tracing.front import Tracing
+    from kprobesim.tracing.kinds import BPF_KINDS, FILTER_KINDS, TRACING_KINDS, TRAMPOLINE_KINDS
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "kprobesim.tracing.bpf": ["Attachment", "BpfPrograms"],
+            "kprobesim.tracing.bpf_jit": ["JitedCode"],
+            "kprobesim.tracing.bpf_runs": ["RunningProgram"],
+            "kprobesim.tracing.front": ["Tracing"],
+            "kprobesim.tracing.kinds": ["BPF_KINDS", "FILTER_KINDS", "TRACING_KINDS", "TRAMPOLINE_KINDS"],
+        },
+    )
 
 __all__ = [
     "BPF_KINDS",

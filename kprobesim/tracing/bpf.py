@@ -78,15 +78,18 @@ class BpfPrograms(BpfStore):
         if program.kprobe_override:
             self._check_override(attachment.kprobe)
 
-        # The handlers outlive a journey to before the load, which makes the program anew: they know it by its name.
-
-        def run(regs: PtRegs) -> Answer:
-            name, ip, cookie = attachment.program, attachment.func_ip, attachment.cookie
-            return self.run(name, regs.cpu, regs.address, ip=ip, cookie=cookie)
+        def run(regs: PtRegs, answer: int | None = None) -> Answer:
+            # This outlives a journey to before the load, which makes the program anew: it is known by its name.
+            name, cpu, ctx, cookie = attachment.program, regs.cpu, regs.address, attachment.cookie
+            bound, jited, stack = self._bound[name], self._jited.get(name), self._stacks[cpu]
+            return self._runs.run(
+                RunningProgram(cpu, ctx, ctx, attachment.func_ip, cookie, bound, jited, Guard.CPU, stack), answer
+            )
 
         def on_hit(probe: Kprobe, regs: PtRegs) -> Answer:
-            if not self.programs[attachment.program].kprobe_override:
-                return then(run(regs), _execute_the_probed_instruction)
+            return run(regs, 0)  # the probed instruction is executed, whatever R0 is
+
+        def on_overriding_hit(probe: Kprobe, regs: PtRegs) -> Answer:
             ip = regs.ip
             # Linux's kprobe_perf_func: the probed instruction is not executed where the program has moved on.
             return then(run(regs), lambda _: int(regs.ip != ip))
@@ -95,7 +98,7 @@ class BpfPrograms(BpfStore):
             return run(regs)
 
         if attachment.kretprobe is None:
-            attachment.kprobe.pre_handler = on_hit
+            attachment.kprobe.pre_handler = on_overriding_hit if program.kprobe_override else on_hit
             self._manager.kprobes.register_kprobe(attachment.kprobe)
         else:
             attachment.kretprobe.handler = on_return
@@ -281,8 +284,3 @@ def _event(attachment: Attachment) -> dict[str, str | int]:
     if probe.symbol_name:
         return kind | {"func": probe.symbol_name, "offset": probe.offset}
     return kind | {"addr": probe.addr or 0}
-
-
-def _execute_the_probed_instruction(_: int) -> int:
-    """What a pre_handler answers, whatever the program's result is."""
-    return 0

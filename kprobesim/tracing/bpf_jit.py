@@ -18,6 +18,7 @@ from kprobesim.bpf.maps.array import ArrayMap
 from kprobesim.errors import LinuxError
 from kprobesim.image import Symbol
 from kprobesim.kprobes import RunningKernel
+from kprobesim.kprobes.kernel import DIRECT_MAP
 from kprobesim.linux_errno import Errno
 from kprobesim.machine import PAGE_SIZE
 
@@ -28,6 +29,19 @@ _HARDEN_ALL: Final = 2
 _WATCHED_SIZE: Final = 4096
 
 
+class WatchedArray(NamedTuple):
+    """A small array that machine code finds elements of by itself, so that no helper will see a change.
+
+    Attributes:
+        map: the array.
+        start, end: physical addresses of its elements; the latter is not included.
+    """
+
+    map: ArrayMap
+    start: int
+    end: int
+
+
 class JitedCode(NamedTuple):
     """A program's machine code in the kernel.
 
@@ -35,13 +49,13 @@ class JitedCode(NamedTuple):
         code: the functions and where each is.
         origin: slot of ``code.insns`` -> slot of the program.
         symbols: in kallsyms, one for each function.
-        arrays: small arrays that the code finds elements of by itself, so that no helper will see a change.
+        arrays: what it may change without a call.
     """
 
     code: JitProgram
     origin: tuple[int, ...]
     symbols: tuple[Symbol, ...]
-    arrays: tuple[ArrayMap, ...]
+    arrays: tuple[WatchedArray, ...]
 
     def slot_at(self, address: int) -> int | None:
         """Slot of the program's instruction whose code is at ``address``; None in a prologue or elsewhere."""
@@ -206,8 +220,12 @@ class BpfJit:
         self._pages, self._taken = list(pages), dict(taken)
 
 
-def _arrays_without_calls(program: Program) -> tuple[ArrayMap, ...]:
+def _arrays_without_calls(program: Program) -> tuple[WatchedArray, ...]:
     if not program.array_lookups:
         return ()
-    arrays = (which for which in program.used_maps if isinstance(which, ArrayMap))
-    return tuple(which for which in arrays if which.elem_size * which.max_entries <= _WATCHED_SIZE)
+    found = []
+    for which in program.used_maps:
+        if isinstance(which, ArrayMap) and (size := which.elem_size * which.max_entries) <= _WATCHED_SIZE:
+            start = which.values - DIRECT_MAP
+            found.append(WatchedArray(which, start, start + size))
+    return tuple(found)

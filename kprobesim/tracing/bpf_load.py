@@ -115,11 +115,11 @@ def load_program(request: LoadRequest, name: str, btf: Btf) -> Loaded:
     """
     fields = _ATTR.unpack_from(request.attr)
     prog_type, _count, _insns, _license, level, size, log_buf, _version, flags = fields[:9]
-    ifindex, attach, btf_fd = fields[10:13]
+    ifindex, attach = fields[10:12]
     try:
         if ifindex or not 0 < prog_type < len(PROG_TYPES):
             raise LinuxError(Errno.EINVAL, f"There is no program type {prog_type}.")
-        if btf_fd or fields[15] or fields[18]:
+        if fields[15] or fields[18]:
             raise LinuxError(Errno.EINVAL, "There is no BPF_BTF_LOAD, so no descriptor is one of types.")
         if fields[19] or fields[20]:
             raise LinuxError(Errno.EINVAL, "Kernel functions cannot be named by the number of their type here.")

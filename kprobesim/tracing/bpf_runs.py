@@ -6,7 +6,7 @@ are attached (`Guard`).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -17,9 +17,8 @@ from kprobesim.bpf.helpers import HELPERS
 from kprobesim.bpf.maps.array import ArrayMap
 from kprobesim.errors import GuestError
 from kprobesim.kprobes import KprobeManager
-from kprobesim.kprobes.kernel import DIRECT_MAP
 from kprobesim.machine import Answer, GuestCall, Hypercall, VCpu
-from kprobesim.tracing.bpf_jit import JitedCode
+from kprobesim.tracing.bpf_jit import JitedCode, WatchedArray
 from kprobesim.tracing.environment import Hit, KernelEnvironment, KernelMemory
 
 __all__ = ["BpfRuns", "Guard", "RunningProgram", "led_astray"]
@@ -61,7 +60,7 @@ class RunningProgram(Hit):
     fp: int
     execution: Execution | None = None
     looked_up: dict[int, tuple[BpfMap, bytes, bytes]] = field(default_factory=dict)
-    arrays: list[tuple[ArrayMap, bytes]] = field(default_factory=list)
+    arrays: Sequence[tuple[WatchedArray, bytes]] = ()
 
     @property
     def program(self) -> Program:
@@ -104,22 +103,24 @@ class BpfRuns:
         for running in self._running.values():
             running.clear()
 
-    def run(self, running: RunningProgram) -> Answer:
+    def run(self, running: RunningProgram, answer: int | None = None) -> Answer:
         """Run a program to its end.
 
         Args:
             running: the program, about to run; ``fp`` is guest address above the stack that the interpreter gives it.
+            answer: what is returned in place of R0, for who has no use for that.
 
         Returns:
             R0, or by way of the guest; 0 if its guard kept it from running, and if it faulted.
         """
-        bound, inside = running.bound, self._running[running.cpu]
-        name = bound.program.name
+        inside = self._running[running.cpu]
         if inside and _is_kept_out(running, inside):
-            self._machine.emit("bpf.skip", prog=name)
+            self._machine.emit("bpf.skip", prog=running.program.name)
             return 0
         if running.jited is not None:
-            return self._run_jited(running, running.jited)
+            return self._run_jited(running, running.jited, answer)
+        bound = running.bound
+        name = bound.program.name
         inside.append(running)
         self._machine.record("bpf.enter", {"prog": name, "ctx": running.ctx, "fp": running.fp})
         self._env.hit = running
@@ -131,19 +132,22 @@ class BpfRuns:
         else:
             self._end(running, r0)
         inside.pop()
-        return r0
+        return r0 if answer is None else answer
 
     def enter(self, running: RunningProgram, jited: JitedCode) -> None:
         """A program's machine code is about to be called, by a trampoline or for the host."""
         self._running[running.cpu].append(running)
-        running.arrays = self._contents(jited)
+        ram = self._ram
+        running.arrays = [(array, ram[array.start : array.end]) for array in jited.arrays]
         fields = {"prog": running.program.name, "ctx": running.ctx, "fp": running.fp, "jited": jited.code.entry}
         self._machine.record("bpf.enter", fields)
 
     def leave(self, running: RunningProgram, r0: int) -> None:
         """It has come back."""
-        for which, before in running.arrays:
-            self._tell_changes(which, before)
+        for array, before in running.arrays:
+            after = self._ram[array.start : array.end]
+            if after != before:
+                self._tell_changes(array.map, before, after)
         self._end(running, r0)
         self._running[running.cpu].remove(running)
 
@@ -161,36 +165,29 @@ class BpfRuns:
         running.execution = running.bound.start(running.ctx, running.fp, hook=after_previous)
         return running.execution.run()
 
-    def _run_jited(self, running: RunningProgram, jited: JitedCode) -> Generator[GuestCall, int, int]:
+    def _run_jited(
+        self, running: RunningProgram, jited: JitedCode, answer: int | None
+    ) -> Generator[GuestCall, int, int]:
         cpu = running.cpu
         running.fp = self._machine.cpus[cpu].stack_pointer - _PROLOGUE_PUSHES
         self.enter(running, jited)
-        # Other than at an int3, interrupts may be on here: the task must not be preempted in the middle of the program.
-        self._kernel.preempt_count_add(cpu, 1)
+        # Other than at an int3, the task might be preempted here: not in the middle of the program.
+        preemptible = not self._kernel.preempt_count(cpu)
+        if preemptible:
+            self._kernel.preempt_count_add(cpu, 1)
         r0 = yield GuestCall(jited.code.entry, (running.ctx,))
-        self._kernel.preempt_count_add(cpu, -1)
+        if preemptible:
+            self._kernel.preempt_count_add(cpu, -1)
         self.leave(running, r0)
-        return r0
+        return r0 if answer is None else answer
 
-    def _contents(self, jited: JitedCode) -> list[tuple[ArrayMap, bytes]]:
-        """What is now in the arrays that the code changes without a call."""
-        ram = self._ram
-        return [
-            (which, ram[(start := which.values - DIRECT_MAP) : start + which.elem_size * which.max_entries])
-            for which in jited.arrays
-        ]
-
-    def _tell_changes(self, which: ArrayMap, before: bytes) -> None:
-        start = which.values - DIRECT_MAP
-        after = self._ram[start : start + len(before)]
-        if after == before:
-            return
-        for index in range(which.max_entries):
-            start = index * which.elem_size
-            old, new = before[start : start + which.value_size], after[start : start + which.value_size]
+    def _tell_changes(self, which: ArrayMap, before: bytes, after: bytes) -> None:
+        elem_size, value_size = which.elem_size, which.value_size
+        for start in range(0, len(before), elem_size):
+            old, new = before[start : start + value_size], after[start : start + value_size]
             if old != new:
-                key = index.to_bytes(4, "little")
-                self._machine.emit("map.update", map=which.name, key=key, old=old, new=new)
+                key = (start // elem_size).to_bytes(4, "little")
+                self._machine.record("map.update", {"map": which.name, "key": key, "old": old, "new": new})
 
     def _end(self, running: RunningProgram, r0: int) -> None:
         for address, (which, key, old) in running.looked_up.items():

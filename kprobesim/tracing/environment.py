@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from kprobesim.bpf import Arena, MemoryFault
 from kprobesim.errors import ImageError
+from kprobesim.image import Btf
 from kprobesim.kprobes import KprobeManager, PtRegs, RunningKernel
 from kprobesim.kprobes.kernel import DIRECT_MAP
 from kprobesim.linux_errno import Errno
@@ -116,6 +117,11 @@ class KernelEnvironment:
     def smp_processor_id(self) -> int:
         """The vCPU's number."""
         return self.hit.cpu
+
+    def kernel_btf(self) -> Btf | None:
+        """The image's own types."""
+        btf = self._kernel.btf
+        return btf if len(btf) > 1 else None
 
     def current_pid_tgid(self) -> int:
         """``tgid << 32 | pid`` of the current task."""

@@ -104,7 +104,10 @@ def load_into(programs: BpfPrograms, plan: LoadedObject) -> None:
     """
     found = plan.found
     btf_id = programs.ids.add_btf(found.name, found.btf, found.btf_size) if found.btf is not None else 0
-    live = [_create(programs, plan.maps[made.name], made, btf_id) for made in found.maps]
+    live = []
+    for number, made in enumerate(found.maps):
+        typed = object_map_meta(found, number).has_btf and made.spec.type not in _WITHOUT_TYPES
+        live.append(_create(programs, plan.maps[made.name], made, btf_id if typed else 0))
     for program in found.programs:
         if program.name in plan.programs:
             _load(programs, plan, program, live, btf_id)
@@ -123,8 +126,7 @@ def _create(programs: BpfPrograms, name: str, made: ObjectMap, btf_id: int) -> B
             )
         return there
     live = programs.create_map(fitted(made.spec, programs.cpu_count), name)
-    typed = (made.key_type or made.value_type) and made.spec.type not in _WITHOUT_TYPES
-    programs.ids.map_types[name] = MapTypes(btf_id if typed else 0, made.key_type, made.value_type, made.frozen)
+    programs.ids.map_types[name] = MapTypes(btf_id, made.key_type, made.value_type, made.frozen)
     if made.initial:
         live.update_elem(bytes(made.spec.key_size), made.initial)
     if made.pinned:

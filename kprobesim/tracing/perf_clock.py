@@ -7,7 +7,7 @@ CPU that has something to run; the context is what the tick has interrupted.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from kprobesim.errors import LinuxError
@@ -52,6 +52,7 @@ class PerfClock:
             raise LinuxError(Errno.ENOENT, f"This kernel has no event {CPU_CLOCK}.")
         if not self._links:
             self._jump_labels.static_key_slow_inc(self._kernel.symbol(_KEY))
+        link.enabled_at = self._kernel.machine.ns
         self._links = (*self._links, link)
 
     def remove(self, link: PerfEventLink) -> None:
@@ -81,12 +82,16 @@ class PerfEventLink:
         program: the program's name.
         event: ``cpu-clock``, the only one that there is.
         cookie: what ``bpf_get_attach_cookie`` answers.
+
+    Attributes:
+        enabled_at: since when it is on, virtual nanoseconds.
     """
 
     programs: BpfPrograms
     program: str
     event: str
     cookie: int = 0
+    enabled_at: int = field(default=0, init=False)
 
     def attach(self) -> None:
         """See Link.
@@ -117,7 +122,8 @@ class PerfEventLink:
             cpu: the vCPU.
             regs: guest address of the registers that the tick has interrupted.
         """
-        context = self.programs.read(regs, PT_REGS_SIZE) + struct.pack("<2Q", TICK_NS, 0)
+        # Behind what the program may see: what bpf_perf_prog_read_value counts from.
+        context = self.programs.read(regs, PT_REGS_SIZE) + struct.pack("<3Q", TICK_NS, 0, self.enabled_at)
         return self.programs.run_on(self.program, cpu, context, regs=regs, cookie=self.cookie, points_to_regs=False)
 
     def _where(self) -> str:

@@ -19,14 +19,16 @@ from kprobesim.tui.actions import APP_ACTIONS, bindings
 from kprobesim.tui.ascii_only import AsciiOnly
 from kprobesim.tui.keymap import Keymap, default_keymap_file, read_keymap
 from kprobesim.tui.line_breaks import install
-from kprobesim.tui.scenario import Scenario
+from kprobesim.tui.scenario import Offer, Scenario
 from kprobesim.tui.screens.base import SizedScreen
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.palette import ActionProvider
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.themes import THEME_NAMES, THEMES
 from kprobesim.tui.wording import say
+from kprobesim.tui.worker import end_workers
 
 __all__ = ["KprobesimApp", "run_app"]
 
@@ -40,12 +42,13 @@ class KprobesimApp(App[None]):
     Args:
         scenario: opened at once; None: the start screen asks.
         language: None takes that of the environment.
-        scenarios: what the start screen offers.
+        scenarios: what the start screen offers; None: there is none behind the scenario.
         ascii_only: draw frames and marks with letters of ASCII.
         keymap: file of the user's own keys; None reads none.
 
     Attributes:
         keys: the user's own keys, and what was wrong with them.
+        ascii_only: as given.
     """
 
     TITLE = "kprobesim"
@@ -61,7 +64,7 @@ class KprobesimApp(App[None]):
         scenario: Scenario | None = None,
         language: Language | None = None,
         *,
-        scenarios: Sequence[Scenario] = (),
+        scenarios: Offer | None = None,
         ascii_only: bool = False,
         keymap: Path | None = None,
     ) -> None:
@@ -70,6 +73,7 @@ class KprobesimApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self._ascii = AsciiOnly(enabled=ascii_only)
+        self.ascii_only = ascii_only
         self.keys = read_keymap(keymap) if keymap is not None else Keymap()
         self.language: Language = language or default_language()
         self._scenario = scenario
@@ -87,8 +91,8 @@ class KprobesimApp(App[None]):
     def first_screens(self) -> list[Screen[None]]:
         """What is shown at the beginning, the last one in front."""
         screens: list[Screen[None]] = []
-        if self._scenario is None or self._scenarios:
-            screens.append(StartScreen(self._scenarios))
+        if self._scenario is None or self._scenarios is not None:
+            screens.append(StartScreen(self._scenarios or tuple))
         if self._scenario is not None:
             screens.append(self.lab_screen(self._scenario))
         return screens
@@ -125,6 +129,11 @@ class KprobesimApp(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, SizedScreen):
                 screen.retell()
+            elif isinstance(screen, Dialog):
+                screen.retell(self.language)
+        if isinstance(self.screen, CommandPalette):
+            self.screen.dismiss()
+            self.open_palette()
 
     def switch_theme(self) -> None:
         """The next look."""
@@ -152,7 +161,7 @@ def run_app(
     scenario: Scenario | None = None,
     language: Language | None = None,
     *,
-    scenarios: Sequence[Scenario] = (),
+    scenarios: Offer | None = None,
 ) -> int:
     """Run the app on this terminal until it is left.
 
@@ -162,7 +171,7 @@ def run_app(
     Args:
         scenario: opened at once; None: the start screen asks.
         language: None takes that of the environment.
-        scenarios: what the start screen offers.
+        scenarios: what the start screen offers; None: there is none behind the scenario.
 
     Returns:
         the exit code: 0, or 130 after an interrupt.
@@ -182,4 +191,6 @@ def run_app(
         app.run()
     except KeyboardInterrupt:
         return _INTERRUPTED
+    finally:
+        end_workers()
     return app.return_code or 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kprobesim.lab import Event, Lab
 from kprobesim.tui.values import number_text
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Event, Lab
 
 __all__ = ["brief"]
 
@@ -24,7 +26,9 @@ def brief(lab: Lab, event: Event) -> str:
         case "trap":
             return f"{fields['name']} at {lab.symbolize(fields['rip'])}"
         case "gate":
-            return f"{fields['vector']} → {lab.symbolize(fields['handler'])}"
+            # Exceptions go by their decimal numbers, interrupts by hexadecimal ones, as in Linux's irq_vectors.h.
+            vector = fields["vector"]
+            return f"{vector if vector < 32 else hex(vector)} → {lab.symbolize(fields['handler'])}"
         case "syscall":
             return f"{fields['nr']} from {fields['rip']:#x}"
         case "text.poke":
@@ -34,6 +38,11 @@ def brief(lab: Lab, event: Event) -> str:
             return f"{fields['map']}[{number_text(fields['key'])}] {old}{number_text(fields['new'])}"
         case "map.delete":
             return f"{fields['map']}[{number_text(fields['key'])}]"
+        case "sched.switch" if "prev_comm" in fields:
+            pair = (f"{fields[f'{which}_comm']}/{fields[f'{which}_pid']}" for which in ("prev", "next"))
+            return " → ".join(pair)
+        case "task.new" | "task.exec" | "task.exit" if "comm" in fields:
+            return f"{fields['comm']}/{fields['pid']}"
         case "bpf.helper":
             return f"{fields['name'].removeprefix('bpf_')} = {_short(lab, fields['ret'])}"
         case "bpf.exit":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from textual import on
 from textual.screen import Screen
@@ -13,10 +12,11 @@ from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
 from kprobesim.tui.app import KprobesimApp
 from kprobesim.tui.keymap import default_keymap_file
-from kprobesim.tui.scenario import Scenario
+from kprobesim.tui.scenario import Offer, Scenario
 from kprobesim.tui.screens.follow import FollowScreen, WaitingScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.lead import LeadScreen
+from kprobesim.tui.worker import end_workers
 
 __all__ = ["FollowingApp", "LeadingApp", "run_following", "run_leading"]
 
@@ -36,7 +36,7 @@ class LeadingApp(KprobesimApp):
         link: str,
         scenario: Scenario | None = None,
         language: Language | None = None,
-        scenarios: Sequence[Scenario] = (),
+        scenarios: Offer | None = None,
     ) -> None:
         super().__init__(scenario, language, scenarios=scenarios, keymap=default_keymap_file())
         self._leader = leader
@@ -113,7 +113,7 @@ def run_leading(
     leader: Leader,
     scenario: Scenario | None,
     language: Language,
-    scenarios: Sequence[Scenario],
+    scenarios: Offer,
 ) -> int:
     """Listen, and run a teacher's app on this terminal until it is left.
 
@@ -139,7 +139,10 @@ def run_leading(
         finally:
             await leader.stop()
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    finally:
+        end_workers()
 
 
 def run_following(link: Link, language: Language) -> int:
@@ -149,5 +152,8 @@ def run_following(link: Link, language: Language) -> int:
         the exit code.
     """
     app = FollowingApp(link, language)
-    app.run()
+    try:
+        app.run()
+    finally:
+        end_workers()
     return app.return_code or 0

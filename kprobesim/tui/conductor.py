@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from textual.message import Message
 
-from kprobesim.bpf.verifier import Rejected
-from kprobesim.lab import Lab
 from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import Interrupt, Outcome
 from kprobesim.tui.snapshot import Memory, Snapshot, observe
 from kprobesim.tui.worker import Worker
 
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
+
 __all__ = ["Arrived", "Conductor", "Failed"]
+
+
+_PARTS: Final = ("kprobesim.machine.machine", "kprobesim.bpf", "kprobesim.tracing.front", "kprobesim.lab.lab")
+
+
+class Abandoned(Exception):
+    """Nobody waits for the lab any more."""
 
 
 class Arrived(Message):
@@ -35,7 +45,7 @@ class Failed(Message):
         self.snapshot = snapshot
 
 
-class Conductor(Worker[Lab]):
+class Conductor(Worker["Lab"]):
     """Owns a lab.
 
     Args:
@@ -58,7 +68,15 @@ class Conductor(Worker[Lab]):
         self._desk = desk
 
     def open(self, interrupt: Interrupt) -> Lab:
-        """Open the lab."""
+        """Load the machine, room by room, and open the lab.
+
+        Raises:
+            Abandoned: somebody left meanwhile.
+        """
+        for part in _PARTS:
+            import_module(part)
+            if interrupt():
+                raise Abandoned
         return self._open_lab()
 
     def arrived(self, thing: Lab, outcome: Outcome) -> Message:
@@ -69,6 +87,8 @@ class Conductor(Worker[Lab]):
 
     def failed(self, thing: Lab | None, error: Exception) -> Message:
         """The error, and where the lab is; for a refused program also what the verifier did with it."""
+        from kprobesim.bpf.verifier import Rejected
+
         if thing is not None:
             self.watch(thing)
         if thing is not None and isinstance(error, Rejected):

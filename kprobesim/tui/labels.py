@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 from kprobesim.errors import KprobesimError
-from kprobesim.lab import Lab, MapView, StackWord
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab, MapView, StackWord
 
 __all__ = ["register_labels"]
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from textual.timer import Timer
 
 from kprobesim.course import Scenario as Demo
 from kprobesim.course.podium import Podium, Position, default_podium
-from kprobesim.lab import Grain, Lab, Phase
+from kprobesim.lab import Grain, Phase
 from kprobesim.tui.motions import Interrupt, Motion, Outcome, go_to_event, step
 from kprobesim.tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["SPEEDS", "Lecture"]
 

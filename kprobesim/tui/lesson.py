@@ -6,7 +6,9 @@ says everything there is to show, in all languages, as one record.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course import (
     Cue,
@@ -25,12 +27,16 @@ from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.course.state_goals import AnswerGoal
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.lab import Lab, Moment
 from kprobesim.tui.motions import Interrupt, Motion, Outcome
 from kprobesim.tui.step_list import with_short_steps
 from kprobesim.tui.wording import say
 
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab, Moment
+
 __all__ = ["Asked", "LessonDesk", "LessonText", "LessonView", "option_keys"]
+
+_MARKDOWN: Final = re.compile(r"[!-/:-@\[-`{-~]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +399,7 @@ class LessonDesk:
     def _afterwards(self, language: Language) -> list[str]:
         """What stands below the text once no task is left."""
         named = (("lesson.differs", self.lesson.differs), ("lesson.pitfall", self.lesson.pitfall))
-        return [say(language, key, text=texts[language]) for key, texts in named if texts]
+        return [say(language, key, text=_plain(texts[language])) for key, texts in named if texts]
 
     def _asked(self, last: Part | None, language: Language) -> Asked | None:
         session = self.session
@@ -412,10 +418,10 @@ class LessonDesk:
             return with_short_steps(part.text)
         if part.kind == "predict":
             prediction = self.lesson.predictions[part.text]
-            options = [option.text[language] for option in prediction.options]
-            head = say(language, "lesson.predict", question=prediction.question[language])
+            options = [_plain(option.text[language]) for option in prediction.options]
+            head = say(language, "lesson.predict", question=_plain(prediction.question[language]))
             listed = [f"> {number}. {option}" for number, option in enumerate(options, 1)]
-            told = self._revealed(part.text, language)
+            told = _plain(self._revealed(part.text, language))
             if part.text not in self.session.progress.revealed:
                 told = say(language, "lesson.choose", keys=option_keys(len(options)))
             return "\n".join([f"> **{head}**", ">", *listed, *((">", f"> {told}") if told else ())])
@@ -423,18 +429,20 @@ class LessonDesk:
         mark = "✓ " if task.id in self.session.progress.done else ""
         number = self.lesson.tasks.index(task) + 1
         head = say(language, "lesson.task", number=number, total=len(self.lesson.tasks))
-        lines = [f"> **{mark}{head}** {task.title(language)}"]
+        lines = [f"> **{mark}{head}** {_plain(task.title(language))}"]
         if task.question is not None:
-            lines += [">", f"> {task.question.question[language]}", ">"]
+            lines += [">", f"> {_plain(task.question.question[language])}", ">"]
             choices = task.question.options
-            lines += [f"> {number}. {option[language]}" for number, option in enumerate(choices, 1)]
+            lines += [f"> {number}. {_plain(option[language])}" for number, option in enumerate(choices, 1)]
             if not mark:
                 keys = option_keys(len(choices))
                 how = say(language, "lesson.choose", keys=keys) if choices else say(language, "lesson.type_answer")
                 lines += [">", f"> {how}"]
         shown, total = self.session.progress.hints.get(task.id, 0), len(task.hints)
         for given, hint in enumerate(task.hints[:shown], 1):
-            lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=hint[language])}"]
+            lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=_plain(hint[language]))}"]
+        if task.id in self.session.progress.done and task.praise:
+            lines += [">", f"> {_plain(task.praise[language])}"]
         if task.id == self._solved:
             actions = "\n".join(str(action) for action in task.solution)
             lines += [">", f"> {say(language, 'lesson.solution', lines='')}", "", "```text", actions, "```"]
@@ -454,7 +462,9 @@ class LessonDesk:
         told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
         if short:
             return told
-        value = say(language, "lesson.value", value=revealed.value) if revealed.value else ""
+        right = options[revealed.right - 1]
+        new = revealed.value != right and revealed.value not in right.split()
+        value = say(language, "lesson.value", value=revealed.value) if revealed.value and new else ""
         # Chinese sentences are not parted by blanks.
         return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)
 
@@ -462,6 +472,11 @@ class LessonDesk:
 def option_keys(count: int) -> str:
     """The keys that choose one of so many options."""
     return " ".join(str(number) for number in range(1, count + 1))
+
+
+def _plain(text: str) -> str:
+    """A text that Markdown shows as it is: a lesson's titles, questions and hints name pointers and patterns."""
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def _means(task: Task) -> tuple[str, ...]:

@@ -6,15 +6,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kprobesim.course.actions import Budget, parse_action, perform
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
-from kprobesim.lab import Event, Grain, Lab, Moment, Stop, last_register_write, last_write
+from kprobesim.lab import Grain, Moment, Stop
 from kprobesim.lab.clock import insn_at
 from kprobesim.tui.targets import Target
 from kprobesim.tui.values import number_text
 from kprobesim.tui.wording import say
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Event, Lab
 
 __all__ = ["GRAINS", "Interrupt", "Motion", "Outcome", "go_to_event", "go_to_place", "read_place", "step", "to_end"]
 __all__ += [
@@ -65,7 +69,7 @@ class Outcome:
         return say(language, f"outcome.{self.key}", **here)
 
 
-Motion = Callable[[Lab, Interrupt], Outcome]
+Motion = Callable[["Lab", Interrupt], Outcome]
 
 
 def step(grain: Grain, *, back: bool = False) -> Motion:
@@ -272,6 +276,8 @@ def who_set(target: Target) -> Motion:
     """
 
     def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        from kprobesim.lab import last_register_write, last_write
+
         if target.kind == "element":
             return _last_update(lab, target)
         if target.kind == "register":

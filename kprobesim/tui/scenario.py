@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from kprobesim.i18n import Language
-from kprobesim.lab import Lab
 
-__all__ = ["Scenario"]
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
+
+__all__ = ["Offer", "Scenario"]
 
 
 class Scenario(Protocol):
@@ -32,3 +35,7 @@ class Scenario(Protocol):
             KprobesimError: it cannot be opened.
         """
         ...
+
+
+Offer: TypeAlias = Callable[[], Sequence[Scenario]]
+"""What there is to open; asked for when somebody is to choose, as reading all descriptions takes a while."""

@@ -7,30 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from kprobesim.bpf import Program
-from kprobesim.bpf.jit import listing
-from kprobesim.bpf.verifier import Rejected
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.lab import (
-    BpfView,
-    CodeLine,
-    CpuView,
-    Event,
-    KprobeView,
-    Lab,
-    MapView,
-    Moment,
-    Narration,
-    Phase,
-    StackWord,
-    TaskView,
-)
+from kprobesim.lab import Phase
 from kprobesim.tui.brief import brief
 from kprobesim.tui.labels import register_labels
 from kprobesim.tui.track import Track, TrackMaker
 from kprobesim.tui.walk import WalkView, refused_view, walk_view
+
+if TYPE_CHECKING:
+    from kprobesim.bpf import Program
+    from kprobesim.bpf.verifier import Rejected
+    from kprobesim.lab import (
+        BpfView,
+        CodeLine,
+        CpuView,
+        Event,
+        KprobeView,
+        Lab,
+        MapView,
+        Moment,
+        Narration,
+        StackWord,
+        TaskView,
+    )
 
 __all__ = ["CodeView", "EventRow", "Memory", "ProgramView", "Snapshot", "observe"]
 
@@ -114,13 +116,14 @@ class Snapshot:
         at_event: the machine stands right behind that event.
         narration: what the event means, by language.
         phase: of the probe hit.
+        serving: the function that serves it or runs the program, where one does.
         next_text: the instruction about to run, as text.
         place: RIP as symbol and offset.
         registers, labels: values by name, and what they point at where that is known.
         probed: address of the probe that the newest hit is about, or None.
         shown: the program to be shown.
         tasks, vcpus: processes and CPUs.
-        console: what the console printed last.
+        console: what a terminal at the console shows last: what was printed, and what was typed.
         track: where hits, runs, map writes and switches are in the known life.
         walk: what the verifier did with the program, once somebody asked.
     """
@@ -139,6 +142,7 @@ class Snapshot:
     at_event: bool
     narration: dict[Language, Narration]
     phase: Phase
+    serving: str
     place: str
     next_text: str
     next_source: str
@@ -156,6 +160,11 @@ class Snapshot:
     console: str
     track: Track
     walk: WalkView | None
+
+    @property
+    def phase_name(self) -> str:
+        """The phase, and in the handler the name of the function that it is."""
+        return self.serving if self.phase is Phase.HANDLER else self.phase.value
 
 
 class Memory:
@@ -191,6 +200,8 @@ class Memory:
 
     def code(self, lab: Lab, name: str) -> Mapping[int, tuple[tuple[int, bytes, str], ...]]:
         """A program's machine code by slot."""
+        from kprobesim.bpf.jit import listing
+
         jited = lab.bpf.jited(name)
         if jited is None:
             return {}
@@ -236,8 +247,9 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         at_event=event is not None and event.moment == lab.moment,
         narration={} if event is None else {language: lab.narrate(event, language) for language in LANGUAGES},
         phase=lab.phase,
+        serving=lab.serving,
         place=lab.symbolize(rip),
-        next_text="" if upcoming is None else code.rows[upcoming].text,
+        next_text=_next_text(lab, rip) if upcoming is None else code.rows[upcoming].text,
         next_source=_source_before(code, upcoming),
         registers=registers,
         labels=register_labels(lab, registers, stack, maps),
@@ -250,7 +262,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         events=_events(lab),
         tasks=lab.tasks(),
         vcpus=lab.cpus(),
-        console=bytes(lab.machine.devices.output[-_CONSOLE:]).decode(errors="replace"),
+        console=lab.terminal(_CONSOLE),
         track=memory.track.track(lab),
         walk=memory.walk(lab, shown),
     )
@@ -278,7 +290,10 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     symbol = lab.kernel.kallsyms.lookup_size_offset(rip)
     stubs = {address for address, _ in lab.kernel.tables.hypercalls}
     host = symbol[0].name if symbol is not None and symbol[0].address in stubs else ""
-    current = probed if host and probed is not None else rip
+    elsewhere = probed is not None and lab.kernel.kallsyms.lookup_size_offset(probed)
+    # Where the host plays the very function that is probed, the CPU's own place is the better one.
+    other = elsewhere and (symbol is None or elsewhere[0].address != symbol[0].address)
+    current = probed if host and probed is not None and other else rip
     rows = lab.code(current)
     about = ""
     if not host and _sleeps(rows, rip) and (patched := _patched(lab)) is not None:
@@ -301,6 +316,11 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
         sources=sources,
         file=f"{at.file}:{at.line}" if at else "",
     )
+
+
+def _next_text(lab: Lab, rip: int) -> str:
+    """The instruction about to run, where the code that is shown is another function's."""
+    return next((line.text for line in lab.code(rip) if line.address == rip), "")
 
 
 def _sleeps(rows: tuple[CodeLine, ...], rip: int) -> bool:

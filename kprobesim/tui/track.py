@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kprobesim.lab import Lab
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["Track", "TrackMaker"]
 
@@ -61,15 +62,16 @@ class TrackMaker:
 
     def track(self, lab: Lab) -> Track:
         """The marks of a lab's known life."""
-        records = lab.machine.log.records
-        if self._seen and (self._seen > len(records) or records[self._seen - 1] is not self._newest):
+        log = lab.machine.log
+        if self._seen and (self._seen > len(log) or log.fields(self._seen - 1) is not self._newest):
             # Another future has begun.
             self._begin()
-        for seq in range(self._seen, len(records)):
-            kind = _MARKS.get(records[seq][3])
+        for seq in range(self._seen, len(log)):
+            kind = _MARKS.get(log.kind(seq))
             if kind is not None:
                 self._marks[kind].append(seq)
-        self._seen = len(records)
-        self._newest = records[-1] if records else None
-        first = bisect_left(records, lab.start, key=lambda record: record[0])
-        return Track(first, len(records), self._marks, {kind: len(found) for kind, found in self._marks.items()})
+        self._seen = len(log)
+        self._newest = log.fields(len(log) - 1) if log else None
+        return Track(
+            log.first_at(lab.start), len(log), self._marks, {kind: len(found) for kind, found in self._marks.items()}
+        )

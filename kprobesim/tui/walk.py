@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kprobesim.bpf import Assembly, Program
-from kprobesim.bpf.verifier import Walk, map_meta_of, verify, verify_assembly
-from kprobesim.bpf.verifier.explain import Diagnostic, explain
+if TYPE_CHECKING:
+    from kprobesim.bpf import Assembly, Program
+    from kprobesim.bpf.verifier import Walk
+    from kprobesim.bpf.verifier.explain import Diagnostic
 
 __all__ = ["WalkView", "refused_view", "walk_view"]
 
@@ -41,6 +42,9 @@ def refused_view(assembly: Assembly, text: str) -> WalkView:
         assembly: the program.
         text: what it was made of, or empty.
     """
+    from kprobesim.bpf.verifier import verify_assembly
+    from kprobesim.bpf.verifier.explain import explain
+
     verdict = verify_assembly(assembly)
     told = explain(verdict, text, dict(enumerate(assembly.lines)))
     return WalkView("", verdict.walk(_VISITS), told, verdict.stats.insn_processed, verdict.stats.total_states, True)
@@ -52,6 +56,9 @@ def walk_view(program: Program) -> WalkView:
     Args:
         program: as it was loaded.
     """
+    from kprobesim.bpf.verifier import map_meta_of, verify
+    from kprobesim.bpf.verifier.explain import explain
+
     maps = {slot: map_meta_of(use.map) for slot, use in program.map_uses.items()}
     verdict = verify(program.insns, program.type, maps, gpl_compatible=program.gpl_compatible, static_functions=True)
     stats = verdict.stats

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from kprobesim.i18n import Language, Texts
 
-__all__ = ["TEXTS", "say"]
+__all__ = ["TEXTS", "knows", "say"]
 
 TEXTS: Final = Texts("kprobesim.tui.texts")
 
@@ -21,3 +21,8 @@ def say(language: Language, key: str, **values: Any) -> str:
     """
     text = TEXTS.get(language, key, **values)
     return key if text is None else text
+
+
+def knows(key: str) -> bool:
+    """Whether there is such a text."""
+    return key in TEXTS.keys("en")

@@ -12,14 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from textual.message import Message
 
 from kprobesim.errors import KprobesimError
 from kprobesim.tui.motions import Interrupt, Outcome
 
-__all__ = ["Patience", "Progress", "Worker"]
+__all__ = ["Patience", "Progress", "Worker", "end_workers"]
 
 _LIMIT = 2_000_000_000
 _MOST_WAITING = 32
@@ -129,6 +130,7 @@ class Worker(abc.ABC, Generic[T]):
 
     def start(self) -> None:
         """Make the thing; a message follows."""
+        _started.add(self)
         self._thread.start()
 
     @property
@@ -154,12 +156,20 @@ class Worker(abc.ABC, Generic[T]):
             patience.stop()
 
     def close(self) -> None:
-        """Stop everything and let the thread end."""
+        """Stop everything and let the thread end; give up waiting for it after a while."""
         self._opening.set()
         self.stop()
         self._jobs.put(None)
+        self.wait(_LAST_WAIT)
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until the thread has ended.
+
+        Args:
+            seconds: at most; None: however long it takes.
+        """
         if self._thread.is_alive():
-            self._thread.join(_LAST_WAIT)
+            self._thread.join(seconds)
 
     # The worker's thread
 
@@ -194,3 +204,17 @@ class Worker(abc.ABC, Generic[T]):
         except Exception as error:
             # A mistake in the program must not end a session either.
             return self.failed(None, error)
+
+
+_started: Final[WeakSet[Worker[Any]]] = WeakSet()
+"""A thread that runs keeps its worker here."""
+
+
+def end_workers() -> None:
+    """Wait for the threads that had more to do when they were closed than anybody waits for on a screen.
+
+    To be called before the program ends: Python closes all engines then, also one that a thread is running.
+    """
+    for worker in tuple(_started):
+        worker.close()
+        worker.wait()

@@ -6,6 +6,7 @@ import pytest
 
 from kprobesim.bpf import HELPER_IDS, HELPERS, BoundProgram, Program, RunError, assemble
 from kprobesim.bpf.maps import PerfConfig, PerfEvent, Place
+from kprobesim.bpf.maps.perf_buffer import Sample
 from kprobesim.linux_errno import Errno
 from tests.bpf.rig import CTX, TOP, Rig, build_rig
 
@@ -508,3 +509,45 @@ def test_a_program_looks_into_a_map_of_maps() -> None:
     inner.update_elem((1).to_bytes(4, "little"), (9).to_bytes(8, "little"))
     assert rig.maps["outer"].update_fd((1).to_bytes(4, "little"), inner) == 0  # type: ignore[attr-defined]
     assert rig.run() == rig.bound.start(CTX, TOP).run() == 9
+
+
+def test_a_sampled_event_tells_how_long_it_is_on() -> None:
+    """bpf_perf_prog_read_value: the clock's event counts nanoseconds, and is never taken off the CPU."""
+    rig = build_rig("r0 = 0\nexit\n")
+    rig.env.now, rig.env.kernel[KERNEL] = 500, bytes(184) + struct.pack("<Q", 200)
+    assert call(rig, "perf_prog_read_value", KERNEL, TOP - 24, 24) == 0
+    assert struct.unpack("<3Q", rig.memory.read(TOP - 24, 24)) == (300, 300, 300)
+    assert call(rig, "perf_prog_read_value", KERNEL, TOP - 24, 16) == -Errno.EINVAL
+    assert struct.unpack("<3Q", rig.memory.read(TOP - 24, 24)) == (0, 0, 300)
+
+
+def test_samples_have_no_branch_records() -> None:
+    rig = build_rig("r0 = 0\nexit\n")
+    assert call(rig, "read_branch_records", KERNEL, 0, 0, 1) == -Errno.ENOENT
+    assert call(rig, "read_branch_records", KERNEL, TOP - 24, 24, 0) == -Errno.ENOENT
+    assert call(rig, "read_branch_records", KERNEL, TOP - 24, 24, 2) == -Errno.EINVAL
+
+
+def test_a_packet_is_put_behind_the_data_of_a_sample() -> None:
+    """bpf_skb_output: the flags' upper half says how much of it."""
+    rig = build_rig(".map events perf_event_array max_entries=1\nr1 = map events\nr0 = 0\nexit\n")
+    events = rig.maps["events"]
+    event = PerfEvent(Place(rig.memory, rig.arena, rig.env), 0, 1)
+    events.update_fd(bytes(4), event)  # type: ignore[attr-defined]
+    skb = bytearray(232)
+    skb[112:116], skb[208:216] = struct.pack("<I", 6), struct.pack("<Q", KERNEL + 4096)
+    rig.env.kernel |= {KERNEL: bytes(skb), KERNEL + 4096: b"packet"}
+    rig.memory.write(TOP - 8, b"metadata")
+
+    def output(flags: int, skb_at: int = KERNEL) -> int:
+        return call(rig, "skb_output", skb_at, events.address, flags, TOP - 8, 8)
+
+    assert output(4 << 32) == 0
+    assert output(7 << 32) == -Errno.EFAULT
+    assert output(1 << 52) == -Errno.EINVAL
+    assert output(0, skb_at=0) == -Errno.EFAULT
+    assert output(1) == -Errno.E2BIG
+    assert output(0xFFFFFFFF) == 0
+    first = event.consume()[0]
+    assert isinstance(first, Sample)
+    assert first.data[:12] == b"metadatapack"

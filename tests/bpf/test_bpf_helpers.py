@@ -122,11 +122,25 @@ def test_probe_read_copies(helper: str, source: int) -> None:
     assert rig.memory.read(TOP - 16, 16) == b"12345678xxxxxxxx"
 
 
-@pytest.mark.parametrize("name", ["", "_kernel", "_user", "_str", "_kernel_str", "_user_str"])
-def test_probe_read_of_nothing_is_efault_and_zeros(name: str) -> None:
-    """Reference kprobes.md section 6.1: zero-fills the whole destination."""
-    rig = read(f"probe_read{name}", 16, 0x10)
-    assert signed(rig.run()) == -Errno.EFAULT
+@pytest.mark.parametrize(
+    ("name", "address", "errno"),
+    [
+        ("", 0x10, Errno.EFAULT),
+        ("_str", 0x10, Errno.EFAULT),
+        ("_user", 0x10, Errno.EFAULT),
+        ("_user_str", 0x10, Errno.EFAULT),
+        ("_kernel", 0x10, Errno.ERANGE),
+        ("_kernel_str", 0x10, Errno.ERANGE),
+        ("", 1 << 63, Errno.ERANGE),
+        ("_kernel", 0xFFFF_7FFF_FFFF_FFFF, Errno.ERANGE),
+        ("_kernel", 0xFFFF_8000_0000_0000, Errno.EFAULT),
+        ("_kernel_str", (1 << 64) - 16, Errno.EFAULT),
+    ],
+)
+def test_probe_read_of_nothing_is_an_error_and_zeros(name: str, address: int, errno: Errno) -> None:
+    """Reference kprobes.md section 6.1: zero-fills the whole destination. Not even tried is ERANGE."""
+    rig = read(f"probe_read{name}", 16, address)
+    assert signed(rig.run()) == -errno
     assert rig.memory.read(TOP - 16, 16) == bytes(16)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bpf.object.objects import PROGRAMS
 from tests.cli.console import Cli, kprobesim
 
 
@@ -31,6 +32,16 @@ def test_programs_are_kept_in_the_recording_itself(tmp_path: Path, cli: Cli) -> 
     cli("record", str(path), "--jit", "--program", str(program), "vfs_read", "--", "cat", "/etc/motd")
     program.unlink()
     assert "nothing starts" in cli("replay", str(path), "--plain").stdout
+
+
+def test_an_object_file_is_kept_in_the_recording_itself(tmp_path: Path, cli: Cli) -> None:
+    path, file = tmp_path / "r", tmp_path / "count.o"
+    file.write_bytes((PROGRAMS / "ok_count.o").read_bytes())
+    cli("record", str(path), "--load", str(file), "--", "cat", "/etc/motd")
+    file.unlink()
+    result = cli("replay", str(path), "--json")
+    assert result.exit_code == 0
+    assert '"prog": "count_read"' in result.stdout
 
 
 def test_a_demo_can_be_recorded_and_told_again(tmp_path: Path, cli: Cli) -> None:

@@ -105,6 +105,27 @@ def test_what_cannot_be_seen_is_not_met_and_says_so(session: LessonSession, kind
     assert all(wanted.why(language, finding) for language in LANGUAGES)
 
 
+def test_that_no_memory_is_mapped_is_told_in_the_learners_language(session: LessonSession) -> None:
+    wanted = goal("value", 'read = "byte 0x10"\nis = 1')
+    assert wanted.why("zh", wanted.check(view(session))) == "现在 0x10 处没有映射内存。"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        ("console", 'contains = "x"\nsince = "task"', "It has not; nothing was printed yet."),
+        ("file", 'path = "/sys/kernel/tracing/kprobe_events"\ncontains = "x"', "It does not fit; the file is empty."),
+        ("map", 'map = "counts"', "The map is empty."),
+        ("kprobe", 'place = "vfs_write"', "There is no kprobe there."),
+        ("kprobe", 'place = "vfs_read"\nstate = "absent"', "There is one, and it is armed."),
+    ],
+)
+def test_what_is_empty_or_not_there_is_called_that(session: LessonSession, kind: str, text: str, told: str) -> None:
+    session.do("run until bpf.attach")
+    wanted = goal(kind, text)
+    assert wanted.why("en", wanted.check(view(session))) == told
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

@@ -52,7 +52,7 @@ class Executions:
     def _callback(self, engine: Engine) -> Callable[..., None]:
         def callback(_: Any, address: int, __: int, ___: Any) -> None:
             # The engine also announces the one instruction behind its limit, which it then does not run.
-            if not engine._stopped_at and engine._counter.value <= engine._limit:
+            if not engine.stopped_at and engine.counter.value <= engine._limit:
                 self._seen(address)
 
         return callback

@@ -264,6 +264,21 @@ def test_the_phases_of_one_hit_come_in_their_order() -> None:
     assert states == ["NONE", "HIT_ACTIVE", "HIT_SS", "NONE"]
 
 
+def test_an_overridden_function_is_left_with_the_handler_done() -> None:
+    lab = Lab.open("toyix", profile="bare", optimization=False)
+    lab.load_program(".license GPL\n r2 = -13\n call override_return\n r0 = 0\n exit\n", "deny")
+    lab.attach("deny", "__x64_sys_mkdir")
+    lab.type("mkdir /tmp/x")
+    lab.run(until=["bpf.override"])
+    places = []
+    while lab.phase is not Phase.RUN:
+        lab.step(Grain.PHASE)
+        places.append(lab.symbolize(lab.registers()["rip"]))
+    assert places[-1] == "just_return_func+0x0"
+    lab.step(Grain.PHASE, back=True)
+    assert lab.machine.log[lab.machine.seq - 1].kind == "kprobe.pre_handler"
+
+
 def test_stack_words_are_named_where_the_frame_really_is() -> None:
     lab = life()
     hit = only(lab, "kprobe.hit")[0]

@@ -63,6 +63,22 @@ out:
 """
 
 
+REFUSED = [
+    "A filter has 1 to 4096 instructions, this one has 5000.",
+    "Instruction 2: There is no opcode 0x00ff.",
+    "Instruction 2: It divides by the constant 0.",
+    "Instruction 2: It shifts 32 bits by 33.",
+    "Instruction 2: M[] has 16 words, there is no M[16].",
+    "Instruction 2: It jumps over 7 instructions, but only 3 follow.",
+    "Instruction 2: There is no ancillary load at SKF_AD_OFF+3.",
+    "Instruction 2: The last one must be a return of a constant or of A.",
+    "Instruction 2: M[0] may be read before it was written.",
+    "Instruction 2: As eBPF its jump would be longer than 16 bits can say.",
+    "Instruction 2: seccomp_data has 64 bytes in words of 4, none at 64.",
+    "Instruction 2: seccomp has no opcode 0x0028.",
+]
+
+
 @cache
 def session() -> Lab:
     """One run with probes that are stepped, emulated, missed and at returns, a program, and page faults."""
@@ -162,10 +178,12 @@ def every_sort() -> list[Event]:
         made("kprobe.pre_handler", ret=0),
         made("kprobe.singlestep", saved_if=0),
         made("map.update", old=b""),
+        made("bpf.load", processed=0),
         *(made("seccomp.verdict", mode="filter", action=action) for action in SECCOMP_ACTIONS.values()),
         made("seccomp.verdict", mode="strict", action="KILL_THREAD"),
         *(made("socket.verdict", verdict=verdict) for verdict in ("drop", "trim", "keep")),
     ]
+    events += [made("filter.refuse", insn=2, reason=told) for told in REFUSED]
     events += [made(kind, prog="socket filter") for kind in ("bpf.enter", "bpf.exit")]
     interpreted = made("filter.load")
     del interpreted.fields["jited"]
@@ -252,6 +270,29 @@ def test_the_saved_ip_of_a_breakpoint_is_one_byte_past_it() -> None:
     assert lab.narrate(event, "en").what == (
         "The CPU fetched 0xCC at vfs_read+0x0 and raised trap 3 (#BP); the saved ip is one byte past it: vfs_read+0x1."
     )
+
+
+@pytest.mark.parametrize(("processed", "told"), [(7, "7 instructions in all"), (0, "the verifier was left out")])
+def test_only_a_program_that_was_verified_is_said_to_be_safe(processed: int, told: str) -> None:
+    assert told in session().narrate(made("bpf.load", processed=processed), "en").why
+
+
+def test_an_interrupts_gate_has_the_number_that_its_trap_has() -> None:
+    lab = session()
+    trap, gate = (
+        made("trap", vector=0x34, name="IRQ 0x34", rip=address(lab, "vfs_read"), user=0, error_code=0),
+        made("gate", vector=0x34, frame=bytes(48)),
+    )
+    assert "interrupt 0x34" in lab.narrate(trap, "en").what
+    assert lab.narrate(gate, "en").what.startswith("IDT gate 0x34:")
+
+
+def test_where_an_emulated_instruction_leads_is_told_by_name() -> None:
+    lab = session()
+    event = made(
+        "kprobe.emulate", insn=f"call   {address(lab, 'rw_verify_area'):#x}", ip=address(lab, "rw_verify_area")
+    )
+    assert lab.narrate(event, "en").what.startswith("The instruction call rw_verify_area+0x0 was emulated")
 
 
 def test_an_error_is_told_by_its_name() -> None:

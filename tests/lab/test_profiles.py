@@ -94,6 +94,46 @@ def test_the_phases_of_a_hit_by_ftrace_have_no_trap() -> None:
     assert lab.phase is Phase.HANDLER
 
 
+@pytest.mark.parametrize(
+    ("profile", "kind", "function"),
+    [
+        (Profile.BARE, "kprobe.pre_handler", "kprobe_int3_handler"),
+        (Profile.DISTRO, "kprobe.pre_handler", "kprobe_ftrace_handler"),
+        (Profile.DISTRO, "rethook.handler", "rethook_trampoline_handler"),
+        (Profile.BARE, "rethook.handler", "rethook_trampoline_handler"),
+    ],
+)
+@pytest.mark.parametrize("jit", [0, 1])
+def test_the_function_that_serves_a_hit_has_its_own_name(profile: Profile, kind: str, function: str, jit: int) -> None:
+    lab = Lab.open(profile=profile, optimization=False)
+    lab.set_bpf_jit(jit)
+    lab.load_program("r0 = 0\nexit", "nothing")
+    lab.attach("nothing", "vfs_write", returns=kind == "rethook.handler")
+    lab.type("cat /etc/hostname")
+    lab.run(until=["bpf.enter"])
+    assert (lab.phase, lab.serving, lab.phase_name) == (Phase.BPF, function, "BPF")
+    lab.step(Grain.INSTRUCTION)
+    assert (lab.phase, lab.serving) == (Phase.HANDLER if not jit else Phase.BPF, function)
+    lab.run(until=[kind])
+    assert (lab.phase, lab.phase_name) == (Phase.HANDLER, function)
+
+
+def test_an_fprobes_handler_and_ftraces_trampoline_have_their_own_names() -> None:
+    lab = Lab.open(profile=Profile.DISTRO)
+    lab.fprobe("vfs_open")
+    lab.type("cat /etc/hostname")
+    lab.run(until=["fprobe.entry"])
+    assert lab.phase_name == "fprobe_handler"
+    while lab.phase is Phase.HANDLER:
+        lab.step(Grain.INSTRUCTION, back=True)
+    assert (lab.phase, lab.serving) == (Phase.PT_REGS, "ops->func")
+
+
+def test_where_no_probe_is_handled_nothing_serves() -> None:
+    lab = life(Profile.BARE)
+    assert (lab.phase, lab.serving, lab.phase_name) == (Phase.RUN, "", "run")
+
+
 def test_the_phases_of_a_boosted_hit_have_one_trap() -> None:
     lab = life(Profile.SERVER)
     found = phases(lab, only(lab, "kprobe.boost")[:1])

@@ -256,6 +256,34 @@ def test_typed_bytes_raise_an_interrupt_and_are_read_one_by_one() -> None:
     assert [word(machine, DATA + 16 + 8 * place) for place in range(3)] == [ord("a"), ord("b"), 0]
 
 
+def test_a_terminal_shows_what_is_typed_where_it_was_typed() -> None:
+    guest = Guest()
+    guest.gate(SERIAL, "typed")
+    guest.code.op("sti", "hlt")
+    guest.code.label("typed").put("out\n").op("sti", "hlt")
+    machine = guest.boot()
+    machine.run(10_000)
+    before = machine.devices.save()
+    machine.devices.type(b"one\n")
+    machine.run(20_000)
+    machine.devices.type(b"two\n")
+    machine.devices.type(b"\x03")
+    machine.run(30_000)
+    assert machine.devices.terminal(1000) == b"$ one\nout\n$ two\n$ ^C\nout\n"
+    assert machine.devices.terminal(5) == b"\n$ two\n$ ^C\nout\n"
+    machine.devices.restore(before)
+    assert machine.devices.terminal(1000) == b""
+
+
+def test_what_is_typed_in_the_middle_of_a_line_goes_on_with_it() -> None:
+    guest = Guest()
+    guest.code.put("name: ").op("hlt")
+    machine = guest.boot()
+    machine.run(10_000)
+    machine.devices.type(b"tux\n")
+    assert machine.devices.terminal(1000) == b"name: tux\n"
+
+
 def test_an_unknown_port_reads_as_ones_and_swallows_what_is_written() -> None:
     guest = Guest()
     guest.code.mov("rax", 5).out(0x1234).op("in %dx,%al").store(DATA).op("hlt")

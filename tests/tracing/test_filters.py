@@ -229,6 +229,8 @@ def test_a_filter_that_is_refused_says_why() -> None:
     assert any("seccomp has no opcode 0x0028" in reason for reason in reasons)
     assert any("M[0] may be read before it was written" in reason for reason in reasons)
     assert all(event.fields["errno"] == 22 for event in only(lab, "filter.refuse"))
+    for event in only(lab, "filter.refuse"):
+        assert "Instruction" not in lab.narrate(event, "zh").what, "why is told in the language of the sentence"
 
 
 def test_a_task_without_filters_makes_its_calls_as_before() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from kprobesim.bpf import HELPERS
 from kprobesim.lab import Grain, Lab, Moment
 from tests.lab.experiment import COMMAND, by_pid, only, rested
 
@@ -226,3 +227,40 @@ def test_a_probe_in_what_a_program_calls_is_missed() -> None:
     assert runs and inner.nmissed == len(runs)
     assert not [event for event in only(lab, "kprobe.hit") if event.fields["symbol"] == "bpf_get_current_pid_tgid"]
     assert lab.console.endswith("backwards.\n")
+
+
+def test_every_helper_is_a_function_that_machine_code_can_call() -> None:
+    """Of a tail call the machine code is the program's own."""
+    lab = rested()
+    missing = [helper.name for helper in HELPERS.values() if not lab.kernel.kallsyms.lookup_name(f"bpf_{helper.name}")]
+    assert missing == ["tail_call"]
+
+
+DRAIN = """
+.license GPL
+.map orders user_ringbuf max_entries=4096
+r1 = map orders
+r2 = func order
+r3 = 0
+r4 = 0
+call bpf_user_ringbuf_drain
+exit
+order:
+r0 = 0
+exit
+"""
+
+
+@pytest.mark.parametrize("jit", [0, 1])
+def test_samples_of_user_space_are_drained(jit: int) -> None:
+    """V12: the helper calls a function of the program for each."""
+    lab = rested()
+    lab.set_bpf_jit(jit)
+    lab.load_program(DRAIN, "drain")
+    lab.attach("drain", "vfs_read")
+    for number in range(2):
+        assert lab.write_user_ringbuf("orders", bytes([number]) * 8)
+    lab.type("cat /etc/motd")
+    lab.run()
+    drained = [event.fields["ret"] for event in only(lab, "bpf.helper") if "drain" in event.fields["name"]]
+    assert (drained[0], set(drained[1:])) == (2, {0})

@@ -157,3 +157,17 @@ def test_a_section_without_a_place_is_left_to_the_user() -> None:
 def test_sizes_that_libbpf_chooses(wanted: MapSpec, made: int) -> None:
     """On two CPUs: an event for each, a ring of whole pages whose number is a power of two."""
     assert fitted(wanted, 2) == replace(wanted, max_entries=made)
+
+
+@pytest.mark.parametrize("jit", [0, 1])
+def test_a_struct_of_the_kernel_is_printed_by_its_type(jit: int) -> None:
+    """V16, section 4: bpf_snprintf_btf."""
+    lab = rested()
+    lab.bpf.jit.set_enabled(jit)
+    lab.load_object(PROGRAMS / "btf_print.o")
+    lab.type("cat /etc/motd > /dev/null")
+    lab.run()
+    bss = value(lab, "btf_prin.bss")
+    text, length = bss[:256].partition(b"\0")[0], int.from_bytes(bss[256:], "little")
+    assert text.startswith(b"(struct file){.f_path = (struct path){.mnt = (struct vfsmount *)0xffff")
+    assert len(text) == 255 < length

@@ -76,3 +76,37 @@ def test_there_is_one_event_to_sample_by() -> None:
     with pytest.raises(LinuxError) as caught:
         lab.attach("plain", "cpu-clock", kind="perf_event")
     assert caught.value.errno is Errno.EINVAL
+
+
+READS = """
+.type perf_event
+.license GPL
+r2 = r10
+r2 += -24
+r3 = 24
+call bpf_perf_prog_read_value
+r0 = *(u64 *)(r10 -24)
+r1 = *(u64 *)(r10 -8)
+if r0 == r1 goto out
+r0 = 0
+out:
+exit
+"""
+
+
+@pytest.mark.parametrize("jit", [0, 1])
+def test_a_sample_tells_for_how_long_its_event_has_counted(jit: int) -> None:
+    """Section 4: bpf_perf_prog_read_value."""
+    lab = rested()
+    lab.set_bpf_jit(jit)
+    lab.load_program(READS, "reads")
+    start = lab.ns
+    lab.attach("reads", "cpu-clock")
+    lab.type(BUSY)
+    lab.run()
+    samples = [(event.fields["r0"], event.ns) for event in only(lab, "bpf.exit")]
+    assert samples
+    assert all(0 <= ns - start - counted < 10_000 for counted, ns in samples)
+    lab.seek(only(lab, "bpf.exit")[-1])
+    lab.seek_end()
+    assert [event.fields["r0"] for event in only(lab, "bpf.exit")] == [counted for counted, _ in samples]

@@ -483,3 +483,74 @@ def test_bpftool_shows_what_a_tracing_link_is_on() -> None:
     assert out("prog show", lab).startswith("1: tracing  name entry  tag ")
     assert f"[{btf_id}] FUNC 'vfs_read'" in out("btf dump id 1", lab)
     assert out("perf show", lab) == ""
+
+
+CLOSES = """
+.sec fentry/{function}
+.license GPL
+r6 = r1
+r1 = *(u64 *)(r6 +0)
+r2 = r10
+r2 += -64
+r3 = 64
+call bpf_d_path
+if r0 s< 1 goto out
+r1 = r10
+r1 += -64
+r2 = 64
+call bpf_trace_printk
+out:
+r0 = 0
+exit
+"""
+
+
+@pytest.mark.parametrize("jit", [0, 1])
+@pytest.mark.parametrize(("function", "command"), [("filp_close", "cat /etc/motd"), ("vfs_getattr", "ls -l /etc/motd")])
+def test_a_files_name_is_made_of_its_path(function: str, command: str, jit: int) -> None:
+    """Section 4: bpf_d_path. A struct file begins with its path, so its address will do."""
+    lab = booted(jit=jit)
+    lab.load_program(CLOSES.format(function=function), "names")
+    lab.attach("names", function, kind="fentry")
+    do(lab, command)
+    assert "/etc/motd" in {event.fields["text"] for event in only(lab, "trace.printk")}
+
+
+def test_names_are_made_only_where_linux_allows_it() -> None:
+    lab = booted()
+    with pytest.raises(Rejected) as caught:
+        lab.load_program(CLOSES.format(function="vfs_read"), "names")
+    assert caught.value.message == "helper call is not allowed in probe"
+    with pytest.raises(Rejected) as caught:
+        lab.load_program(CLOSES.format(function="filp_close").replace("r6 +0", "r6 +8"), "names")
+    assert "R1 is of type files_struct but path is expected" in caught.value.message
+
+
+PACKETS = """
+.sec fentry/udp_queue_rcv_one_skb
+.license GPL
+.map packets perf_event_array max_entries=1
+r6 = *(u64 *)(r1 +8)
+*(u64 *)(r10 -8) = 7
+r1 = r6
+r2 = map packets
+r3 = 0xdffffffff ll
+r4 = r10
+r4 += -8
+r5 = 8
+call bpf_skb_output
+r0 = 0
+exit
+"""
+
+
+@pytest.mark.parametrize("jit", [0, 1])
+def test_a_packet_on_its_way_is_put_into_a_sample(jit: int) -> None:
+    """Section 4: bpf_skb_output: 8 bytes of the program's own, then the UDP header and the payload."""
+    lab = booted(jit=jit)
+    lab.load_program(PACKETS, "packets")
+    lab.open_perf_buffer("packets")
+    lab.attach("packets", "udp_queue_rcv_one_skb", kind="fentry")
+    do(lab, "udpcat apple")
+    (sample,) = [event.fields["data"] for event in only(lab, "perf.output")]
+    assert sample == struct.pack("<Q", 7) + struct.pack(">4H", 9000, 9000, 13, 0) + b"apple"

@@ -157,7 +157,7 @@ async def test_the_teacher_may_go_from_one_lab_to_the_next() -> None:
     link = leader.link("127.0.0.1")
     try:
         offered = [Demo(open_lesson), Demo(open_lesson)]
-        leads, follows = LeadingApp(leader, link, None, "en", offered), FollowingApp(read_link(link), "en")
+        leads, follows = LeadingApp(leader, link, None, "en", lambda: offered), FollowingApp(read_link(link), "en")
         async with leads.run_test(size=LARGE) as teacher, follows.run_test(size=LARGE) as follower:
             await wait_until(follower, lambda: "Nothing has been opened yet" in screen_text(follower))
             assert front(teacher) is StartScreen

@@ -158,6 +158,8 @@ async def test_a_line_typed_at_the_console_runs_and_its_output_is_seen_and_taken
         assert lab_screen(pilot).selected == "console"
         assert "Typed: cat /etc/motd" in screen_text(pilot)
         console = now(pilot).console
+        text = screen_text(pilot)
+        assert text.index("▸$ cat /etc/motd") < text.index("▸This is toyix"), "the line stands before its output"
         await press(pilot, "home")
         assert len(now(pilot).console) < len(console)
         before = now(pilot).moment

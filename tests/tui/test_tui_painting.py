@@ -1,7 +1,12 @@
 """Only what has changed is painted; what stands on the screen is what painting all of it would give."""
 
+from dataclasses import replace
+
 from kprobesim.tui.cells import row
-from tests.tui.rig import lab_app, lab_screen, press, screen_lines
+from kprobesim.tui.panels.kprobe import KprobePanel
+from kprobesim.tui.panels.panel import View
+from kprobesim.tui.snapshot import Memory, observe
+from tests.tui.rig import lab_app, lab_screen, open_hit, press, screen_lines
 
 
 async def test_after_steps_the_screen_is_as_if_painted_anew() -> None:
@@ -38,3 +43,13 @@ def test_equal_rows_are_one_object_and_never_more_than_a_line() -> None:
     one, other = (row(12, ("a\nb\t", "bold"), " c") for _ in range(2))
     assert one is other
     assert one.plain == "a b  c      "
+
+
+def test_the_byte_of_a_probe_is_the_one_in_memory_also_before_it_is_armed() -> None:
+    snapshot = observe(open_hit(), Memory())
+    (probe,) = snapshot.kprobe.probes
+    for armed, byte, told in ((True, 0xCC, "● cc (was 55)"), (False, 0xCC, "○ cc (was 55)"), (False, 0x55, "○ 55 ")):
+        probes = (replace(probe, armed=armed, byte=byte),)
+        moment = replace(snapshot, kprobe=replace(snapshot.kprobe, probes=probes))
+        rows = KprobePanel().draw(View(moment, None, "en"), 40).rows
+        assert any(line.plain.startswith(f" text      {told}") for line in rows)

@@ -102,7 +102,7 @@ async def test_a_screen_looks_as_in_its_picture(name: str, size: tuple[int, int]
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_the_start_screen_looks_as_in_its_picture(language: Language) -> None:
     demos = [Demo(open_tiny, text="Ten calls of one function."), Demo(open_tiny, title=("Another one", "另一个"))]
-    app = KprobesimApp(None, language, scenarios=demos)
+    app = KprobesimApp(None, language, scenarios=lambda: demos)
     async with app.run_test(size=SMALL) as pilot:
         await wait_until(pilot, lambda: isinstance(app.screen, StartScreen))
         compare(pilot, "start", language)

@@ -1,10 +1,12 @@
 """Writing a BPF program on the screen: loaded and attached, or refused and shown where."""
 
+from dataclasses import replace
+
 from rich.cells import cell_len
 from textual.widgets import Input, TextArea
 
 from kprobesim.tui.screens.lab import LabScreen
-from kprobesim.tui.screens.program import ProgramScreen
+from kprobesim.tui.screens.program import Draft, ProgramScreen, draft_beside
 from tests.tui.rig import (
     LARGE,
     SMALL,
@@ -119,3 +121,16 @@ async def test_text_that_is_no_program_is_a_sentence() -> None:
         assert lab_screen(pilot).failure is not None
         assert "That did not work" in screen_text(pilot)
         assert now(pilot).program is None
+
+
+def test_the_editor_begins_with_the_program_of_the_page_and_keeps_what_somebody_is_at_work_on() -> None:
+    long, other = ("".join(f"  r{n} = {number}\n" for n in range(4)) + "  exit\n" for number in (1, 2))
+    page = f"```bpf\n{other}```\n\n```bpf rejected R0 !read_ok\n{long}```\n\n```bpf\n  exit\n```\n"
+    draft = draft_beside(Draft("prog", "vfs_read"), page)
+    assert (draft.name, draft.where, draft.text) == ("prog", "vfs_read", long)
+    mine = replace(draft, text="  r0 = 7\n  exit\n")
+    assert draft_beside(mine, page) == draft_beside(mine, f"```bpf\n{other}```") == mine
+    sent = replace(mine, send=True)
+    assert draft_beside(sent, page) == sent
+    assert draft_beside(sent, f"```bpf\n{other}```").text == other
+    assert draft_beside(sent, "no program here") == sent

@@ -1,14 +1,18 @@
 """What stands on the screen: both layouts, both languages, start screen, help, palette, small terminals."""
 
+import re
+
 import pytest
 from rich.cells import cell_len
 
 from kprobesim.i18n import Language
+from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.start import StartScreen
 from tests.tui.rig import (
+    COUNT_READS,
     LARGE,
     SMALL,
     Demo,
@@ -150,6 +154,30 @@ async def test_a_whole_hit_visits_every_phase_of_the_banner() -> None:
         }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("profile", "kind", "names"),
+    [
+        ("distro", "kprobe.pre_handler", ["run", "pt_regs", "kprobe_ftrace_handler", "BPF", "resume"]),
+        ("distro", "rethook.handler", ["run", "rethook_trampoline_handler", "BPF"]),
+        ("bare", "rethook.handler", ["run", "rethook_trampoline_handler", "BPF"]),
+    ],
+)
+async def test_the_banner_names_the_handler_that_runs(profile: str, kind: str, names: list[str]) -> None:
+    def opener() -> Lab:
+        lab = Lab.open("toyix", profile=profile, optimization=False)
+        lab.load_program(COUNT_READS, "by_pid")
+        lab.attach("by_pid", "vfs_read", returns=kind == "rethook.handler")
+        lab.type("cat /etc/motd")
+        lab.run(until=[kind])
+        return lab
+
+    handler = next(name for name in names if name.endswith("_handler"))
+    async with lab_app(demo=Demo(opener)) as pilot:
+        assert re.findall(r"([●○]) (\w+)", screen_lines(pilot)[1]) == [("●" if n == handler else "○", n) for n in names]
+        await press(pilot, "left", "left")
+        assert re.findall(r"([●○]) (\w+)", screen_lines(pilot)[1]) == [("●" if n == "BPF" else "○", n) for n in names]
+
+
 async def test_the_saved_ip_is_seen_to_move_into_the_slot() -> None:
     async with lab_app() as pilot:
         for _ in range(12):
@@ -233,7 +261,7 @@ async def test_the_palette_finds_actions_in_both_languages_and_runs_them() -> No
 
 async def test_the_start_screen_lists_scenarios_and_opens_one() -> None:
     demos = [Demo(text=TEXT), Demo(open_plain, title=("An empty kernel", "空的内核"))]
-    app = KprobesimApp(None, "en", scenarios=demos)
+    app = KprobesimApp(None, "en", scenarios=lambda: demos)
     async with app.run_test(size=SMALL) as pilot:
         await wait_until(pilot, lambda: isinstance(app.screen, StartScreen))
         text = screen_text(pilot)

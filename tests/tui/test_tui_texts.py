@@ -61,6 +61,8 @@ def test_wrapped_lines_fit_and_lose_nothing_but_spaces(text: str, width: int) ->
 def test_chinese_breaks_between_characters_but_not_before_a_full_stop() -> None:
     assert wrap("看清内核。", 8) == ["看清内", "核。"]
     assert wrap("a probe 命中了", 12) == ["a probe 命中", "了"]
+    assert wrap("放在 %di、%si 里", 10) == ["放在 %di、", "%si 里"]
+    assert wrap("过了五成 50%", 11) == ["过了五成", "50%"]
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,12 @@ def test_chinese_breaks_between_characters_but_not_before_a_full_stop() -> None:
 )
 def test_places_are_read_as_people_write_them(typed: str, place: tuple[str, float]) -> None:
     assert read_place(typed) == pytest.approx(place) if place[0] == "time" else read_place(typed) == place
+
+
+def test_a_long_path_breaks_behind_its_slashes_and_a_short_one_does_not() -> None:
+    path = "/sys/kernel/tracing/events/kprobes/my/enable"
+    assert wrap(f"Write 1 to {path}.", 40) == [
+        "Write 1 to /sys/kernel/tracing/events/",
+        "kprobes/my/enable.",
+    ]
+    assert wrap("the read and write/read calls", 22) == ["the read and", "write/read calls"]

@@ -9,10 +9,12 @@ from typing import Any
 
 from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.helpers import (
+    btf_show,
     callbacks,
     clock,
     dynptr,
     map_access,
+    path,
     perf,
     printk,
     ring,
@@ -28,7 +30,7 @@ from kprobesim.bpf.helpers.tail_call import tail_call
 
 __all__ = ["CALLS_BACK", "HELPERS", "helpers_for"]
 
-_BY_MODULE = (callbacks, clock, dynptr, map_access, perf, pr, ring, skb_load, stack, strings, task)
+_BY_MODULE = (btf_show, callbacks, clock, dynptr, map_access, path, perf, pr, ring, skb_load, stack, strings, task)
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     **{name: getattr(module, name) for module in _BY_MODULE for name in module.__all__ if name in HELPER_IDS},
     "tail_call": tail_call,

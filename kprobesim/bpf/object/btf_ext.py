@@ -27,10 +27,11 @@ _MAX_TEXT = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class FuncInfo:
-    """A function begins at ``slot``; its BTF FUNC is ``type_id``."""
+    """A function begins at ``slot``; its BTF FUNC is ``type_id``. ``record`` is all of it, as in the file."""
 
     slot: int
     type_id: int
+    record: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class LineInfo:
         file: path, as the compiler was told it.
         text: the line itself, empty where the compiler had none.
         line, column: from 1; 0 where there is none.
+        record: all of it, as in the file.
     """
 
     slot: int
@@ -49,6 +51,7 @@ class LineInfo:
     text: str
     line: int
     column: int
+    record: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class CoreRelo:
 
 @dataclass(frozen=True)
 class BtfExt:
-    """All of it, by section name, functions and lines in the order of slots."""
+    """All of it, by section name, in the order of the file, which is that of slots unless the file is odd."""
 
     functions: dict[str, list[FuncInfo]] = field(default_factory=dict)
     lines: dict[str, list[LineInfo]] = field(default_factory=dict)
@@ -116,6 +119,10 @@ class _Reader:
                 raise self.fail("has more text than is sensible")
         return self.known[offset]
 
+    def maybe(self, offset: int) -> str:
+        """Text that only the kernel asks for: whether there is any the verifier says."""
+        return self.text(offset) if offset < len(self.strings) else ""
+
     def read(self) -> BtfExt:
         data = self.data
         if len(data) < _HEADER.size + _PARTS.size:
@@ -129,20 +136,16 @@ class _Reader:
         found = BtfExt()
         for section, slot, record in self.part("func_info", header + func_at, func_size, _FUNC.size):
             type_id = _FUNC.unpack_from(record)[1]
-            found.functions.setdefault(section, []).append(FuncInfo(slot, type_id))
+            found.functions.setdefault(section, []).append(FuncInfo(slot, type_id, record))
         for section, slot, record in self.part("line_info", header + line_at, line_size, _LINE.size):
             _, file, text, where = _LINE.unpack_from(record)
-            line = LineInfo(slot, self.text(file), self.text(text), where >> 10, where & 1023)
+            line = LineInfo(slot, self.maybe(file), self.maybe(text), where >> 10, where & 1023, record)
             found.lines.setdefault(section, []).append(line)
         if header >= _HEADER.size + _PARTS.size + _CORE.size:
             core_at, core_size = _CORE.unpack_from(data, _HEADER.size + _PARTS.size)
             for section, slot, record in self.part("core_relo", header + core_at, core_size, _RELO.size):
                 _, type_id, access, kind = _RELO.unpack_from(record)
                 found.relocations.setdefault(section, []).append(CoreRelo(slot, type_id, self.text(access), kind))
-        for functions in found.functions.values():
-            functions.sort(key=lambda info: info.slot)
-        for lines in found.lines.values():
-            lines.sort(key=lambda info: info.slot)
         return found
 
     def part(self, what: str, start: int, size: int, smallest: int) -> list[tuple[str, int, bytes]]:

@@ -36,6 +36,7 @@ __u64 jiffies64(void)
 long trace_printk(const char *fmt, __u32 fmt_size, ...)
 long trace_vprintk(const char *fmt, __u32 fmt_size, const void *data, __u32 data_len)
 long snprintf(char *str, __u32 str_size, const char *fmt, __u64 *data, __u32 data_len)
+long snprintf_btf(char *str, __u32 str_size, struct btf_ptr *ptr, __u32 btf_ptr_size, __u64 flags)
 long strtol(const char *buf, unsigned long buf_len, __u64 flags, long *res)
 long strtoul(const char *buf, unsigned long buf_len, __u64 flags, unsigned long *res)
 long strncmp(const char *s1, __u32 s1_sz, const char *s2)
@@ -56,6 +57,10 @@ long get_ns_current_pid_tgid(__u64 dev, __u64 ino, struct bpf_pidns_info *nsdata
 long perf_event_output(void *ctx, void *map, __u64 flags, void *data, __u64 size)
 __u64 perf_event_read(void *map, __u64 flags)
 long perf_event_read_value(void *map, __u64 flags, struct bpf_perf_event_value *buf, __u32 buf_size)
+long perf_prog_read_value(void *ctx, struct bpf_perf_event_value *buf, __u32 buf_size)
+long read_branch_records(void *ctx, void *buf, __u32 size, __u64 flags)
+long skb_output(void *ctx, void *map, __u64 flags, void *data, __u64 size)
+long d_path(struct path *path, char *buf, __u32 sz)
 long get_stackid(void *ctx, void *map, __u64 flags)
 long get_stack(void *ctx, void *buf, __u32 size, __u64 flags)
 long get_task_stack(struct task_struct *task, void *buf, __u32 size, __u64 flags)
@@ -97,6 +102,17 @@ enum { BPF_F_SKIP_FIELD_MASK = 0xffULL, BPF_F_USER_STACK = 1ULL << 8, BPF_F_FAST
 enum { BPF_F_REUSE_STACKID = 1ULL << 10, BPF_F_USER_BUILD_ID = 1ULL << 11 };
 enum { BPF_F_INDEX_MASK = 0xffffffffULL, BPF_F_CURRENT_CPU = BPF_F_INDEX_MASK };
 enum { BPF_RB_NO_WAKEUP = 1ULL << 0, BPF_RB_FORCE_WAKEUP = 1ULL << 1 };
+enum { BTF_F_COMPACT = 1ULL << 0, BTF_F_NONAME = 1ULL << 1, BTF_F_PTR_RAW = 1ULL << 2, BTF_F_ZERO = 1ULL << 3 };
+struct bpf_perf_event_value {
+\t__u64 counter;
+\t__u64 enabled;
+\t__u64 running;
+};
+struct btf_ptr {
+\tvoid *ptr;
+\t__u32 type_id;
+\t__u32 flags;
+};
 """
 
 
@@ -122,7 +138,8 @@ def helper_header(in_vmlinux: Collection[str] = ()) -> str:
         "/* Made from the simulator's own list of helpers. */\n#ifndef __BPF_HELPER_DEFS_H__\n"
         "#define __BPF_HELPER_DEFS_H__\n\n#ifndef __LINUX_BPF_H__\n"
         f"{integers}{others}enum bpf_map_type {{\n{types}}};\n#endif\n{_FLAGS}#endif\n\n"
-        "struct pt_regs;\nstruct task_struct;\nstruct bpf_pidns_info;\nstruct bpf_perf_event_value;\n\n"
+        "struct pt_regs;\nstruct task_struct;\nstruct bpf_pidns_info;\nstruct bpf_perf_event_value;\n"
+        "struct btf_ptr;\nstruct path;\n\n"
         f"{helpers}\n\n#endif\n"
     )
 

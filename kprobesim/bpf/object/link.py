@@ -5,11 +5,13 @@ libbpf src/libbpf.c: bpf_object__reloc_code and bpf_object__append_subprog_code.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from kprobesim.bpf.check import BPF_COMPLEXITY_LIMIT_INSNS
 from kprobesim.bpf.isa import Insn, Pseudo, is_lddw
-from kprobesim.bpf.object.btf_ext import BtfExt, LineInfo
+from kprobesim.bpf.object.btf_ext import BtfExt, FuncInfo, LineInfo
 from kprobesim.bpf.object.code import Code, CodeFunction, Place
 from kprobesim.bpf.object.errors import ObjectError
 from kprobesim.bpf.object.records import Function, ObjectProgram
@@ -20,6 +22,33 @@ __all__ = ["Linker"]
 _CALL = 0x85
 _TOTAL = 2 * BPF_COMPLEXITY_LIMIT_INSNS
 _MAX_SUBPROGS = 256
+_Info = TypeVar("_Info", bound=FuncInfo | LineInfo)
+
+
+class _Records(Generic[_Info]):
+    """The records of one kind that belong to one section, in the file's order.
+
+    Attributes:
+        cost: how many of them must be looked at to find those of one function.
+    """
+
+    def __init__(self, records: Sequence[_Info]) -> None:
+        self._records = records
+        self._slots = [info.slot for info in records]
+        self.cost = 0 if self._slots == sorted(self._slots) else len(records)
+
+    def of(self, function: CodeFunction) -> Sequence[_Info]:
+        """Those of a function, as libbpf's adjust_prog_btf_ext_info finds them: all between its first and its last."""
+        if not self.cost:
+            first, last = (bisect_left(self._slots, edge) for edge in (function.start, function.end))
+            return self._records[first:last]
+        first = last = 0
+        for number, slot in enumerate(self._slots):
+            if slot >= function.end:
+                break
+            if slot >= function.start:
+                first, last = first if last else number, number + 1
+        return self._records[first:last]
 
 
 class Linker:
@@ -35,12 +64,15 @@ class Linker:
         self._code = code
         self._file = file
         self._total = 0
-        self._lines: dict[int, list[LineInfo]] = {}
+        self._lines: dict[int, _Records[LineInfo]] = {}
+        self._infos: dict[int, _Records[FuncInfo]] = {}
         self._types: dict[Place, int] = {}
         self._missing: dict[int, list[tuple[int, str]]] = {}
         for section, name in sorted({(place[0], made.section.name) for place, made in code.functions.items()}):
-            self._lines[section] = ext.lines.get(name, [])
-            self._types.update({(section, info.slot): info.type_id for info in ext.functions.get(name, ())})
+            self._lines[section] = _Records(ext.lines.get(name, []))
+            infos = ext.functions.get(name, [])
+            self._infos[section] = _Records(infos)
+            self._types.update({(section, info.slot): info.type_id for info in infos})
         for (section, slot), what in sorted(code.unresolved.items()):
             self._missing.setdefault(section, []).append((slot, what))
 
@@ -116,6 +148,7 @@ class Linker:
         order: list[CodeFunction],
     ) -> ObjectProgram:  # fmt: skip
         functions: list[Function] = []
+        infos: list[FuncInfo] = []
         lines: list[LineInfo] = []
         unresolved: dict[int, str] = {}
         for function in order:
@@ -123,15 +156,27 @@ class Linker:
             shift = start - function.start
             type_id = self._types.get((section, function.start), 0)
             functions.append(Function(start, function.name, type_id, function.is_global))
-            known = self._lines.get(section, [])
-            for line in known[bisect_left(known, function.start, key=lambda line: line.slot) :]:
-                if line.slot >= function.end:
-                    break
-                lines.append(replace(line, slot=line.slot + shift))
+            # What the program's own function has none of, it is loaded without.
+            if function is program or infos:
+                infos += self._shifted(self._infos[section], function, shift, "function", function is program)
+            if function is program or lines:
+                lines += self._shifted(self._lines[section], function, shift, "line", function is program)
             missing = self._missing.get(section, [])
             for slot, what in missing[bisect_left(missing, (function.start, "")) :]:
                 if slot >= function.end:
                     break
                 unresolved[slot + shift] = what
-        self._spend(len(lines))
-        return ObjectProgram(program.name, target, tuple(insns), tuple(functions), tuple(lines), unresolved)
+        return ObjectProgram(
+            program.name, target, tuple(insns), tuple(functions), tuple(lines), unresolved, tuple(infos)
+        )
+
+    def _shifted(
+        self, records: _Records[_Info], function: CodeFunction, shift: int, what: str, may_lack: bool
+    ) -> list[_Info]:
+        """A function's records, counted from the program's start."""
+        self._spend(records.cost)
+        found = records.of(function)
+        self._spend(len(found))
+        if not found and not may_lack:
+            raise ObjectError(f"{self._file}: prog '{function.name}': missing .BTF.ext {what} info.")
+        return [replace(info, slot=info.slot + shift) for info in found]

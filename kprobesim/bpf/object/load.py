@@ -17,6 +17,7 @@ from kprobesim.bpf.object.records import BpfObject, ObjectMap, ObjectProgram
 from kprobesim.bpf.object.sections import section_target
 from kprobesim.errors import ImageError
 from kprobesim.image import Btf, BtfKind, BtfType
+from kprobesim.image.btf import HEADER
 
 __all__ = ["Kernel", "load_object", "read_object"]
 
@@ -98,7 +99,11 @@ class _Loading:
         code = read_code(self.elf, self.ext, relocator, map_numbers, data_numbers, self._extern)
         programs = self._programs(code)
         self._check_slots(maps, {program.name for program in code.programs})
-        return BpfObject(self.name, self._license(), tuple(maps), programs, self.btf, len(self.btf_data))
+        strings = HEADER.unpack_from(self.btf_data)[-1] if self.btf_data else 0
+        kernel = self.kernel.btf if self.kernel else None
+        return BpfObject(
+            self.name, self._license(), tuple(maps), programs, self.btf, len(self.btf_data), strings, kernel
+        )
 
     def _license(self) -> str:
         section = self.elf.by_name.get("license")

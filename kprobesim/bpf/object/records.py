@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from kprobesim.bpf.isa import Insn
 from kprobesim.bpf.maps import MapSpec
-from kprobesim.bpf.object.btf_ext import LineInfo
+from kprobesim.bpf.object.btf_ext import FuncInfo, LineInfo
 from kprobesim.bpf.object.sections import Target
 from kprobesim.image import Btf
 
@@ -68,6 +68,7 @@ class ObjectProgram:
         functions: where each function begins, the program's own first.
         lines: the source lines, by slot.
         unresolved: slot of an instruction that needs something this kernel's types lack -> what that is.
+        func_info: what the kernel is told of the functions; none if the compiler has told nothing.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ObjectProgram:
     functions: tuple[Function, ...] = ()
     lines: tuple[LineInfo, ...] = ()
     unresolved: Mapping[int, str] = field(default_factory=dict)
+    func_info: tuple[FuncInfo, ...] = ()
 
     @property
     def type(self) -> str:
@@ -99,6 +101,8 @@ class BpfObject:
         programs: in the order of the file.
         btf: its types; None without ``.BTF``.
         btf_size: bytes of ``.BTF``.
+        strings_size: bytes of the strings in it.
+        kernel_btf: the kernel's types that it was relocated against; None if it was not.
     """
 
     name: str
@@ -107,6 +111,8 @@ class BpfObject:
     programs: tuple[ObjectProgram, ...]
     btf: Btf | None = None
     btf_size: int = 0
+    strings_size: int = 0
+    kernel_btf: Btf | None = None
 
     def program(self, name: str) -> ObjectProgram | None:
         """The program of a name."""

@@ -13,6 +13,7 @@ that walk as data, ``explain.explain`` says in people's words why a program is r
 
 from kprobesim.bpf.verifier.answer import verify_request
 from kprobesim.bpf.verifier.errors import Rejected
+from kprobesim.bpf.verifier.func_info import ProgramBtf
 from kprobesim.bpf.verifier.functions import FunctionType
 from kprobesim.bpf.verifier.kernel_btf import FunctionFacts
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS
@@ -36,6 +37,7 @@ __all__ = [
     "MapMeta",
     "Origin",
     "PlaceRecord",
+    "ProgramBtf",
     "Reg",
     "Rejected",
     "Stats",

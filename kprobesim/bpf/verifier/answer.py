@@ -4,8 +4,10 @@ from typing import Any
 
 from kprobesim.bpf.isa import decode
 from kprobesim.bpf.program import GPL_COMPATIBLE, PROG_TYPES
+from kprobesim.bpf.verifier.func_info import ProgramBtf
 from kprobesim.bpf.verifier.map_meta import MapMeta, parse_map_spec
 from kprobesim.bpf.verifier.verifier import Verdict, verify
+from kprobesim.image.btf import HEADER, Btf
 
 __all__ = ["verify_request"]
 
@@ -24,9 +26,35 @@ def _maps(specs: dict[str, str]) -> dict[int, MapMeta]:
     return found
 
 
+def _types(request: dict[str, Any]) -> ProgramBtf | None:
+    """The program's own types, if the request has them."""
+    if "btf" not in request:
+        return None
+
+    def number(name: str) -> int:
+        return int(request.get(name, 0)) & 0xFFFF_FFFF
+
+    raw = bytes.fromhex(request["btf"])
+    btf = Btf.parse(raw, "btf")
+    return ProgramBtf(
+        btf,
+        HEADER.unpack_from(raw)[-1],
+        bytes.fromhex(request.get("func_info", "")),
+        number("func_info_cnt"),
+        number("func_info_rec_size"),
+        bytes.fromhex(request.get("line_info", "")),
+        number("line_info_cnt"),
+        number("line_info_rec_size"),
+    )
+
+
 def verify_request(request: dict[str, Any]) -> Verdict:
     """Verify the program of a request: ``insns`` in hex, ``prog_type``, ``maps`` by slot, ``flags``, ``log_level``,
-    ``unpriv``, ``license``, ``attach_type``. ValueError or KeyError if it makes no sense.
+    ``unpriv``, ``license``, ``attach_type``; of a program with types ``btf``, ``func_info``, ``line_info`` in hex, and
+    of the latter two ``_cnt`` and ``_rec_size``, as BPF_PROG_LOAD has them.
+
+    Raises:
+        ValueError, KeyError, ImageError: it makes no sense.
     """
     prog_type = str(request.get("prog_type", "KPROBE")).lower()
     if prog_type not in PROG_TYPES:
@@ -43,4 +71,5 @@ def verify_request(request: dict[str, Any]) -> Verdict:
         sleepable=bool(flags & _SLEEPABLE),
         attach_type=str(request.get("attach_type", "")).lower().removeprefix("bpf_"),
         gpl_compatible=request.get("license", "GPL") in GPL_COMPATIBLE,
+        types=_types(request),
     )

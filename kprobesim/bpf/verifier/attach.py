@@ -14,7 +14,7 @@ from kprobesim.linux_errno import Errno
 if TYPE_CHECKING:
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["attach_type_fits", "check_attach", "usual_attach_type"]
+__all__ = ["attach_type_fits", "check_attach", "distill_func_proto", "usual_attach_type"]
 
 _BOTH_IP = ("4", "6")
 _FITTING: dict[str, frozenset[str]] = {
@@ -88,13 +88,13 @@ def _find_target(env: "Env") -> None:
         what = "typedef" if env.setup.attach_type == "trace_raw_tp" else "function"
         env.reject(Errno.EINVAL, f"attach_btf_id 0 is not a {what}")
     if env.setup.attach_type in _ON_FUNCTIONS:
-        _distill_func_proto(env, btf, env.traced)
+        distill_func_proto(env, btf, env.traced)
         if env.setup.function_facts is not None:
             _check_function(env, env.setup.function_facts(name))
 
 
-def _distill_func_proto(env: "Env", btf: Btf, function: TracedFunction) -> None:
-    """Whether a trampoline can save such arguments and such a result (btf_distill_func_proto)."""
+def distill_func_proto(env: "Env", btf: Btf, function: TracedFunction) -> None:
+    """Whether a trampoline can save such arguments and such a result (btfdistill_func_proto)."""
     name, parameters = function.name, function.parameters
     if len(parameters) > _MOST_ARGUMENTS:
         env.reject(Errno.EINVAL, f"The function {name} has {len(parameters)} arguments. Too many.")

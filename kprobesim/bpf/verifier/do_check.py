@@ -23,6 +23,7 @@ from kprobesim.bpf.verifier.reg_type import (
     SK_POINTERS,
     base_type,
 )
+from kprobesim.bpf.verifier.subprogs import check_kfunc_call
 from kprobesim.linux_errno import Errno
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def _call(env: "Env", insn: Insn) -> None:
         env.reject(Errno.EINVAL, "function calls are not allowed while holding a lock")
     if insn.src == 1:
         check_func_call(env, insn)
-    elif insn.src == 0:
+    elif insn.src == 2:
+        check_kfunc_call(env, insn.imm)
+    else:
         check_helper_call(env, insn)
 
 

@@ -12,6 +12,7 @@ from kprobesim.bpf.isa import Insn, Level, Pseudo
 from kprobesim.bpf.verifier.bounds import coerce_reg_to_size
 from kprobesim.bpf.verifier.ctx_field import CtxUser
 from kprobesim.bpf.verifier.errors import Rejected
+from kprobesim.bpf.verifier.func_info import ProgramBtf
 from kprobesim.bpf.verifier.functions import FunctionType
 from kprobesim.bpf.verifier.kernel_btf import FunctionFacts, TracedFunction
 from kprobesim.bpf.verifier.liveness import is_reg64, mark_reg_read
@@ -66,6 +67,7 @@ class Setup:
         kprobe_override: whether the kernel has CONFIG_BPF_KPROBE_OVERRIDE.
         function_facts: what there is to know of a function of the kernel, None for one that is in its types only;
             without it nothing is asked.
+        types: what the program was loaded with of types of its own; ``functions`` come out of it if it has any.
     """
 
     insns: Sequence[Insn]
@@ -85,11 +87,7 @@ class Setup:
     functions: Sequence[FunctionType] | None = None
     kprobe_override: bool = False
     function_facts: Callable[[str], FunctionFacts | None] | None = None
-
-    @property
-    def has_func_info(self) -> bool:
-        """Whether types say what the program's functions are."""
-        return self.static_functions or self.functions is not None
+    types: ProgramBtf | None = None
 
 
 @dataclass(slots=True)
@@ -172,6 +170,8 @@ class Env:
         self.max_ctx_offset = 0
         self.ctx_accesses: set[int] = set()
         self.traced: TracedFunction | None = None
+        self.functions = setup.functions
+        self.kernel_functions: dict[int, str] = {}
         self.unreliable: set[int] = set()
         self.aux: dict[int, InsnAux] = {}
         self.prune_points = bytearray(self.count + 1)
@@ -197,6 +197,11 @@ class Env:
         self._texts: dict[int, str] = {}
         self.backtrack_concerns: dict[int, tuple[int, int, str]] = {}
         self.state = State(Frame(self.not_init, -1, 0, 0))
+
+    @property
+    def has_func_info(self) -> bool:
+        """Whether types say what the program's functions are."""
+        return self.setup.static_functions or self.functions is not None
 
     @property
     def frame(self) -> Frame:
@@ -232,8 +237,9 @@ class Env:
         if text is None:
             text = insn_text(self.insns, index, Level.V3, self._imm64(index))
             if self.insns[index].code == _CALL and self.insns[index].src == 2:
-                # The kernel looks the name up by type id; the only id that gets this far is 0, which has none.
-                text = text.replace("kernel-function#", "#")
+                # The kernel looks the name up by type id; 0 has none.
+                name = self.kernel_functions.get(self.insns[index].imm, "")
+                text = text.replace("kernel-function#", f"{name}#")
             self._texts[index] = text
         return text
 

@@ -12,6 +12,7 @@ from kprobesim.bpf.verifier.ctx_access import REWRITTEN_CTX
 from kprobesim.bpf.verifier.dynptrs import check_dynptr_arg, dynptr_slot
 from kprobesim.bpf.verifier.env import BPF_MAX_VAR_SIZ
 from kprobesim.bpf.verifier.jumps import mark_ptr_not_null
+from kprobesim.bpf.verifier.kernel_btf import struct_ids_match
 from kprobesim.bpf.verifier.kptrs import match_kptr_type, process_kptr
 from kprobesim.bpf.verifier.mem_access import check_mem_access, check_ptr_alignment, may_access_direct_pkt_data
 from kprobesim.bpf.verifier.precision import mark_chain_precision
@@ -227,7 +228,8 @@ def _check_reg_type(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMet
     if word.base == "btf_sock_common":
         wanted, same = "sock_common", reg.btf in _SOCK_STRUCTS
     elif word.base == "btf" and word.details[0]:
-        wanted, same = word.details[0], reg.btf == word.details[0]
+        wanted = word.details[0]
+        same = struct_ids_match(env, reg.btf, reg.off, wanted, strict=word.release)
     elif meta.kptr is not None:
         match_kptr_type(env, meta.kptr, reg, regno)
         return
@@ -238,14 +240,25 @@ def _check_reg_type(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMet
 
 
 def _check_reg_off(env: "Env", regno: int, word: _Word, reg: Reg) -> None:
-    """Offsets of pointers that must be passed as they came (check_func_arg_reg_off)."""
+    """Offsets of pointers that must be passed to a helper as they came."""
     if reg.type == PTR_TO_STACK and word.base == "dynptr" and reg.off % 8:
         env.reject(Errno.EINVAL, "cannot pass in dynptr at an offset")
-    if reg.type in _ANY_OFFSET and word.base != "alloc":
-        return
     if reg.type == PTR_TO_BTF_ID and word.release and reg.off:
         env.reject(Errno.EINVAL, f"R{regno} must have zero offset when passed to release func")
-    check_ptr_off_reg(env, reg, regno, fixed_ok=reg.type == PTR_TO_BTF_ID)
+    check_reg_off(env, regno, reg, exact=word.base == "alloc")
+
+
+def check_reg_off(env: "Env", regno: int, reg: Reg, exact: bool = False) -> None:
+    """Offsets of pointers that must be passed as they came (check_func_arg_reg_off).
+
+    Args:
+        env: the verifier.
+        regno: the register that is passed.
+        reg: what is in it.
+        exact: whether pointers to memory must be passed so, too.
+    """
+    if exact or reg.type not in _ANY_OFFSET:
+        check_ptr_off_reg(env, reg, regno, fixed_ok=reg.type == PTR_TO_BTF_ID)
 
 
 def _check_release(env: "Env", regno: int, word: _Word, reg: Reg, meta: CallMeta) -> None:

@@ -14,10 +14,37 @@ from kprobesim.linux_errno import Errno
 if TYPE_CHECKING:
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["CTX", "NUMBER", "FunctionType", "caller_passes", "prepare_arguments"]
+__all__ = [
+    "CTX",
+    "NUMBER",
+    "FunctionType",
+    "Parameter",
+    "Unsized",
+    "Unsupported",
+    "caller_passes",
+    "check_main_arguments",
+    "prepare_arguments",
+]
 
 NUMBER, CTX = "number", "ctx"
 _MOST_ARGUMENTS = 5
+
+
+class Unsized(NamedTuple):
+    """A pointer to something without a size: its kind, as ``UNKNOWN`` or ``FWD``, and its name."""
+
+    kind: str
+    name: str
+
+
+class Unsupported(NamedTuple):
+    """Neither a number nor a pointer: its kind, as ``STRUCT``."""
+
+    kind: str
+
+
+Parameter = str | int | Unsized | Unsupported
+"""NUMBER, CTX, the size in bytes of what is pointed to, or what cannot be passed."""
 
 
 class FunctionType(NamedTuple):
@@ -26,23 +53,21 @@ class FunctionType(NamedTuple):
     Attributes:
         name: as the source calls it.
         is_global: whether it is not static.
-        parameters: for each NUMBER, CTX, or the size in bytes of what it points to; 0 for a pointer to something
-            without a size.
+        parameters: what it takes.
         returns_number: whether it gives an integer.
         type_id: its number among the program's types.
     """
 
     name: str
     is_global: bool
-    parameters: Sequence[str | int] = ()
+    parameters: Sequence[Parameter] = ()
     returns_number: bool = True
     type_id: int = 0
 
 
-def _passes(env: "Env", function: FunctionType) -> bool:
+def _passes(env: "Env", function: FunctionType, is_call: bool = True) -> bool:
     """Whether the registers fit the parameters; if not, the log says why."""
-    from kprobesim.bpf.verifier.func_args import check_memory_argument
-    from kprobesim.bpf.verifier.region import check_ptr_off_reg
+    from kprobesim.bpf.verifier.func_args import check_memory_argument, check_reg_off
 
     say = env.log.write
     values = env.frame.values
@@ -56,34 +81,57 @@ def _passes(env: "Env", function: FunctionType) -> bool:
             if reg.type != SCALAR_VALUE:
                 say(f"R{regno} is not a scalar\n")
                 return False
-        elif parameter == CTX:
+            continue
+        if isinstance(parameter, Unsupported):
+            say(f"Unrecognized arg#{number} type {parameter.kind}\n")
+            return False
+        check_reg_off(env, regno, reg)
+        if parameter == CTX:
             if reg.type != PTR_TO_CTX:
                 say(f"arg#{number} expected pointer to ctx, but got PTR\n")
                 return False
-            check_ptr_off_reg(env, reg, regno)
-        elif not function.is_global:
+        elif not (function.is_global and is_call):
             say(f"reg type unsupported for arg#{number} function {function.name}#{function.type_id}\n")
             return False
+        elif isinstance(parameter, Unsized):
+            say(f"{_unsized(number, parameter)}\n")
+            return False
         else:
-            check_memory_argument(env, regno, int(parameter))
+            assert isinstance(parameter, int)
+            check_memory_argument(env, regno, parameter)
     return True
+
+
+def _unsized(number: int, parameter: Unsized) -> str:
+    return f"arg#{number} reference type('{parameter.kind} {parameter.name}') size cannot be determined: -22"
+
+
+def check_main_arguments(env: "Env") -> None:
+    """Whether the program's first function takes a context; if not the log says so, and nothing else comes of it."""
+    if env.functions:
+        _fits(env, 0, is_call=False)
+
+
+def _fits(env: "Env", subprog: int, is_call: bool) -> bool:
+    assert env.functions is not None
+    if subprog in env.unreliable:
+        return False
+    try:
+        fits = _passes(env, env.functions[subprog], is_call)
+    except Rejected:
+        fits = False
+    if not fits:
+        env.unreliable.add(subprog)
+    return fits
 
 
 def caller_passes(env: "Env", subprog: int) -> bool:
     """Whether a call needs no look into the function: it is global, and the arguments fit its types."""
-    functions = env.setup.functions
+    functions = env.functions
     if not functions:
         return False
     function = functions[subprog]
-    if subprog in env.unreliable:
-        fits = False
-    else:
-        try:
-            fits = _passes(env, function)
-        except Rejected:
-            fits = False
-        if not fits:
-            env.unreliable.add(subprog)
+    fits = _fits(env, subprog, is_call=True)
     if not function.is_global:
         return False
     if not fits:
@@ -95,7 +143,7 @@ def caller_passes(env: "Env", subprog: int) -> bool:
 
 def prepare_arguments(env: "Env", subprog: int) -> list[Reg]:
     """R1 and on of a global function, for any arguments that its types allow."""
-    functions = env.setup.functions
+    functions = env.functions
     assert functions is not None
     function = functions[subprog]
     name = function.name
@@ -113,9 +161,10 @@ def prepare_arguments(env: "Env", subprog: int) -> list[Reg]:
             made.append(env.unknown)
         elif parameter == CTX:
             made.append(env.pointer(PTR_TO_CTX))
-        elif not parameter:
-            said = f"arg#{number} reference type('UNKNOWN ') size cannot be determined: -22"
-            env.reject(Errno.EINVAL, said)
+        elif isinstance(parameter, Unsupported):
+            env.reject(Errno.EINVAL, f"Arg#{number} type {parameter.kind} in {name}() is not supported yet.")
+        elif isinstance(parameter, Unsized):
+            env.reject(Errno.EINVAL, _unsized(number, parameter))
         else:
             # Linux numbers it twice.
             env.new_id()

@@ -62,6 +62,11 @@ _CASTS = _ids(
 )
 _LOCAL_STORAGE, _SNPRINTF, _GET_FUNC_IP = _NUMBERS["get_local_storage"], _NUMBERS["snprintf"], _NUMBERS["get_func_ip"]
 _KPTR_XCHG, _D_PATH = _NUMBERS["kptr_xchg"], _NUMBERS["d_path"]
+_PATH_HOOKS = """
+    security_file_permission security_inode_getattr security_file_open security_path_truncate vfs_truncate
+    vfs_fallocate dentry_open vfs_getattr filp_close
+"""
+_WITH_PATHS = frozenset(_PATH_HOOKS.split())
 _SIZED_RESULT = _ids("get_stack get_task_stack probe_read_str probe_read_kernel_str probe_read_user_str")
 _SOCKETS = {"sock": PTR_TO_SOCKET, "sock_common": PTR_TO_SOCK_COMMON, "tcp_sock": PTR_TO_TCP_SOCK}
 
@@ -78,9 +83,20 @@ def _prototype(env: "Env", number: int) -> Prototype:
         env.reject(Errno.EINVAL, f"unknown func {helper_text(number)}")
     if proto.gpl_only and not env.setup.gpl_compatible:
         env.reject(Errno.EINVAL, "cannot call GPL-restricted function from non-GPL compatible program")
+    if number == _D_PATH and not _d_path_allowed(env):
+        env.reject(Errno.EINVAL, "helper call is not allowed in probe")
     if proto.might_sleep and not env.setup.sleepable:
         env.reject(Errno.EINVAL, "helper call might sleep in a non-sleepable prog")
     return proto
+
+
+def _d_path_allowed(env: "Env") -> bool:
+    """Only where the path is held, and no lock that the walk would want (bpf_d_path_allowed).
+
+    Of the hooks of a security module Linux names those that may sleep; here there are none.
+    """
+    setup = env.setup
+    return env.prog_type == "lsm" or setup.attach_type == "trace_iter" or setup.attach_func in _WITH_PATHS
 
 
 def _record_map(env: "Env", meta: CallMeta) -> None:

@@ -1,10 +1,12 @@
 """Kernel structs by the kernel's own types: what a traced function's arguments are, what a load from a struct gives.
 
-Follows Linux kernel/bpf/btf.c: btf_ctx_access, btf_struct_walk, btf_struct_access.
+Follows Linux kernel/bpf/btf.c: btf_ctx_access, btf_struct_walk, btf_struct_access,
+btf_struct_ids_match.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from kprobesim.bpf.verifier.errors import Rejected
 from kprobesim.bpf.verifier.reg import Reg
 from kprobesim.bpf.verifier.reg_type import MEM_PERCPU, MEM_USER, PTR_TO_BTF_ID
 from kprobesim.image.btf import COMPOSITE, MAX_DEPTH, Btf, BtfKind, BtfMember, BtfType, Parameter
@@ -13,7 +15,14 @@ from kprobesim.linux_errno import Errno
 if TYPE_CHECKING:
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["FunctionFacts", "TracedFunction", "find_traced_function", "struct_access", "traced_argument"]
+__all__ = [
+    "FunctionFacts",
+    "TracedFunction",
+    "find_traced_function",
+    "struct_access",
+    "struct_ids_match",
+    "traced_argument",
+]
 
 _MOST_ARGUMENTS = 12
 _NUMBERS = (BtfKind.INT, BtfKind.ENUM, BtfKind.ENUM64, *COMPOSITE)
@@ -125,6 +134,44 @@ def struct_access(env: "Env", btf: Btf, struct: BtfType, off: int, size: int) ->
             return inner
         struct, off = inner
     raise env.refusal(Errno.EINVAL, f"struct {struct.name} doesn't have field at offset {off}")
+
+
+def struct_ids_match(env: "Env", name: str, off: int, needed: str, strict: bool = False) -> bool:
+    """Whether a struct's address plus an offset is also the address of such a struct, which lies in it.
+
+    Args:
+        env: the verifier; where the walk ends at no struct its log says why.
+        name: the struct that the address is of.
+        off: bytes from there.
+        needed: the struct that is wanted.
+        strict: whether only the whole struct will do.
+    """
+    if not off and name == needed:
+        return True
+    btf = env.setup.btf
+    inner = btf.find(name, *COMPOSITE) if btf is not None and not strict else None
+    while btf is not None and inner is not None:
+        inner = _struct_at(env, btf, inner, off)
+        if inner is not None and inner.name == needed:
+            return True
+        off = 0
+    return False
+
+
+def _struct_at(env: "Env", btf: Btf, struct: BtfType, off: int) -> BtfType | None:
+    """The outermost struct inside of this one that begins exactly there."""
+    for _ in range(MAX_DEPTH):
+        beyond = off + 1 > struct.size
+        try:
+            inner = (_flexible if beyond else _member_access)(env, btf, struct, off, 1)
+        except Rejected:
+            return None
+        if isinstance(inner, Reg):
+            return None
+        struct, off = inner
+        if not off and not beyond:
+            return struct
+    return None
 
 
 def _flexible(env: "Env", btf: Btf, struct: BtfType, off: int, size: int) -> "Reg | tuple[BtfType, int]":

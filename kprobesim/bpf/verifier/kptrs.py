@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from kprobesim.bpf.isa import Class, Mode
 from kprobesim.bpf.verifier.call_meta import CallMeta
-from kprobesim.bpf.verifier.map_meta import Kptr, MapMeta
+from kprobesim.bpf.verifier.kernel_btf import struct_ids_match
+from kprobesim.bpf.verifier.map_meta import MOST_KPTRS, Kptr, MapMeta
 from kprobesim.bpf.verifier.reg import Reg, s64
 from kprobesim.bpf.verifier.reg_type import (
     PTR_MAYBE_NULL,
@@ -38,13 +39,13 @@ def kptr_at(bpf_map: MapMeta, reg: Reg, off: int) -> Kptr | None:
 
 
 def match_kptr_type(env: "Env", kptr: Kptr, reg: Reg, regno: int) -> None:
-    """What is stored must point to such a struct, and for a referenced pointer to its beginning."""
+    """What is stored must point to such a struct, be it inside of another; a referenced pointer to one by itself."""
     allowed = PTR_MAYBE_NULL if kptr.referenced else PTR_MAYBE_NULL | PTR_UNTRUSTED
     fits = base_type(reg.type) == PTR_TO_BTF_ID and not reg.type & ~(base_type(reg.type) | allowed)
     if fits:
         check_ptr_off_reg(env, reg, regno, fixed_ok=True)
     name = reg.btf if fits else ""
-    if fits and name == kptr.struct and not reg.off:
+    if fits and struct_ids_match(env, name, reg.off, kptr.struct, strict=kptr.referenced):
         return
     expected = f"{reg_type_str(PTR_TO_BTF_ID)}{kptr.struct}"
     if not kptr.referenced:
@@ -82,7 +83,8 @@ def process_kptr(env: "Env", reg: Reg, regno: int, meta: CallMeta) -> None:
     if not bpf_map.has_btf:
         env.reject(Errno.EACCES, f"map '{bpf_map.name}' has to have BTF in order to use bpf_kptr_xchg")
     if not bpf_map.kptrs:
-        env.reject(Errno.EACCES, f"map '{bpf_map.name}' has no valid kptr")
+        has = f"more than {MOST_KPTRS} kptr" if bpf_map.lacks.get("kptr") is Errno.E2BIG else "no valid kptr"
+        env.reject(Errno.EACCES, f"map '{bpf_map.name}' has {has}")
     meta.map = bpf_map
     at = reg.off + s64(reg.var_off.value)
     kptr = kptr_at(bpf_map, reg, reg.off)

@@ -105,9 +105,9 @@ def check_ld_imm(env: "Env", insn: Insn) -> None:
         return
     if insn.src == Pseudo.FUNC:
         number = find_subprog(env, env.insn_idx + insn.imm + 1)
-        if not env.setup.has_func_info:
+        if not env.has_func_info:
             env.reject(Errno.EINVAL, "missing btf func_info")
-        if env.setup.functions and env.setup.functions[number].is_global:
+        if env.functions and env.functions[number].is_global:
             env.reject(Errno.EINVAL, "callback function not static")
         if number == 0:
             env.reject(Errno.EINVAL, "callback function cannot be the main program")

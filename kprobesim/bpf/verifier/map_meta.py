@@ -4,14 +4,18 @@ Follows the fields of Linux ``struct bpf_map`` that kernel/bpf/verifier.c reads,
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kprobesim.bpf.maps import ArrayOfMaps, BpfMap, HashOfMaps, MapSpec
 from kprobesim.bpf.maps.base import MAP_TYPES
+from kprobesim.linux_errno import Errno
 
-__all__ = ["F_RDONLY_PROG", "F_WRONLY_PROG", "Kptr", "MapMeta", "map_meta_of", "parse_map_spec"]
+__all__ = ["F_RDONLY_PROG", "F_WRONLY_PROG", "MOST_KPTRS", "Kptr", "MapMeta", "map_meta_of", "parse_map_spec"]
 
+MOST_KPTRS = 8
+"""Pointers to kernel objects that a value may have (BPF_MAP_VALUE_OFF_MAX)."""
 F_RDONLY_PROG = 1 << 7
 F_WRONLY_PROG = 1 << 8
 _FLAGS = {
@@ -81,6 +85,8 @@ class MapMeta:
         content: the value of a one-element array, for reads that the verifier can do itself.
         spin_lock_off, timer_off: where the value has a lock or a timer; None for nowhere.
         kptrs: pointers to kernel objects in the value, by offset.
+        lacks: why the value has no lock, timer or pointers that can be used: `bpf_spin_lock`, `bpf_timer`, `kptr`
+            -> E2BIG for more than there may be, EINVAL for types that make no sense, ENOENT for none.
         has_btf: whether the map was made with types.
         made_unpriv: whether it was made by a user without capabilities.
     """
@@ -98,6 +104,7 @@ class MapMeta:
     spin_lock_off: int | None = None
     timer_off: int | None = None
     kptrs: tuple[Kptr, ...] = ()
+    lacks: Mapping[str, Errno] = field(default_factory=dict)
     has_btf: bool = False
     made_unpriv: bool = False
 

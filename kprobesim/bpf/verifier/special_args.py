@@ -4,7 +4,7 @@ Follows Linux kernel/bpf/verifier.c: process_spin_lock, process_timer_func, and 
 check_func_arg.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from kprobesim.bpf.verifier.call_meta import CallMeta
 from kprobesim.bpf.verifier.map_meta import MapMeta
@@ -30,11 +30,23 @@ def _place(env: "Env", reg: Reg, regno: int, what: str) -> tuple[MapMeta, int]:
     return bpf_map, s64(reg.var_off.value) + reg.off
 
 
+def _reject_lacking(env: "Env", bpf_map: MapMeta, what: str) -> NoReturn:
+    """The value has no such thing that could be used, for one of three reasons."""
+    errno = bpf_map.lacks.get(what, Errno.ENOENT)
+    if errno is Errno.E2BIG:
+        said = f"has more than one 'struct {what}'"
+    elif errno is Errno.ENOENT:
+        said = f"doesn't have 'struct {what}'"
+    else:
+        said = f"is not a struct type or {what} is mangled"
+    env.reject(Errno.EACCES, f"map '{bpf_map.name}' {said}")
+
+
 def process_spin_lock(env: "Env", reg: Reg, regno: int, lock: bool) -> None:
     """Take a lock or give it back; at most one may be held."""
     bpf_map, at = _place(env, reg, regno, "bpf_spin_lock")
     if bpf_map.spin_lock_off is None:
-        env.reject(Errno.EACCES, f"map '{bpf_map.name}' doesn't have 'struct bpf_spin_lock'")
+        _reject_lacking(env, bpf_map, "bpf_spin_lock")
     if bpf_map.spin_lock_off != at:
         env.reject(Errno.EACCES, f"off {at} doesn't point to 'struct bpf_spin_lock'")
     state = env.state
@@ -54,7 +66,7 @@ def process_timer(env: "Env", reg: Reg, regno: int, meta: CallMeta) -> None:
     """The pointer must be at the value's timer."""
     bpf_map, at = _place(env, reg, regno, "bpf_timer")
     if bpf_map.timer_off is None:
-        env.reject(Errno.EACCES, f"map '{bpf_map.name}' doesn't have 'struct bpf_timer'")
+        _reject_lacking(env, bpf_map, "bpf_timer")
     if bpf_map.timer_off != at:
         where = f"'struct bpf_timer' that is at {bpf_map.timer_off}"
         env.reject(Errno.EACCES, f"off {at} doesn't point to {where}")

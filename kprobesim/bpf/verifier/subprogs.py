@@ -1,22 +1,27 @@
 """The functions of a program: where they begin, that jumps stay inside them, how deep their stacks get.
 
-Follows Linux kernel/bpf/verifier.c: add_subprog_and_kfunc, check_subprogs, check_max_stack_depth.
+Follows Linux kernel/bpf/verifier.c: add_subprog_and_kfunc, check_subprogs, check_kfunc_call,
+check_max_stack_depth.
 """
 
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from kprobesim.bpf.isa import LDDW, Class, Mode, Pseudo
+from kprobesim.bpf.verifier.attach import distill_func_proto
 from kprobesim.bpf.verifier.env import MAX_BPF_STACK, Subprog
+from kprobesim.bpf.verifier.kernel_btf import TracedFunction
 from kprobesim.bpf.verifier.state import MAX_CALL_FRAMES
+from kprobesim.image.btf import BtfKind
 from kprobesim.linux_errno import Errno
 
 if TYPE_CHECKING:
     from kprobesim.bpf.verifier.env import Env
 
-__all__ = ["add_subprogs", "check_max_stack_depth", "check_subprogs", "find_subprog"]
+__all__ = ["add_subprogs", "check_kfunc_call", "check_max_stack_depth", "check_subprogs", "find_subprog"]
 
 _MAX_SUBPROGS = 256
+_MAX_KFUNC_DESCS = 256
 _CALL, _EXIT = 0x85, 0x95
 _JA, _JA32 = 0x05, 0x06
 _TAIL_CALL = 12
@@ -65,7 +70,7 @@ def add_subprogs(env: "Env") -> None:
 
 
 def _check_kernel_function(env: "Env", number: int, off: int, seen: bool) -> None:
-    """No kernel function can be called here: there are no types of the kernel to find it by."""
+    """A call by the number of a function in the kernel's types: it must be one (add_kfunc_call)."""
     if not seen:
         if not env.setup.jit:
             env.reject(Errno.ENOTSUPP, "JIT is required for calling kernel function")
@@ -80,7 +85,35 @@ def _check_kernel_function(env: "Env", number: int, off: int, seen: bool) -> Non
             env.reject(Errno.EINVAL, message)
         env.log.write("kfunc offset > 0 without fd_array is invalid\n")
         env.reject(Errno.EPROTO, message)
-    env.reject(Errno.EINVAL, f"kernel btf_id {number & 0xFFFFFFFF} is not a function")
+    if number in env.kernel_functions:
+        return
+    if len(env.kernel_functions) == _MAX_KFUNC_DESCS:
+        env.reject(Errno.E2BIG, "too many different kernel function calls")
+    env.kernel_functions[number] = _kernel_function(env, number & 0xFFFFFFFF)
+
+
+def _kernel_function(env: "Env", number: int) -> str:
+    """Its name."""
+    btf, facts = env.setup.btf, env.setup.function_facts
+    entry = btf.type(number) if btf is not None and number < len(btf) else None
+    if btf is None or entry is None or entry.kind is not BtfKind.FUNC:
+        env.reject(Errno.EINVAL, f"kernel btf_id {number} is not a function")
+    prototype = btf.type(entry.target)
+    if prototype.kind is not BtfKind.FUNC_PROTO:
+        env.reject(Errno.EINVAL, f"kernel function btf_id {number} does not have a valid func_proto")
+    if facts is not None and facts(entry.name) is None:
+        env.reject(Errno.EINVAL, f"cannot find address for kernel function {entry.name}")
+    distill_func_proto(env, btf, TracedFunction(entry.name, prototype.parameters, prototype.target))
+    return entry.name
+
+
+def check_kfunc_call(env: "Env", number: int) -> None:
+    """A call of a function of the kernel that a path has come to.
+
+    Linux asks whether it was registered for programs of this type. This kernel registers none.
+    """
+    if number:
+        env.reject(Errno.EACCES, f"calling kernel function {env.kernel_functions[number]} is not allowed")
 
 
 def check_subprogs(env: "Env") -> None:

@@ -15,7 +15,8 @@ from kprobesim.bpf.verifier.cfg import check_cfg
 from kprobesim.bpf.verifier.do_check import do_check
 from kprobesim.bpf.verifier.env import Env, Setup
 from kprobesim.bpf.verifier.errors import Rejected
-from kprobesim.bpf.verifier.functions import FunctionType, prepare_arguments
+from kprobesim.bpf.verifier.func_info import ProgramBtf, check_btf_info
+from kprobesim.bpf.verifier.functions import FunctionType, check_main_arguments, prepare_arguments
 from kprobesim.bpf.verifier.kernel_btf import FunctionFacts
 from kprobesim.bpf.verifier.ldimm64 import resolve_pseudo_ldimm64
 from kprobesim.bpf.verifier.log import LEVEL1, LEVEL2, STATS, Log
@@ -125,6 +126,7 @@ def verify(
     kprobe_override: bool = False,
     function_facts: Callable[[str], FunctionFacts | None] | None = None,
     source_lines: Mapping[int, str] | None = None,
+    types: ProgramBtf | None = None,
     record: int = 0,
     stop_after: int = BPF_COMPLEXITY_LIMIT_INSNS,
 ) -> Verdict:
@@ -151,6 +153,8 @@ def verify(
         function_facts: what there is to know of a function of the kernel beside its type; None for one that is not in
             its code. Without it a tracing program is not asked whether it may be where it wants to be.
         source_lines: instruction -> the source line that begins there; shown in the log.
+        types: what the program is loaded with of types of its own: functions and lines are checked, and functions
+            looked at as these types say.
         record: how many visits to record.
         stop_after: instructions to process at most; Linux's own limit unless told.
 
@@ -183,6 +187,7 @@ def verify(
         functions,
         kprobe_override,
         function_facts,
+        types,
     )
     empty = Stats(0, 0, 0, 0, 0, ())
     if log_level & ~_LEVELS or log_level < 0 or (log_level and not 128 <= log_size <= _LARGEST_LOG):
@@ -248,15 +253,14 @@ def _run(env: Env, recorder: Recorder | None) -> Verdict:
 def _check(env: Env, recorder: Recorder | None) -> None:
     add_subprogs(env)
     check_subprogs(env)
-    functions = env.setup.functions
+    functions = env.functions
     if functions is not None and len(functions) != len(env.subprogs):
         env.reject(Errno.EINVAL, "number of funcs in func_info doesn't match number of subprogs")
-    if not env.setup.has_func_info:
-        _check_abnormal_return(env)
+    check_btf_info(env)
     check_attach(env)
     resolve_pseudo_ldimm64(env)
     check_cfg(env)
-    for number, function in enumerate(functions or ()):
+    for number, function in enumerate(env.functions or ()):
         if number and function.is_global:
             _check_function(env, number, prepare_arguments(env, number), recorder)
             if env.log.per_insn:
@@ -278,18 +282,11 @@ def _check_function(env: Env, number: int, arguments: list[Reg], recorder: Recor
     env.explored = {}
     env.log.forget_line()
     env.log.all_scratched()
+    if number == 0:
+        check_main_arguments(env)
     do_check(env, recorder)
     if not env.log.deep:
         env.log.cut(0)
-
-
-def _check_abnormal_return(env: Env) -> None:
-    """What only functions with types may do (check_abnormal_return)."""
-    for sub in env.subprogs[1:]:
-        if sub.has_ld_abs:
-            env.reject(Errno.EINVAL, "LD_ABS is not allowed in subprogs without BTF")
-        if sub.has_tail_call:
-            env.reject(Errno.EINVAL, "tail_call is not allowed in subprogs without BTF")
 
 
 def _check_leftovers(env: Env) -> None:

@@ -127,11 +127,11 @@ def _frame(lab: Lab, event: Event, before: dict[str, int] | None, notes: tuple[s
         narration={language: lab.narrate(event, language) for language in LANGUAGES},
         place=place,
         function=place.partition("+")[0],
-        phase=lab.phase.value,
+        phase=lab.phase_name,
         code=_code(lab, rip),
         registers=registers,
         changed=changed,
-        console=lab.console[-_CONSOLE:],
+        console=lab.terminal(_CONSOLE),
         notes=notes,
     )
 

@@ -29,8 +29,9 @@ def capture(lab: Lab, bookmarks: Iterable[Bookmark] = (), notes: str = "") -> Re
         deed = step.apply
         if not isinstance(deed, Deed) or not deed.kind:
             raise BadInput(
-                f"Input {number}, {step.text!r}, cannot be recorded: it calls a Python function.",
-                hint="Attach a BPF program instead of a handler.",
+                f"Input {number}, {step.text!r}, cannot be recorded: it calls a Python function, or is an object file "
+                "that was changed or is too large.",
+                hint="Attach a BPF program instead of a handler; load an object of at most 1 MiB from its file.",
             )
         inputs.append(Step(step.insn, deed.resting, deed.kind, deed.data, _origin(lab, number, deed)))
     head = lab.timeline.head

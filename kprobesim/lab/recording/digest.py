@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
 
 from kprobesim.lab.lab import Lab
 from kprobesim.machine import EventLog
@@ -21,9 +20,10 @@ def digest_of(lab: Lab, head: int) -> tuple[int, str]:
         head: an instruction's number; events of that instruction itself do not count, it may not be over.
     """
     log: EventLog = lab.machine.log
-    count = bisect_left(log.records, head, key=lambda record: record[0])
+    count = log.first_at(head)
     digest = hashlib.sha256()
-    for insn, number, cpu, kind, fields, idle_ns in log.records[:count]:
+    for seq in range(count):
+        insn, number, cpu, kind, fields, idle_ns = log.record(seq)
         digest.update(f"{insn} {number} {cpu} {kind} {idle_ns} {_text(fields)}\n".encode(errors="replace"))
     return count, digest.hexdigest()
 

@@ -196,6 +196,7 @@ _DO: Final[dict[str, Callable[[Lab, Any], object]]] = {
     "type": lambda lab, data: lab.type(data["text"]),
     "interrupt": lambda lab, data: lab.interrupt(),
     "kprobe": lambda lab, data: lab.kprobe(data["where"], name=data["name"], disabled=data["disabled"]),
+    "load_object": lambda lab, data: lab.load_object(bytes.fromhex(data["bytes"]), name=data["name"], attach=False),
     "attach": lambda lab, data: lab.attach(
         data["program"], data["where"], kind=data["section"], returns=data["returns"], cookie=data["cookie"]
     ),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from kprobesim.errors import BadInput
+from kprobesim.lab.act import LONGEST_OBJECT
 
 __all__ = ["INPUT_KINDS", "REFERRING", "check_input", "whole_number"]
 
@@ -25,6 +26,7 @@ INPUT_KINDS: Final[dict[str, dict[str, Any]]] = {
     "fprobe": {"match": 200, "notfilter": 200, "name": 64},
     "unregister_fprobe": {},
     "load": {"name": 64, "verified": bool},
+    "load_object": {"name": 255, "bytes": LONGEST_OBJECT},
     "attach": {"program": 64, "where": 200, "section": 32, "returns": bool, "cookie": (0, _WORD)},
     "detach": {},
     "bpf_jit_enable": {"enable": (0, 2)},

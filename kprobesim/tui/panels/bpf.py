@@ -1,13 +1,13 @@
-"""The BPF panel: the program's instructions on the left, R0 to R10 on the right."""
+"""The BPF panel: the program's instructions on the left, R0 to R10 and what is on its stack on the right."""
 
 from __future__ import annotations
 
 import re
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from kprobesim.lab import BpfView
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.code import plain_text
@@ -16,12 +16,18 @@ from kprobesim.tui.snapshot import ProgramView
 from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
 
+if TYPE_CHECKING:
+    from kprobesim.lab import BpfView
+
 __all__ = ["BpfPanel"]
 
 _REGISTERS = 11
 _VALUE = 12
 _VALUE_WIDE = 24
 _STACK = 512
+_WORD = 8
+_BROAD = 70
+_LABEL = 7
 _LISTING_WIDE = 44
 _BESIDE = 64
 _X86_WIDE = 42
@@ -52,13 +58,55 @@ class BpfPanel(Panel):
 
     def aside_width(self, view: View, width: int) -> int:
         """The registers stay where they are while the listing scrolls."""
-        return 0 if view.now.program is None else (_VALUE_WIDE if width >= 70 else _VALUE) + 5
+        if view.now.program is None:
+            return 0
+        if width < _BROAD:
+            return _VALUE + 5
+        return 2 * (_VALUE + 5) + 1 if self.content_size.height < _REGISTERS else _VALUE_WIDE + 5
 
     def aside(self, view: View, width: int) -> list[Content]:
-        """R0 to R10."""
+        """R0 to R10 and the words of the stack that are not 0; in two columns where the panel is broad and low."""
         program = view.now.program
         assert program is not None
-        return [_register(number, program, view, width) for number in range(_REGISTERS)]
+        height, column = self.content_size.height, _VALUE + 5
+        if width <= 2 * column or height >= _REGISTERS:
+            return _state(program, view, width)
+        rows = _state(program, view, column)
+        pairs = zip_longest(rows[:height], rows[height:], fillvalue=Content(" " * column))
+        return [Content.assemble(one, " ", other) for one, other in pairs]
+
+
+def _state(program: ProgramView, view: View, width: int) -> list[Content]:
+    registers = [_register(number, program, view, width) for number in range(_REGISTERS)]
+    return [*registers, *_stack(program, view, width)]
+
+
+def _stack(program: ProgramView, view: View, width: int) -> list[Content]:
+    """The words below R10 that are not 0, or were not."""
+    running = program.running
+    if running is None:
+        return []
+    earlier = _running_before(program, view) or running
+    rows = []
+    for below in range(_WORD, len(running.stack) + 1, _WORD):
+        value, old = (int.from_bytes(each.stack[-below:][:_WORD], "little") for each in (running, earlier))
+        if value or old:
+            changed, room = value != old, width - _LABEL - 1
+            rows.append(
+                row(
+                    width,
+                    ("▸" if changed else " ", styles.CHANGED),
+                    (fit(f"fp-{below}", _LABEL), styles.STRONG if changed else styles.DIM),
+                    (fit(_value(value, running, view, room), room), styles.CHANGED if changed else ""),
+                )
+            )
+    return rows
+
+
+def _running_before(program: ProgramView, view: View) -> BpfView | None:
+    """The same program's state at the position before, if it ran there."""
+    before = view.before.program if view.before is not None else None
+    return before.running if before is not None and before.name == program.name else None
 
 
 def _listing(program: ProgramView, rip: int, width: int) -> Rows:
@@ -112,8 +160,8 @@ def _register(number: int, program: ProgramView, view: View, width: int) -> Cont
     if running is None:
         return row(width, "  ", (f"R{number:<3}", styles.DIM))
     value = running.registers[number]
-    before = view.before.program if view.before is not None else None
-    old = before.running.registers[number] if before and before.running and before.name == program.name else value
+    before = _running_before(program, view)
+    old = before.registers[number] if before is not None else value
     changed = value != old
     text = "fp" if number == 10 else _value(value, running, view, width - 5)
     return row(

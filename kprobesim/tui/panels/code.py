@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from kprobesim.lab import CodeLine
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
 from kprobesim.tui.snapshot import CodeView
 from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
+
+if TYPE_CHECKING:
+    from kprobesim.lab import CodeLine
 
 __all__ = ["CodePanel", "byte_text", "plain_text"]
 

@@ -11,6 +11,7 @@ from kprobesim.tui.panels.panel import Panel, Rows, View, note
 __all__ = ["ConsolePanel"]
 
 _TAB = 8
+_TYPED = "$ "
 
 
 class ConsolePanel(Panel):
@@ -30,7 +31,11 @@ class ConsolePanel(Panel):
         if text != before and text.startswith(before):
             fresh = sum(len(_folded(_plain(line), width - 2)) for line in text[len(before) :].splitlines())
         rows = [
-            row(width, ("▸" if number >= len(lines) - fresh else " ", styles.CHANGED), line)
+            row(
+                width,
+                ("▸" if number >= len(lines) - fresh else " ", styles.CHANGED),
+                (line, styles.STRONG if line.startswith(_TYPED) else ""),
+            )
             for number, line in enumerate(lines)
         ]
         return Rows(rows, max(len(rows) - 1, 0))

@@ -15,7 +15,7 @@ from kprobesim.tui import styles
 from kprobesim.tui.cells import fit
 from kprobesim.tui.wording import say
 
-__all__ = ["FILES_KEYS", "LAB_KEYS", "LEAVE", "LECTURE_KEYS", "WHAT_IF_KEYS", "KeyLine"]
+__all__ = ["FILES_KEYS", "LAB_KEYS", "LEAVE", "LECTURE_KEYS", "LECTURE_PANEL_KEYS", "WHAT_IF_KEYS", "KeyLine"]
 
 Entry = tuple[str, str, str]
 
@@ -36,6 +36,7 @@ LAB_KEYS: Final = (
     ("F5", "maximise", "maximise"),
     ("F9", "type_line", "type_line"),
     (":", "command", "command"),
+    ("Ins", "write_program", "write_program"),
     ("Ctrl+P", "palette", "palette"),
 )
 """Key, action, key of the short text; the most important first, as narrow screens drop the last ones."""
@@ -71,12 +72,14 @@ LECTURE_KEYS: Final = (
     ("F3", "language", "language"),
     ("Ctrl+L", "present", "present"),
 )
+LECTURE_PANEL_KEYS: Final = (LECTURE_KEYS[0], ("Esc", "stop", "letters"), *LECTURE_KEYS[1:])
+"""The same where one panel is looked at instead of the large letters."""
 
 QUIT: Final = ("q", "quit", "quit")
 LEAVE: Final = ("Esc", "stop", "return")
 F10: Final = ("F10", "leave", "leave")
-_MOTIONS: Final = 3
-"""So many entries stay in front of those that a task needs."""
+_MOTIONS: Final = 2
+"""So many entries stay in front of those that a task needs; the way back to the text comes right behind them."""
 
 
 class KeyLine(Widget):
@@ -143,6 +146,11 @@ class KeyLine(Widget):
             self._so_far = instructions
             self.refresh()
 
+    def working(self) -> None:
+        """Say that something takes its time, where nothing more is known of it."""
+        if self._so_far is None:
+            self.running(0)
+
     def _grain_text(self) -> str:
         """The grain, always as wide as the widest, so that nothing behind it moves."""
         names = {grain: say(self._language, f"grain.{grain.value}") for grain in Grain}
@@ -152,7 +160,8 @@ class KeyLine(Widget):
         """As many entries as fit whole."""
         width = self.size.width
         if self._so_far is not None:
-            text = say(self._language, "keys.running", instructions=f"{self._so_far:,}")
+            key = "keys.running" if self._so_far else "keys.working"
+            text = say(self._language, key, instructions=f"{self._so_far:,}")
             return Content.styled(f" ▶▶ {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
         if self._count is not None:
             text = say(self._language, "keys.count", count=self._count or "_")
@@ -160,7 +169,9 @@ class KeyLine(Widget):
         last = self._entry(*(F10 if self._listed and self._last is QUIT else self._last))
         line = Content("")
         needed = [entry for entry in self._keys if entry[1] in self._needed]
-        others = [entry for entry in self._keys if entry[1] not in self._needed]
+        if needed:
+            needed += [entry for entry in self._keys if entry[1] == "text"]
+        others = [entry for entry in self._keys if entry not in needed]
         for key, action, word in (*others[:_MOTIONS], *needed, *others[_MOTIONS:]):
             if action in ("text", "read_on") and not self._has_text:
                 continue

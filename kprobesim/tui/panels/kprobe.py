@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 
-from kprobesim.lab import KprobeView, ProbeView
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.code import plain_text
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
 from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.wording import say
+
+if TYPE_CHECKING:
+    from kprobesim.lab import KprobeView, ProbeView
 
 __all__ = ["KprobePanel"]
 
@@ -87,7 +91,9 @@ def _place(probe: ProbeView) -> str:
 
 
 def _text(probe: ProbeView) -> str:
-    return f"● {probe.byte:02x} (was {probe.hidden:02x})" if probe.armed else f"○ {probe.hidden:02x}"
+    # While several bytes are written, the first one is an int3 before the probe is armed, and still so afterwards.
+    changed = f" (was {probe.hidden:02x})" if probe.byte != probe.hidden else ""
+    return f"{'●' if probe.armed else '○'} {probe.byte:02x}{changed}"
 
 
 def _slot(probe: ProbeView, view: View, width: int) -> list[Content]:

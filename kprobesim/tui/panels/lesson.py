@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.content import Content
 from textual.widget import Widget
@@ -38,6 +39,7 @@ class LessonBar(Widget):
         super().__init__()
         self._lines: list[tuple[str, str]] = []
         self._now = ""
+        self._met: list[tuple[str, str]] = []
         self._view: LessonView | None = None
         self._language: Language = "en"
 
@@ -57,15 +59,20 @@ class LessonBar(Widget):
         self.border_title = Content(f"{blocks} {say(language, 'lesson.end') if view.over else title} {state}".rstrip())
         self._view, self._language = view, language
         self.border_subtitle = self._buttons(view, language)
-        self._lines = [] if praised else [(text.task, "")]
+        self._lines, self._met = [] if praised else [(text.task, "")], []
         if view.notice:
             self._lines.append((view.notice, styles.FAILED))
         if text.told and told:
             self._lines.append((text.told, ""))
         elif text.goals:
+            # Chinese sentences are not parted by blanks.
+            between = "" if language == "zh" else " "
             for met, goal, why in text.goals[:_MOST_GOALS]:
-                line = f"✓ {goal}" if met else f"○ {say(language, 'lesson.needed', goal=goal, why=why)}"
-                self._lines.append((line.rstrip(), ""))
+                said = between.join(part for part in (goal, why) if part)
+                line = f"✓ {goal}" if met else f"○ {say(language, 'lesson.needed', goal=said)}"
+                self._lines.append((line, ""))
+                if met:
+                    self._met.append((line, ""))
         elif text.asked is not None:
             self._lines.append((say(language, "lesson.ask", question=text.asked.question), ""))
         self.refresh()
@@ -93,17 +100,22 @@ class LessonBar(Widget):
         return shown
 
     def render(self) -> Content:
-        """The task first, where what has no room ends in an ellipsis; in the last row always the next key."""
+        """The task first, in the last row always the next key. Where room is short, goals that are met give way."""
         width, height = self.content_size
         height -= 1
-        lines = [(line, style) for text, style in self._lines for line in wrap(text, max(width, 1))]
+        lines = self._wrapped(self._lines, width)
+        if len(lines) > height > 0 and self._met:
+            lines = self._wrapped([line for line in self._lines if line not in self._met], width)
         if len(lines) > height > 0:
             last, style = lines[height - 1]
-            lines = [*lines[: height - 1], (fit(f"{last} ……", width), style)]
+            lines = [*lines[: height - 1], (f"{set_cell_size(last, min(cell_len(last), width - 2))} …", style)]
         lines += [("", "")] * (height - len(lines))
         now = say(self._language, "lesson.now") + self._now if self._now else ""
         lines.append((fit(now, width), styles.NEXT))
         return Content("\n").join(Content.styled(line, style) for line, style in lines)
+
+    def _wrapped(self, texts: list[tuple[str, str]], width: int) -> list[tuple[str, str]]:
+        return [(line, style) for text, style in texts for line in wrap(text, max(width, 1))]
 
 
 def _is_offered(name: str, view: LessonView, language: Language) -> bool:

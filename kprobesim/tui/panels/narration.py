@@ -13,7 +13,7 @@ from kprobesim.tui.cells import wrap
 from kprobesim.tui.motions import Outcome
 from kprobesim.tui.panels.code import plain_text
 from kprobesim.tui.snapshot import Snapshot
-from kprobesim.tui.wording import say
+from kprobesim.tui.wording import knows, say
 
 __all__ = ["NarrationPanel", "narrate"]
 
@@ -28,7 +28,7 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
         language: of the sentences.
     """
     why = say(language, "narration.why")
-    phase = why + say(language, f"phase.{now.phase.name}") if now.phase is not Phase.RUN else ""
+    phase = why + _about_phase(now, language) if now.phase is not Phase.RUN else ""
     if now.program is not None and now.program.running is not None and now.moment.step:
         running = now.program.running
         text = next((text for slot, text in now.program.lines if slot == running.pc), "")
@@ -36,7 +36,8 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
     if now.at_event and now.event is not None:
         told = now.narration[language]
         return told.what, why + told.why if told.why else phase
-    what = say(language, "narration.next", text=plain_text(now.next_text, ""), place=now.place)
+    text = plain_text(now.next_text, "")
+    what = say(language, "narration.next" if text else "narration.next_place", text=text, place=now.place)
     if now.next_source:
         what += say(language, "narration.source", source=now.next_source)
     if phase:
@@ -46,12 +47,18 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
     return what, say(language, "narration.last", what=now.narration[language].what)
 
 
+def _about_phase(now: Snapshot, language: Language) -> str:
+    """A sentence on the phase, or on the function that serves the hit where that is another one than an int3's."""
+    own = f"serving.{now.phase.name}.{now.serving}"
+    return say(language, own if knows(own) else f"phase.{now.phase.name}")
+
+
 def _standing(now: Snapshot, why: bool) -> str:
     """Phase, place, IF and kprobe_status, as lessons write where one should be; in brief lessons the first two."""
     place = now.place if now.registers["cs"] & 3 == 0 else "user"
     if not why:
-        return f"{now.phase.value}  {place}"
-    return f"{now.phase.value}  {place}  IF {int(bool(now.registers['rflags'] & _IF))}  {now.kprobe.status}"
+        return f"{now.phase_name}  {place}"
+    return f"{now.phase_name}  {place}  IF {int(bool(now.registers['rflags'] & _IF))}  {now.kprobe.status}"
 
 
 class NarrationPanel(Widget):
@@ -70,6 +77,17 @@ class NarrationPanel(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._told: list[tuple[str, str]] = []
+        self._large = False
+
+    def enlarge(self, large: bool) -> None:
+        """For the last row of a classroom, or as usual.
+
+        Args:
+            large: bold, in the middle, with an empty line between two, and the reason only where there is room.
+        """
+        if large != self._large:
+            self._large = large
+            self.refresh()
 
     def tell(self, now: Snapshot | None, outcome: Outcome, language: Language, *, why: bool = True) -> None:
         """Show a moment.
@@ -108,8 +126,24 @@ class NarrationPanel(Widget):
     def render(self) -> Content:
         """The sentences, wrapped; what does not fit ends in an ellipsis."""
         width, height = self.content_size
+        if self._large and (whole := self._enlarged(width, height)) is not None:
+            return whole
         lines = [(line, style) for text, style in self._told if text for line in wrap(text, max(width, 1))]
         if len(lines) > height > 0:
             last, style = lines[height - 1]
             lines = [*lines[: height - 1], (f"{set_cell_size(last, min(cell_len(last), width - 2))} …", style)]
         return Content("\n").join(Content.styled(line, style) for line, style in lines)
+
+    def _enlarged(self, width: int, height: int) -> Content | None:
+        """As much as fits of it, whole sentences only; None if not even the first does."""
+        lines: list[str] = []
+        for text, _ in self._told:
+            more = [line for part in wrap(text, max(width, 1)) for line in ("", part)]
+            if lines and len(lines) + len(more) > height:
+                break
+            lines += more if lines else more[1:]
+        if len(lines) > height:
+            return None
+        above = max((height - len(lines)) // 2, 0)
+        centred = [f"{' ' * ((width - cell_len(line)) // 2)}{line}" for line in lines]
+        return Content("\n").join([Content("")] * above + [Content.styled(line, styles.STRONG) for line in centred])

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 
-from kprobesim.lab import StackWord
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View
 from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
 
+if TYPE_CHECKING:
+    from kprobesim.lab import StackWord
+
 __all__ = ["StackPanel"]
 
 _WIDE = 50
+_BEFORE = 18
+"""Cells of a narrow line before the value."""
 _SLOT_SIZE = 16
 
 
@@ -56,7 +62,8 @@ def _word(word: StackWord, symbol: str, old: int | None, width: int, *, first: b
     changed = old is not None and old != word.value
     value = f"{word.value:016x}"
     if symbol and not wide:
-        value = fit(symbol, 16)
+        # In the value's stead, and as far as the line goes.
+        value = fit(symbol, max(width - _BEFORE, 16)).rstrip()
     return row(
         width,
         ("▸" if changed else " ", styles.CHANGED),

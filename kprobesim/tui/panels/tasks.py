@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 
-from kprobesim.lab import CpuView, TaskView
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
+
+if TYPE_CHECKING:
+    from kprobesim.lab import CpuView, TaskView
 
 __all__ = ["TasksPanel"]
 

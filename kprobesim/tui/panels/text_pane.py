@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import ClassVar, Final
 
@@ -15,13 +16,18 @@ from textual.message import Message
 from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownFence
 
-__all__ = ["TextPane", "folded"]
+from kprobesim.tui.line_breaks import words
+
+__all__ = ["TextPane", "folded", "with_refusals"]
 
 _FENCE: Final = "```"
 _AROUND: Final = 2
 """Cells that the scroll bar takes."""
+_INSIDE: Final = re.compile(r"(?<=\w[/:])(?=\w)|(?<=\w)(?=\+0x)")
+_TAB: Final = 4
 _LEAST: Final = 16
 _INDENT: Final = "    "
+_REFUSED: Final = "```bpf rejected "
 
 
 class TextPane(VerticalScroll, inherit_bindings=False):
@@ -139,7 +145,9 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        update = self.query_one(Markdown).update(folded(self._text, max(self.size.width - _AROUND, _LEAST)))
+        update = self.query_one(Markdown).update(
+            folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST))
+        )
         self.call_later(self._filled, update)
 
 
@@ -150,23 +158,46 @@ def folded(text: str, width: int) -> str:
         text: Markdown.
         width: in terminal cells.
     """
+    text = text.expandtabs(_TAB)
     lines: list[str] = []
     inside = False
     for line in text.split("\n"):
-        if line.lstrip("> ").startswith(_FENCE):
-            inside = not inside
-        lines += _broken(line, width) if inside and cell_len(line) > width else [line]
+        fence = line.lstrip("> ").startswith(_FENCE)
+        inside ^= fence
+        lines += _broken(line, width) if inside and not fence and cell_len(line) > width else [line]
+    return "\n".join(lines)
+
+
+def with_refusals(text: str) -> str:
+    """Markdown in which the block of a refused program ends in the verifier's words, which stand behind its fence.
+
+    Args:
+        text: Markdown.
+    """
+    lines: list[str] = []
+    words = ""
+    for line in text.split("\n"):
+        if line.startswith(_REFUSED):
+            words = line.removeprefix(_REFUSED).strip()
+        elif words and line.startswith(_FENCE):
+            lines.append(f"✗ {words}")
+            words = ""
+        lines.append(line)
     return "\n".join(lines)
 
 
 def _broken(line: str, width: int) -> list[str]:
     pieces: list[str] = []
     while cell_len(line) > width:
-        head = set_cell_size(line, width).rstrip()
+        ends = [end for _, end, _ in words(line) if line[:end].strip() and cell_len(line[:end].rstrip()) <= width]
         # Two blanks part columns; a break there reads better than one inside a column.
-        space = head.rfind("  " if "  " in head[len(_INDENT) :] else " ")
-        if head[:space].strip():
-            head = head[:space]
-        pieces.append(head.rstrip())
-        line = _INDENT + line[len(head) :].lstrip()
+        columns = [end for end in ends if line[:end].endswith("  ")]
+        end = (columns or ends or [_amid(set_cell_size(line, width).rstrip())])[-1]
+        pieces.append(line[:end].rstrip())
+        line = _INDENT + line[end:].lstrip()
     return [*pieces, line]
+
+
+def _amid(head: str) -> int:
+    """Where a word that has no room is broken: a path behind a slash, a trigger behind a colon, before an offset."""
+    return max((found.start() for found in _INSIDE.finditer(head)), default=len(head))

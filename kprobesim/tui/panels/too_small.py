@@ -15,12 +15,10 @@ HEIGHT = 20
 
 
 class TooSmall(Static):
-    """Hidden unless the screen has the class ``-tiny-width`` or ``-tiny-height``."""
+    """Hidden; a `SizedScreen` shows it, and nothing else, where there is no room."""
 
     DEFAULT_CSS = """
     TooSmall { display: none; width: 1fr; height: 1fr; content-align: center middle; text-align: center; }
-    Screen.-tiny-width > *, Screen.-tiny-height > * { display: none; }
-    Screen.-tiny-width > TooSmall, Screen.-tiny-height > TooSmall { display: block; }
     """
 
     def tell(self, width: int, height: int, language: Language) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.cells import cell_len
 from textual.content import Content
 
-from kprobesim.bpf.verifier import Visit, Walk
-from kprobesim.bpf.verifier.explain_text import diagnostic_text
-from kprobesim.bpf.verifier.walk import place_name, read_places
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row, wrap
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
 from kprobesim.tui.targets import Target
 from kprobesim.tui.walk import WalkView
 from kprobesim.tui.wording import say
+
+if TYPE_CHECKING:
+    from kprobesim.bpf.verifier import Visit, Walk
 
 __all__ = ["VerifierPanel"]
 
@@ -77,6 +79,8 @@ class VerifierPanel(Panel):
 
     def aside(self, view: View, width: int) -> list[Content]:
         """State before and after, then the origin of each value that the instruction reads."""
+        from kprobesim.bpf.verifier.walk import place_name, read_places
+
         told = view.now.walk
         if told is None or not len(told.walk):
             return []
@@ -93,6 +97,8 @@ class VerifierPanel(Panel):
 
 def _diagnosis(told: WalkView, view: View, width: int) -> list[Content]:
     """Why the program is refused, below the instruction that it is refused for."""
+    from kprobesim.bpf.verifier.explain_text import diagnostic_text
+
     if told.diagnostic is None:
         return []
     lines = diagnostic_text(told.diagnostic, view.language).splitlines()

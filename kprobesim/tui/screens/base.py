@@ -24,6 +24,12 @@ class SizedScreen(Screen[None]):
 
     PLACE: ClassVar[Place] = "start"
 
+    # Stronger than any layout, which may be more specific.
+    DEFAULT_CSS = """
+    SizedScreen.-tiny-width > *, SizedScreen.-tiny-height > * { display: none !important; }
+    SizedScreen.-tiny-width > TooSmall, SizedScreen.-tiny-height > TooSmall { display: block !important; }
+    """
+
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
         (0, "-tiny-width"),
         (WIDTH, "-narrow"),
@@ -52,6 +58,14 @@ class SizedScreen(Screen[None]):
 
         assert isinstance(self.app, KprobesimApp)
         return self.app.keys
+
+    @property
+    def ascii_only(self) -> bool:
+        """Only letters of ASCII are drawn."""
+        from kprobesim.tui.app import KprobesimApp
+
+        assert isinstance(self.app, KprobesimApp)
+        return self.app.ascii_only
 
     def retell(self) -> None:
         """Say everything again: the language or the size has changed."""

@@ -84,7 +84,7 @@ def _look(expanded: frozenset[str], opened: str, post: Callable[[Message], objec
                 text = read_file(lab, opened)
             except KprobesimError as error:
                 text, failed = str(error), True
-        post(Seen(FilesView(listed, digests, text, failed, lab.console[-_CONSOLE:])))
+        post(Seen(FilesView(listed, digests, text, failed, lab.terminal(_CONSOLE))))
         return Outcome()
 
     return move

@@ -8,18 +8,18 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
 from kprobesim.tui.motions import go_to_place
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 
 __all__ = ["GoToScreen"]
 
 
-class GoToScreen(ModalScreen[str | None]):
+class GoToScreen(Dialog[str | None]):
     """Answers the text that was typed, once it can be read, or None.
 
     Args:
@@ -41,23 +41,30 @@ class GoToScreen(ModalScreen[str | None]):
     """
 
     def __init__(self, language: Language) -> None:
-        super().__init__()
-        self._language = language
+        super().__init__(language)
+        self._unreadable = False
 
     def compose(self) -> ComposeResult:
         """Question, field, complaint."""
-        with Vertical() as box:
-            box.border_title = say(self._language, "goto.title")
-            box.border_subtitle = say(self._language, "goto.keys")
-            yield Label(say(self._language, "goto.help"))
+        with Vertical():
+            yield Label(id="help")
             yield Input(placeholder="1234   i2500000   24.6ms   vfs_read+0x1")
             yield Label("", id="complaint")
+
+    def tell(self, language: Language) -> None:
+        """Fill in all words."""
+        self.query_one(Vertical).border_title = say(language, "goto.title")
+        self.query_one(Vertical).border_subtitle = say(language, "goto.keys")
+        self.query_one("#help", Label).update(say(language, "goto.help"))
+        complaint = f"✗ {say(language, 'goto.unreadable')}" if self._unreadable else ""
+        self.query_one("#complaint", Label).update(complaint)
 
     @on(Input.Submitted)
     def _answered(self, event: Input.Submitted) -> None:
         try:
             go_to_place(event.value)
         except BadInput:
-            self.query_one("#complaint", Label).update(f"✗ {say(self._language, 'goto.unreadable')}")
+            self._unreadable = True
+            self.tell(self._language)
             return
         self.dismiss(event.value)

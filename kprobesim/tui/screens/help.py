@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Markdown, Static
 
 from kprobesim.i18n import Language
@@ -17,6 +16,7 @@ from kprobesim.tui import styles
 from kprobesim.tui.actions import GROUPS, Place, entries
 from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.keymap import Keymap
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 
 __all__ = ["HelpScreen"]
@@ -24,7 +24,7 @@ __all__ = ["HelpScreen"]
 _WIDTH = 96
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Closed by Esc, F1, Enter or q.
 
     Args:
@@ -45,29 +45,35 @@ class HelpScreen(ModalScreen[None]):
     """
 
     def __init__(self, place: Place, panel: str, language: Language, keymap: Keymap) -> None:
-        super().__init__()
+        super().__init__(language)
         self._place: Place = place
         self._panel = panel
         self._keymap = keymap
-        self._language: Language = language
 
     def compose(self) -> ComposeResult:
         """The panel's text, then the keys by group."""
-        language = self._language
-        with VerticalScroll() as box:
-            box.border_title = say(language, "help.title")
-            box.border_subtitle = say(language, "help.close")
-            yield Markdown(self._about())
-            yield Static(self._keys())
+        with VerticalScroll():
+            yield Markdown(self._about(self._language))
+            yield Static(self._keys(self._language), id="keys")
 
-    def _about(self) -> str:
-        language = self._language
+    def tell(self, language: Language) -> None:
+        """Title and foot; what is long is there from the first moment, so that the bar beside it is right."""
+        box = self.query_one(VerticalScroll)
+        box.border_title, box.border_subtitle = say(language, "help.title"), say(language, "help.close")
+
+    def retell(self, language: Language) -> None:
+        """The panel's text and the keys as well."""
+        super().retell(language)
+        self.query_one("#keys", Static).update(self._keys(language))
+        self.query_one(Markdown).update(self._about(language))
+
+    def _about(self, language: Language) -> str:
         if not self._panel:
             return say(language, f"help.{self._place}")
         title = say(language, f"panel.{self._panel}.title")
         return f"## {title}\n\n{say(language, f'panel.{self._panel}.help')}\n\n{say(language, 'help.marks')}"
 
-    def _keys(self) -> Content:
+    def _keys(self, language: Language) -> Content:
         listed = entries(self._place, self._keymap.keys)
         column = max(cell_len(entry.keys) for entry in listed) + 2
         width = min(_WIDTH, self.app.size.width * 24 // 25) - 8
@@ -75,11 +81,11 @@ class HelpScreen(ModalScreen[None]):
         for group in GROUPS:
             here = [entry for entry in listed if entry.group == group]
             if here:
-                lines.append(Content.styled(say(self._language, f"help.group.{group}"), styles.HEAD))
+                lines.append(Content.styled(say(language, f"help.group.{group}"), styles.HEAD))
             for entry in here:
-                title = entry.title(self._language)
+                title = entry.title(language)
                 lines.append(Content.assemble(" ", (fit(entry.keys, column), styles.STRONG), title))
-                told = wrap(entry.help(self._language), max(width - column, 20))
+                told = wrap(entry.help(language), max(width - column, 20))
                 lines += [Content.styled(f" {' ' * column}{line}", styles.DIM) for line in told]
             lines.append(Content(""))
         return Content("\n").join(lines)

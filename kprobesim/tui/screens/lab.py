@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
 from textual.binding import BindingType
 from textual.message import Message
 
-from kprobesim.bpf.verifier import Rejected
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import Asked, LessonDesk, option_keys
@@ -36,16 +35,16 @@ from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.blank import BlankScreen
-from kprobesim.tui.screens.files import FilesScreen
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab_face import LabFace
 from kprobesim.tui.screens.line import LineScreen
-from kprobesim.tui.screens.program import Draft, ProgramScreen
+from kprobesim.tui.screens.program import Draft, ProgramScreen, draft_beside
 from kprobesim.tui.screens.reply import ReplyScreen
-from kprobesim.tui.screens.what_if import WhatIfScreen
-from kprobesim.tui.screens.what_if_form import WhatIfForm, Wish, change_of
 from kprobesim.tui.targets import Target
-from kprobesim.tui.twins import Plan, plan_of
+
+if TYPE_CHECKING:
+    from kprobesim.tui.screens.what_if_form import Wish
+    from kprobesim.tui.twins import Plan
 
 __all__ = ["LabScreen"]
 
@@ -179,22 +178,25 @@ class LabScreen(LabFace):
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
         """Do something to the lesson; a sentence where this is none."""
         if self.desk is None or self.lesson is None:
-            self._remark(Outcome("no_lesson"))
+            self._remark(Outcome("no_lesson" if self.desk is None else "opening"))
             return
         self.move(what(self.desk))
 
     def reply(self) -> None:
-        """Answer the question that waits."""
-        asked = self.lesson.texts[self.language].asked if self.lesson is not None else None
-        if asked is None:
+        """Answer the question that waits; while something is under way it may be another one by then."""
+        if self.conductor.busy:
+            return
+        texts = self.lesson.texts if self.lesson is not None else {}
+        waiting = {language: text.asked for language, text in texts.items() if text.asked is not None}
+        if self.language not in waiting:
             self._remark(Outcome("nothing_asked"))
             return
 
         def answered(text: str | None) -> None:
             if text is not None:
-                self._answer(asked, text)
+                self._answer(waiting[self.language], text)
 
-        self.app.push_screen(ReplyScreen(asked, self.language), answered)
+        self.app.push_screen(ReplyScreen(waiting, self.language), answered)
 
     def _asked_here(self) -> Asked | None:
         """The question with options that stands on the page in sight."""
@@ -225,11 +227,15 @@ class LabScreen(LabFace):
 
     def show_files(self) -> None:
         """The machine's pseudo files, as a tree beside the console."""
+        from kprobesim.tui.screens.files import FilesScreen
+
         if self.snapshot is not None:
             self.app.push_screen(FilesScreen(self.conductor.move, self._typing))
 
     def _typing(self, text: str) -> Motion:
         """Type a line; in a lesson it is remembered."""
+        # Hints and quoted sessions show the prompt, and it is copied along.
+        text = text.removeprefix("$ ").removeprefix("# ")
         return self.desk.do(f"$ {text}") if self.desk is not None and text else type_line(text)
 
     def write_program(self) -> None:
@@ -247,11 +253,14 @@ class LabScreen(LabFace):
                 self.move(in_turn(*steps))
 
         if self.snapshot is not None:
+            self._draft = draft_beside(self._draft, self.page_text)
             self.app.push_screen(ProgramScreen(self._draft, self.language), answered)
 
     @on(Failed)
     def _refused(self, message: Failed) -> None:
         """A refused program is shown where it was refused."""
+        from kprobesim.bpf.verifier import Rejected
+
         if isinstance(message.error, Rejected):
             self.conductor.memory.walk_wanted = True
             self.select_panel("verifier")
@@ -288,6 +297,9 @@ class LabScreen(LabFace):
 
     def ask_what_if(self) -> None:
         """Ask what should have been different, and live the life twice."""
+        from kprobesim.tui.screens.what_if_form import WhatIfForm, change_of
+        from kprobesim.tui.twins import plan_of
+
         if self.snapshot is None:
             return
 
@@ -307,6 +319,8 @@ class LabScreen(LabFace):
 
     @on(Planned)
     def _planned(self, message: Planned) -> None:
+        from kprobesim.tui.screens.what_if import WhatIfScreen
+
         self.app.push_screen(WhatIfScreen(message.plan, lambda moment: self.move(go_to_moment(moment))))
 
     def blank(self) -> None:
@@ -320,6 +334,7 @@ class LabScreen(LabFace):
     def select_panel(self, name: str) -> None:
         """Select a panel; where only one is shown, that one."""
         self.selected = name
+        self._panel_wanted = self.lecture.presenting
         if self.has_class("-narrow"):
             self._reading, self._gave_way = False, False
         self._arrange()
@@ -379,11 +394,16 @@ class LabScreen(LabFace):
         return busy
 
     def stop(self) -> None:
-        """Stop the motion under way; when there is none, forget the count, or go back to the usual layout."""
+        """Stop the motion under way; when there is none, forget the count, or go back to the layout before."""
         if self._count is not None:
             self._count = None
             self._draw()
-        elif not self.stop_motion() and self._maximised:
+        elif self.stop_motion():
+            return
+        elif self._panel_wanted:
+            self._panel_wanted = False
+            self._arrange()
+        elif self._maximised:
             self.toggle_maximised()
 
     def rejoin(self) -> None:

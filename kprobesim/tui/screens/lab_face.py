@@ -24,13 +24,13 @@ from kprobesim.tui.motions import Motion, Outcome, repeated, stay
 from kprobesim.tui.next_key import Reading, next_key, step_to_make
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
-from kprobesim.tui.panels.big import BigLine
 from kprobesim.tui.panels.events import EventsPanel
 from kprobesim.tui.panels.header import Header
-from kprobesim.tui.panels.keyline import LAB_KEYS, LECTURE_KEYS, KeyLine
+from kprobesim.tui.panels.keyline import LAB_KEYS, LECTURE_KEYS, LECTURE_PANEL_KEYS, KeyLine
 from kprobesim.tui.panels.lesson import LessonBar
 from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.panels.panel import Panel, View
+from kprobesim.tui.panels.spotlight import Spotlight
 from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.panels.track import TimelineBar
@@ -48,6 +48,8 @@ _FRAME = 6
 """Cells of a frame beside its title."""
 _BROAD = ("verifier", "console")
 """Panels that need a small screen's whole width."""
+_BROAD_IF_LOW = (*_BROAD, "bpf")
+"""Those that need it where there are few rows."""
 _SLOW = 0.2
 
 
@@ -90,8 +92,9 @@ class LabFace(SizedScreen):
     LabFace.-narrow.-reading #bench { display: none; }
     LabFace.-narrow.-low.-reading.-lesson #foot { height: 5; }
     LabFace.-present Header, LabFace.-present LessonBar, LabFace.-present #text { display: none; }
-    LabFace.-present BigLine { display: block; }
-    LabFace.-present NarrationPanel { padding: 0 3; }
+    LabFace.-spot #desk { display: none; }
+    LabFace.-spot Spotlight { display: block; }
+    LabFace.-present NarrationPanel { padding: 0 2; }
     LabFace.-present.-high NarrationPanel { padding: 1 4; }
     LabFace.-present #foot { height: 8; }
     LabFace.-present.-high #foot { height: 12; }
@@ -119,14 +122,16 @@ class LabFace(SizedScreen):
         self._turned = False
         self._cue: Cue | None = None
         self._why = not isinstance(scenario, Lesson) or scenario.narration != "brief"
+        self._panel_wanted = False
         self._count: str | None = None
+        self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
 
     def compose(self) -> ComposeResult:
         """Header, banner, panels, narration, keys."""
         yield Header()
         yield Banner()
-        yield BigLine()
+        yield Spotlight(plain=self.ascii_only)
         with Horizontal(id="desk"):
             yield TextPane(id="text")
             yield PanelBench(id="bench")
@@ -143,7 +148,7 @@ class LabFace(SizedScreen):
         has_text = bool(self.scenario.text(self.language))
         self._reading = has_text and (self.desk is not None or self.app.size.width >= _ALL_WIDTH)
         self.retell()
-        self.conductor.start()
+        self.call_after_refresh(self.conductor.start)
         self.set_interval(_SLOW, self._watch)
 
     def on_unmount(self) -> None:
@@ -221,8 +226,11 @@ class LabFace(SizedScreen):
             self.query_one(KeyLine).running(message.instructions)
 
     def _watch(self) -> None:
-        if not self.conductor.busy:
+        self._waits = self._waits + 1 if self.conductor.busy else 0
+        if not self._waits:
             self.query_one(KeyLine).running(None)
+        elif self._waits > 1:
+            self.query_one(KeyLine).working()
 
     # Drawing
 
@@ -246,7 +254,7 @@ class LabFace(SizedScreen):
         pane = self.query_one(TextPane)
         keys = say(self.language, "lesson.page_keys")
         # What has no room in the frame is left out whole.
-        pane.show(place + keys if cell_len(place + keys) <= pane.outer_size.width - _FRAME else place, pages[number])
+        pane.show(place + keys if cell_len(place + keys) <= pane.outer_size.width - _FRAME else place, self.page_text)
         self.query_one(LessonBar).show(self.lesson, self.language, turned=self._turned)
         self._tell_next()
 
@@ -273,6 +281,14 @@ class LabFace(SizedScreen):
         pane.border_subtitle = say(self.language, f"lesson.{more}") if more else ""
         self.query_one(LessonBar).tell_next(next_key(lesson, self.language, how))
 
+    @property
+    def page_text(self) -> str:
+        """The lesson's page that is open, as Markdown; empty where there is no lesson."""
+        if self.lesson is None:
+            return ""
+        pages = self.lesson.texts[self.language].pages
+        return pages[min(self._page, len(pages) - 1)]
+
     def _draw(self) -> None:
         language, now = self.language, self.snapshot
         self.query_one(Header).show(now, self.scenario.title(language), language)
@@ -290,9 +306,9 @@ class LabFace(SizedScreen):
             keys.running(None)
         self._narrate()
         if now is not None:
-            self.query_one(Banner).show(now.phase, by_trap_flag=now.profile == "history")
+            self.query_one(Banner).show(now.phase, now.serving, by_trap_flag=now.profile == "history")
             view = View(now, self._before, language)
-            self.query_one(BigLine).show(now, language)
+            self.query_one(Spotlight).show(view)
             self.query_one(PanelBench).show(view)
             self.query_one("#recent", EventsPanel).show(view)
             self.query_one(TimelineBar).show(now, (marked.seq for marked in self.bookmarks), language)
@@ -321,13 +337,17 @@ class LabFace(SizedScreen):
         reading = self._reading and bool(self.scenario.text(self.language)) and not large
         self.set_class(reading, "-reading")
         self.set_class(large, "-present")
-        self.query_one(KeyLine).offer(LECTURE_KEYS if large else LAB_KEYS)
+        self.set_class(large and not self._panel_wanted, "-spot")
+        self.query_one(NarrationPanel).enlarge(large)
+        keys = LECTURE_PANEL_KEYS if self._panel_wanted else LECTURE_KEYS
+        self.query_one(KeyLine).offer(keys if large else LAB_KEYS)
         room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
         single = self._maximised or large or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
-        paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in _BROAD
         self._unseen = self._unseen and reading
         self._tell_next()
+        broad = _BROAD if height >= _ALL_HEIGHT else _BROAD_IF_LOW
+        paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in broad
         self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -358,6 +378,7 @@ class LabFace(SizedScreen):
 
     def rearrange(self) -> None:
         """Presenting or playing has changed."""
+        self._panel_wanted = self._panel_wanted and self.lecture.presenting
         self._arrange()
         self._narrate()
 

@@ -8,10 +8,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label
 
 from kprobesim.i18n import Language
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 
 __all__ = ["LineScreen"]
@@ -20,7 +20,7 @@ _MAX_LINE = 4095
 _EXAMPLES = {"line": "cat /etc/motd", "command": "probe vfs_read"}
 
 
-class LineScreen(ModalScreen[str | None]):
+class LineScreen(Dialog[str | None]):
     """Answers the line, or None.
 
     Args:
@@ -43,18 +43,21 @@ class LineScreen(ModalScreen[str | None]):
     """
 
     def __init__(self, language: Language, earlier: tuple[str, ...] = (), what: str = "line") -> None:
-        super().__init__()
-        self._language = language
+        super().__init__(language)
         self._earlier = earlier
         self._place = len(earlier)
         self._what = what
 
     def compose(self) -> ComposeResult:
         """Question and field."""
-        with Vertical() as box:
-            box.border_title = say(self._language, f"{self._what}.title")
-            yield Label(say(self._language, f"{self._what}.help"))
+        with Vertical():
+            yield Label()
             yield Input(placeholder=_EXAMPLES[self._what], max_length=_MAX_LINE)
+
+    def tell(self, language: Language) -> None:
+        """Fill in all words."""
+        self.query_one(Vertical).border_title = say(language, f"{self._what}.title")
+        self.query_one(Label).update(say(language, f"{self._what}.help"))
 
     def action_earlier(self, by: int) -> None:
         """Show a line typed before."""

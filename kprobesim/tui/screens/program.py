@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+import re
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, TextArea
 
 from kprobesim.i18n import Language
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 
-__all__ = ["TEMPLATE", "Draft", "ProgramScreen"]
+__all__ = ["TEMPLATE", "Draft", "ProgramScreen", "draft_beside"]
 
 TEMPLATE = """\
 .type kprobe
@@ -38,6 +39,9 @@ TEMPLATE = """\
 """
 """What a new program begins as: it counts hits by process."""
 _MOST = 100_000
+_WORTH_CHANGING: Final = 4
+"""Lines; a program that is shorter only shows some mistake."""
+_QUOTED: Final = re.compile(r"^```bpf[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +53,30 @@ class Draft:
         where: the place to attach it to, as behind the lessons' ``attach``; empty for none.
         text: its assembly.
         send: it is to be loaded; otherwise only kept for the next time.
+        quoted: the program of a text that it began as; empty for none.
     """
 
     name: str
     where: str
     text: str = TEMPLATE
     send: bool = False
+    quoted: str = ""
 
 
-class ProgramScreen(ModalScreen[Draft]):
+def draft_beside(draft: Draft, page: str) -> Draft:
+    """The draft to go on from where a text is read: the page's last program, unless another one is being worked on.
+
+    Args:
+        draft: as it was put aside or loaded.
+        page: the page, as Markdown.
+    """
+    quoted = [text for text in _QUOTED.findall(page) if text.count("\n") >= _WORTH_CHANGING]
+    if not quoted or quoted[-1] == draft.quoted or not (draft.send or draft.text in (TEMPLATE, draft.quoted)):
+        return draft
+    return replace(draft, text=quoted[-1], quoted=quoted[-1], send=False)
+
+
+class ProgramScreen(Dialog[Draft]):
     """Answers the draft, also when it is only put aside.
 
     Args:
@@ -85,25 +104,29 @@ class ProgramScreen(ModalScreen[Draft]):
     """
 
     def __init__(self, draft: Draft, language: Language) -> None:
-        super().__init__()
-        self._draft, self._language = draft, language
+        super().__init__(language)
+        self._draft = draft
 
     def compose(self) -> ComposeResult:
         """Name and place in one line, the program below."""
-        language = self._language
-        with Vertical() as box:
-            box.border_title = say(language, "program.title")
-            box.border_subtitle = say(language, "program.keys")
+        with Vertical():
             with Horizontal():
-                yield Label(say(language, "program.name"))
+                yield Label(id="name-label")
                 yield Input(self._draft.name, id="name", max_length=32)
-                yield Label(say(language, "program.where"))
+                yield Label(id="where-label")
                 yield Input(self._draft.where, id="where", placeholder="vfs_read", max_length=200)
             yield TextArea(self._draft.text, id="program", show_line_numbers=True, tab_behavior="focus")
 
     def on_mount(self) -> None:
         """Begin in the text."""
         self.query_one(TextArea).focus()
+
+    def tell(self, language: Language) -> None:
+        """Fill in all words."""
+        box = self.query_one(Vertical)
+        box.border_title, box.border_subtitle = say(language, "program.title"), say(language, "program.keys")
+        for name in ("name", "where"):
+            self.query_one(f"#{name}-label", Label).update(say(language, f"program.{name}"))
 
     def on_paste(self, event: events.Paste) -> None:
         """What is too long for any program is not taken."""
@@ -114,4 +137,5 @@ class ProgramScreen(ModalScreen[Draft]):
         """Load it, or put it aside."""
         name, where = (self.query_one(field, Input).value.strip() for field in ("#name", "#where"))
         text = self.query_one(TextArea).text[:_MOST]
-        self.dismiss(Draft(name, where, text if text.endswith("\n") else f"{text}\n", send))
+        text = text if text.endswith("\n") else f"{text}\n"
+        self.dismiss(Draft(name, where, text, send, self._draft.quoted))

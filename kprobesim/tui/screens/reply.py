@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual import events, on
@@ -9,23 +10,23 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from kprobesim.i18n import Language
 from kprobesim.tui.lesson import Asked, option_keys
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 
 __all__ = ["ReplyScreen"]
 
 
-class ReplyScreen(ModalScreen[str | None]):
+class ReplyScreen(Dialog[str | None]):
     """Answers the text that was typed, or the number of the option from 1; None if the learner would rather not.
 
     Args:
-        asked: the question.
-        language: of the title.
+        asked: the question in each language.
+        language: of the words.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", show=False)]
@@ -42,29 +43,37 @@ class ReplyScreen(ModalScreen[str | None]):
     ReplyScreen Input { border: round $primary; height: 3; padding: 0 1; }
     """
 
-    def __init__(self, asked: Asked, language: Language) -> None:
-        super().__init__()
+    def __init__(self, asked: Mapping[Language, Asked], language: Language) -> None:
+        super().__init__(language)
         self._asked = asked
-        self._language = language
+        self._options = len(asked[language].options)
 
     def compose(self) -> ComposeResult:
         """The question, then options or a field."""
-        with Vertical() as box:
-            box.border_title = say(
-                self._language, "lesson.predict_title" if self._asked.prediction else "lesson.reply_title"
-            )
-            count = len(self._asked.options)
-            way, keys = ("choose", option_keys(count)) if count else ("type", "")
-            box.border_subtitle = Content(say(self._language, f"lesson.keys_{way}", keys=keys))
-            yield Label(Content(self._asked.question))
-            if self._asked.options:
-                yield OptionList(*(Option(Content(f"{n}. {text}")) for n, text in enumerate(self._asked.options, 1)))
+        with Vertical():
+            yield Label()
+            if self._options:
+                yield OptionList()
             else:
                 yield Input()
 
+    def tell(self, language: Language) -> None:
+        """Fill in all words, keeping the place among the options."""
+        asked = self._asked[language]
+        title = "lesson.predict_title" if asked.prediction else "lesson.reply_title"
+        self.query_one(Vertical).border_title = say(language, title)
+        way, keys = ("choose", option_keys(self._options)) if self._options else ("type", "")
+        self.query_one(Vertical).border_subtitle = Content(say(language, f"lesson.keys_{way}", keys=keys))
+        self.query_one(Label).update(Content(asked.question))
+        for options in self.query(OptionList):
+            place = options.highlighted
+            options.clear_options()
+            options.add_options(Option(Content(f"{n}. {text}")) for n, text in enumerate(asked.options, 1))
+            options.highlighted = place
+
     def on_key(self, event: events.Key) -> None:
         """A digit chooses at once, and means nothing to the lab behind."""
-        if event.key in [str(number) for number in range(1, len(self._asked.options) + 1)]:
+        if event.key in [str(number) for number in range(1, self._options + 1)]:
             event.stop()
             event.prevent_default()
             self.dismiss(event.key)

@@ -12,11 +12,12 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from kprobesim.course import Lesson, default_store
+from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.panels.too_small import TooSmall
-from kprobesim.tui.scenario import Scenario
+from kprobesim.tui.scenario import Offer, Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.wording import say
 
@@ -59,7 +60,7 @@ class StartScreen(SizedScreen):
     """Choose what to open.
 
     Args:
-        scenarios: in the order of the list.
+        offer: what can be chosen, in the order of the list.
     """
 
     DEFAULT_CSS = """
@@ -68,9 +69,12 @@ class StartScreen(SizedScreen):
     #start-keys { height: 1; background: $panel; }
     """
 
-    def __init__(self, scenarios: Sequence[Scenario]) -> None:
+    def __init__(self, offer: Offer) -> None:
         super().__init__()
-        self._scenarios = list(scenarios)
+        self._offer = offer
+        self._scenarios: Sequence[Scenario] = ()
+        self._known = False
+        self._complaint = ""
 
     def compose(self) -> ComposeResult:
         """A welcome, the list, the keys."""
@@ -83,9 +87,17 @@ class StartScreen(SizedScreen):
         """Fill in the words."""
         self.retell()
 
+    def on_screen_resume(self) -> None:
+        """Fill in the words that nobody could see before; whoever comes back from a lesson sees what is done."""
+        self.retell()
+
     def retell(self) -> None:
         """Say everything again, keeping the place in the list."""
         super().retell()
+        if not (self._known or self.is_current):
+            # Behind a lab, which shall not wait for the list.
+            return
+        self._read()
         language = self.language
         self.query_one(Welcome).tell(language)
         self.query_one("#start-keys", Static).update(Content(f" {say(language, 'start.keys')}"))
@@ -98,11 +110,17 @@ class StartScreen(SizedScreen):
         if self._scenarios:
             options.highlighted = place
         else:
-            options.add_option(Option(say(language, "start.empty"), disabled=True))
+            options.add_option(Option(self._complaint or say(language, "start.empty"), disabled=True))
 
-    def on_screen_resume(self) -> None:
-        """Whoever comes back from a lesson sees what is done."""
-        self.retell()
+    def _read(self) -> None:
+        """Ask once what there is."""
+        if self._known:
+            return
+        self._known = True
+        try:
+            self._scenarios = self._offer()
+        except KprobesimError as error:
+            self._complaint = str(error)
 
     def _option(self, number: int, scenario: Scenario, width: int) -> Option:
         state = _state(scenario)

@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
@@ -20,6 +19,7 @@ from kprobesim.kprobes import FixUp
 from kprobesim.lab import Lab, Profile
 from kprobesim.lab.change import Change, FixUpOff, ProfileChange, read_bytes, read_register
 from kprobesim.tui.motions import read_place
+from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
@@ -62,7 +62,7 @@ def change_of(wish: Wish, lab: Lab) -> Change:
             return FixUpOff(FixUp(wish.value))
 
 
-class WhatIfForm(ModalScreen[Wish | None]):
+class WhatIfForm(Dialog[Wish | None]):
     """Answers the wish, or None.
 
     Args:
@@ -89,8 +89,7 @@ class WhatIfForm(ModalScreen[Wish | None]):
     """
 
     def __init__(self, now: Snapshot, target: Target | None, language: Language, earlier: Wish | None = None) -> None:
-        super().__init__()
-        self._language = language
+        super().__init__(language)
         self._offers: list[tuple[Sort, str]] = [("byte", ""), ("register", "")]
         self._offers += [("profile", profile.value) for profile in Profile if profile.value != now.profile]
         self._offers += [("without", fixup.value) for fixup in FixUp]
@@ -108,22 +107,29 @@ class WhatIfForm(ModalScreen[Wish | None]):
 
     def compose(self) -> ComposeResult:
         """What there is to choose from, then the two fields for what has a moment."""
-        with Vertical() as box:
-            box.border_title = say(self._language, "what_if.title")
-            yield Label(say(self._language, "what_if.question"))
-            yield OptionList(*(Option(Content(self._offer(sort, value))) for sort, value in self._offers))
-            yield Label(say(self._language, "what_if.value"))
+        with Vertical():
+            yield Label(id="question")
+            yield OptionList()
+            yield Label(id="value-label")
             yield Input(id="value", placeholder="vfs_read+0x1=90")
-            yield Label(say(self._language, "what_if.at"))
-            yield Input(self._at, id="at", placeholder=say(self._language, "what_if.here"))
+            yield Label(id="at-label")
+            yield Input(self._at, id="at")
             yield Label("", id="complaint")
+
+    def tell(self, language: Language) -> None:
+        """Fill in all words, keeping the place among the options; first it is what the cursor is on."""
+        self.query_one(Vertical).border_title = say(language, "what_if.title")
+        for name, key in (("question", "question"), ("value-label", "value"), ("at-label", "at")):
+            self.query_one(f"#{name}", Label).update(say(language, f"what_if.{key}"))
+        self.query_one("#at", Input).placeholder = say(language, "what_if.here")
+        options = self.query_one(OptionList)
+        place = options.highlighted
+        options.clear_options()
+        options.add_options(Option(Content(self._offer(sort, value))) for sort, value in self._offers)
+        options.highlighted = self._first if place is None else place
 
     def _offer(self, sort: Sort, value: str) -> str:
         return say(self._language, f"what_if.{sort}{'_' if value else ''}{value.replace('-', '_')}")
-
-    def on_mount(self) -> None:
-        """Begin at what the cursor is on."""
-        self.query_one(OptionList).highlighted = self._first
 
     @property
     def _sort(self) -> Sort:

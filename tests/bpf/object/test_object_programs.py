@@ -1,6 +1,8 @@
 """Programs out of objects: sections, functions, references. Reference: bpf.md section 9, item 6."""
 
 import re
+import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,13 @@ def test_a_program_names_its_map_by_number_and_passes_the_verifier() -> None:
     (lddw,) = [insn for insn in counting.insns if is_lddw(insn)]
     assert lddw == Insn(0x18, dst=1, src=Pseudo.MAP_IDX)
     assert verify_object_program(found, counting).rejected is None
+
+
+def test_programs_at_functions_are_verified_against_the_types_that_the_object_was_relocated_with() -> None:
+    """V16: nothing but the object is needed, as for `kprobesim bpf verify`."""
+    found = loaded("trampoline")
+    assert {program.type for program in found.programs} == {"tracing"}
+    assert [verify_object_program(found, program).errno for program in found.programs] == [0] * len(found.programs)
 
 
 def test_source_lines_are_in_the_verifiers_log_before_the_instructions_they_became() -> None:
@@ -124,3 +133,34 @@ def test_the_whole_log_with_source_lines_is_the_real_kernels(name: str, function
         return re.sub(r"0xff[0-9a-f]{14}", "0xADDRESS", re.sub(r"time \d+ usec", "time N usec", log))
 
     assert masked(mine) == masked(captured)
+
+
+def test_the_first_functions_context_and_global_functions_are_judged_by_their_types() -> None:
+    """V11: ``add`` is global, so it is verified alone and its callers do not look into it; ``bucket`` is static."""
+    log = verify_object_program(loaded("globals"), program("globals", "on_read"), log_level=LEVEL2).log
+    assert "Validating add() func#1...\n16: R1=scalar() R2=scalar() R10=fp0\n" in log
+    assert "Func#1 is safe for any args that match its prototype\n" in log
+    assert "Func#1 is global and valid. Skipping.\n" in log
+    assert "Validating bucket()" not in log
+
+
+def test_functions_and_lines_are_told_to_the_kernel_as_they_stand() -> None:
+    """Records out of order, which no compiler writes, are the kernel's to refuse."""
+    found, asking = loaded("globals"), program("globals", "on_read")
+    turned = replace(asking, func_info=asking.func_info[::-1])
+    verdict = verify_object_program(found, turned)
+    assert verdict.log.startswith(f"nonzero insn_off {asking.func_info[-1].slot} for the first func info record")
+    turned = replace(asking, lines=asking.lines[1:])
+    assert "missing bpf_line_info for func#0\n" in verify_object_program(found, turned).log
+    without = replace(asking, func_info=(), lines=())
+    assert verify_object_program(found, without).errno == 0
+
+
+def test_a_function_that_others_have_records_of_must_have_some() -> None:
+    damaged = bytearray(contents("globals"))
+    start = damaged.index(struct.pack("<HBBI", 0xEB9F, 1, 0, 32))
+    # Behind the header, the size of a record, a section's name and the count of its records: the first record's place.
+    first = start + 32 + struct.unpack_from("<I", damaged, start + 8)[0] + 12
+    struct.pack_into("<I", damaged, first, 8 * 1000)
+    with pytest.raises(ObjectError, match=r"prog '\w+': missing \.BTF\.ext function info"):
+        load_object(bytes(damaged), "globals.o", toyix())

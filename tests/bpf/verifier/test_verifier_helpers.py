@@ -2,6 +2,8 @@
 
 import inspect
 
+import pytest
+
 from kprobesim.bpf.helper_names import HELPER_IDS
 from kprobesim.bpf.helpers import HELPERS
 from kprobesim.bpf.helpers.prototypes import prototype_for
@@ -41,6 +43,8 @@ def test_prototypes_agree_with_the_helpers_that_exist() -> None:
     for number, helper in HELPERS.items():
         protos = [prototype_for(number, kind, kprobe_override=True) for kind in types]
         found = [proto for proto in protos if proto is not None]
+        if not found and (of_events := prototype_for(number, "perf_event")) is not None:
+            found = [of_events]
         assert found, helper.name
         for proto in found:
             assert (proto.name, proto.gpl_only, proto.ret) == (helper.name, helper.gpl_only, helper.ret)
@@ -51,20 +55,33 @@ def test_prototypes_agree_with_the_helpers_that_exist() -> None:
             assert len(takes) == 1 + len(helper.args), helper.name
 
 
-def test_what_a_kprobe_may_call_and_does_not_exist_here_is_known() -> None:
+NO_CGROUPS_NO_LOCAL_STORAGE = {"current_task_under_cgroup", "task_storage_get", "task_storage_delete"}
+TIMERS = {"timer_init", "timer_set_callback", "timer_start", "timer_cancel"}
+NO_SUCH_SOCKETS = {
+    *("sk_storage_get", "sk_storage_delete", "get_socket_cookie", "sock_from_file"),
+    *("skc_to_tcp6_sock", "skc_to_tcp_sock", "skc_to_tcp_timewait_sock", "skc_to_tcp_request_sock"),
+    *("skc_to_udp6_sock", "skc_to_unix_sock", "skc_to_mptcp_sock", "xdp_output", "xdp_get_buff_len"),
+}
+
+
+@pytest.mark.parametrize(
+    ("prog_type", "more"),
+    [
+        ("kprobe", set()),
+        ("tracepoint", set()),
+        ("raw_tracepoint", set()),
+        ("perf_event", set()),
+        ("tracing", NO_SUCH_SOCKETS),
+    ],
+)
+def test_what_a_program_may_call_and_does_not_exist_here_is_known(prog_type: str, more: set[str]) -> None:
     """V5: timers are refused to tracing programs anyway; the rest needs what the machine lacks."""
     missing = {
         proto.name
         for number in HELPER_IDS.values()
-        if (proto := prototype_for(number, "kprobe")) is not None and number not in HELPERS
+        if (proto := prototype_for(number, prog_type)) is not None and number not in HELPERS
     }
-    timers = {"timer_init", "timer_set_callback", "timer_start", "timer_cancel"}
-    assert missing == timers | {
-        "current_task_under_cgroup",
-        "snprintf_btf",
-        "task_storage_get",
-        "task_storage_delete",
-    }
+    assert missing == TIMERS | NO_CGROUPS_NO_LOCAL_STORAGE | more
     assert len(HELPERS) >= 60
 
 

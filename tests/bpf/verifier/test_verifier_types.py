@@ -1,6 +1,7 @@
 """V16: what the kernel's types and the program's own tell the verifier."""
 
 from functools import cache
+from typing import Any
 
 from kprobesim.bpf import assemble
 from kprobesim.bpf.verifier import LEVEL1, FunctionType, Verdict, verify
@@ -147,3 +148,44 @@ def test_callbacks_are_static() -> None:
 
     assert with_linkage(False).errno == 0
     assert said(with_linkage(True)) == "callback function not static"
+
+
+def calling(name: str, text: str = "r1 = 0\n{call}r0 = 0\nexit\n", **options: Any) -> Verdict:
+    """A program that calls a function of the kernel by the number of its type."""
+    entry = types().find(name)
+    assert entry is not None
+    source = text.format(call=f"call kernel-function#{entry.id}\n")
+    return check(f".type sched_cls\n{source}", btf=types(), **options)
+
+
+def test_functions_that_the_kernel_has_not_registered_cannot_be_called() -> None:
+    """V16: kfuncs. toyix registers none; the log names the function."""
+    verdict = calling("vfs_read")
+    assert said(verdict) == "calling kernel function vfs_read is not allowed"
+    assert f"(85) call vfs_read#{(types().find('vfs_read') or types().type(0)).id}\n" in verdict.log
+
+
+def test_a_call_that_no_path_comes_to_is_not_asked_about() -> None:
+    dead = "r0 = 0\nif r0 == 0 goto out\n{call}out:\nexit\n"
+    assert calling("vfs_read", dead).errno == 0
+
+
+def test_what_is_called_is_a_function_in_the_kernels_code() -> None:
+    file = types().find("file", BtfKind.STRUCT)
+    assert file is not None
+    assert said(calling("file")) == f"kernel btf_id {file.id} is not a function"
+    assert said(check(f"call kernel-function#-1\n{END}", btf=types())) == "kernel btf_id 4294967295 is not a function"
+    nowhere = calling("vfs_read", function_facts=lambda name: None)
+    assert said(nowhere) == "cannot find address for kernel function vfs_read"
+    assert said(calling("printk")) == "The function printk with variable args is unsupported."
+
+
+def test_at_most_256_functions_of_the_kernel_are_called() -> None:
+    callable_ = [entry for entry in types() if entry.kind is BtfKind.FUNC and _fits(entry.name)]
+    text = "r0 = 0\nexit\n" + "".join(f"call kernel-function#{entry.id}\n" for entry in callable_[:257])
+    assert said(check(text + END, btf=types())) == "too many different kernel function calls"
+
+
+def _fits(name: str) -> bool:
+    found = types().function(name)
+    return found is not None and all(0 < types().size_of(one.type_id) <= 16 for one in found[0])

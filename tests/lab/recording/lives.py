@@ -4,6 +4,7 @@ import functools
 
 from kprobesim.lab import Lab
 from kprobesim.lab.recording import Bookmark, Recording, capture
+from tests.bpf.object.objects import PROGRAMS
 from tests.lab.experiment import by_pid, only, rested
 
 OBJECT_FREE = "r0 = 0\nexit"
@@ -58,6 +59,7 @@ def full() -> tuple[Lab, Recording]:
     with_rings(lab)
     lab.poke(lab.address_of("init_task"), lab.read(lab.address_of("init_task"), 2))
     lab.set_register("rax", 7)
+    lab.load_object(PROGRAMS / "ok_count.o")
     lab.run()
     lab.start = beginning
     lab.seek(only(lab, "kprobe.hit")[0])
