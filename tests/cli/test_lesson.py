@@ -102,8 +102,8 @@ def test_an_answer_that_solves_everything_passes(cli: Cli, solution: Path, tmp_p
 
 def test_an_answer_that_does_not_says_which_goal_and_why(cli: Cli, tmp_path: Path) -> None:
     answer, junit = tmp_path / "a.txt", tmp_path / "r.xml"
-    way = "step 3\nstep 3\nrun until trap vector=3\nrun until map.update\nrun until kprobe.resume\nstep\nanswer two-traps 3\n"
-    answer.write_text(way, encoding="utf-8")
+    there = ["step 3", "step 3", "run until trap vector=3", "run until map.update", "run until kprobe.resume", "step"]
+    answer.write_text("\n".join([*there, "answer two-traps 3"]), encoding="utf-8")
     result = cli("lesson", "check", ID, "--answer", str(answer), "--junit", str(junit))
     assert result.exit_code == 1
     assert "3 is not it" in result.stdout
