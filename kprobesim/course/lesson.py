@@ -18,10 +18,11 @@ from kprobesim.errors import BadInput
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.lab import Lab
 
-__all__ = ["FORMAT", "PARTS", "Lesson", "Task", "read_lesson"]
+__all__ = ["FORMAT", "NARRATIONS", "PARTS", "Lesson", "Task", "read_lesson"]
 
 FORMAT: Final = 2
 PARTS: Final = ("machine", "kprobes", "bpf", "tracefs", "classic")
+NARRATIONS: Final = ("full", "brief")
 _MOST_TASKS: Final = 24
 _MOST_GOALS: Final = 12
 _MOST_HINTS: Final = 6
@@ -74,6 +75,7 @@ class Lesson:
         start: the machine it begins with.
         differs: what differs from Linux, by language.
         pitfall: a mistake worth knowing, by language; empty if there is none.
+        narration: how much a screen tells of each step: ``full``, or ``brief`` (what happened; why on demand).
         tasks: in their order.
         predictions: by id.
     """
@@ -88,6 +90,7 @@ class Lesson:
     start: Start
     differs: Mapping[str, str]
     pitfall: Mapping[str, str]
+    narration: str
     tasks: tuple[Task, ...]
     predictions: Mapping[str, Prediction]
 
@@ -175,6 +178,7 @@ def read_lesson(folder: Path) -> Lesson:
         start=read_start(table.table("start")),
         differs=table.by_language("differs"),
         pitfall=table.by_language("pitfall", needed=False),
+        narration=table.choice("narration", NARRATIONS, "full"),
         tasks=tasks,
         predictions={one.id: one for one in predictions},
     )

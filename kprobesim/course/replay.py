@@ -27,14 +27,12 @@ from kprobesim.course.lesson import Lesson, Task
 from kprobesim.course.pages import Block, fenced_blocks
 from kprobesim.course.readings import check_reading, memory_at, read_value
 from kprobesim.course.session import LessonSession
+from kprobesim.course.trail import KEYS, event_kind, standing
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
-from kprobesim.lab import Grain, Lab
+from kprobesim.lab import Lab
 
 __all__ = ["BLOCKS", "play_solutions", "play_text"]
-
-_IF: Final = 1 << 9
-_KEYS: Final = {"→": (Grain.PHASE, False), "←": (Grain.PHASE, True), "Space": (Grain.HIT, False)}
 
 
 def play_solutions(lesson: Lesson) -> Iterator[str]:
@@ -109,30 +107,19 @@ def _do(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
 
 
 def _events(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
-    def seen(lab: Lab) -> str:
-        event = lab.last_event
-        return event.kind if event is not None else "-"
-
-    yield from _keys(session, text, seen)
+    yield from _keys(session, text, event_kind)
 
 
 def _seen(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
-    def seen(lab: Lab) -> str:
-        registers = lab.registers()
-        place = "user" if registers["cs"] & 3 else lab.symbolize(registers["rip"])
-        return f"{lab.phase.value}  {place}  IF {int(bool(registers['rflags'] & _IF))}  {lab.kprobes().status}"
-
-    yield from _keys(session, text, seen)
+    yield from _keys(session, text, standing)
 
 
 def _keys(session: LessonSession, text: str, seen: Callable[[Lab], str]) -> Iterator[str]:
     for line in text.splitlines():
         key, _sep, wanted = line.partition("  ")
-        if key not in _KEYS:
-            raise BadInput(
-                f"{line[:60]!r} does not begin with a key and two blanks.", hint=f"Keys: {', '.join(_KEYS)}."
-            )
-        grain, back = _KEYS[key]
+        if key not in KEYS:
+            raise BadInput(f"{line[:60]!r} does not begin with a key and two blanks.", hint=f"Keys: {', '.join(KEYS)}.")
+        grain, back = KEYS[key]
         session.lab.step(grain, back=back, interrupt=Budget())
         if seen(session.lab) != wanted:
             yield f"{key} shows {seen(session.lab)!r}, not {wanted!r}"

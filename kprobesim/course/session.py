@@ -49,6 +49,7 @@ class LessonSession:
         self.exploring = False
         self.notice = ""
         self._store = store
+        self._pages: dict[Language, tuple[Page, ...]] = {}
         self._journal = Journal(lab, lesson.folder)
         self._return: tuple[Life, dict[int, tuple[Input, Action]]] | None = None
         self.progress.task_seq = lab.seq
@@ -90,7 +91,9 @@ class LessonSession:
         Raises:
             BadInput: it cannot be read.
         """
-        return self.lesson.pages(language)
+        if language not in self._pages:
+            self._pages[language] = self.lesson.pages(language)
+        return self._pages[language]
 
     @property
     def page(self) -> int:

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kprobesim.course import Lesson, LessonSession, Part, Reveal, TaskReport, default_store, parse_action
+from kprobesim.course import (
+    Cue,
+    Lesson,
+    LessonSession,
+    Part,
+    Reveal,
+    Step,
+    TaskReport,
+    Trail,
+    default_store,
+    parse_action,
+)
 from kprobesim.course.actions import INPUT_VERBS
 from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
@@ -67,6 +78,12 @@ class LessonView:
         notice: what went wrong with the progress file.
         means: actions of the screen that the task needs besides the motions.
         page: index of the page on which the text goes on behind the last task that is done.
+        pages: how many there are, those not to be read yet too.
+        steps: that the text lists, in order.
+        made: how many of them were made.
+        astray: 1 where the machine is further on than the last of those and not where the next one leads, -1 where it
+            is further back, otherwise 0.
+        cues: panels that the text brings up, in order.
     """
 
     texts: dict[Language, LessonText]
@@ -78,6 +95,11 @@ class LessonView:
     notice: str
     means: tuple[str, ...]
     page: int
+    pages: int
+    steps: tuple[Step, ...]
+    made: int
+    astray: int
+    cues: tuple[Cue, ...]
 
 
 class LessonDesk:
@@ -92,6 +114,7 @@ class LessonDesk:
         self.lesson = lesson
         self._store = store or default_store()
         self._session: LessonSession | None = None
+        self._trail = Trail(())
         self._told: dict[Language, str] = {}
         self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
@@ -111,8 +134,10 @@ class LessonDesk:
         Raises:
             KprobesimError: it cannot be opened.
         """
-        self._session = LessonSession.open(self.lesson, self._store)
-        return self._session.lab
+        session = self._session = LessonSession.open(self.lesson, self._store)
+        self._trail = Trail(session.pages("en"))
+        self._trail.begin(session.progress.steps, session.lab.moment)
+        return session.lab
 
     def close(self) -> None:
         """Note where the machine stands."""
@@ -123,6 +148,7 @@ class LessonDesk:
         """Everything there is to show."""
         session = self.session
         tasks, task = self.lesson.tasks, session.task
+        self._follow()
         if task is not None and self._reports and all(goal.what.quick for goal in task.goals):
             # Once asked for, the ticks follow the machine.
             self._reports = {language: session.report(task, language) for language in LANGUAGES}
@@ -136,7 +162,20 @@ class LessonDesk:
             session.notice,
             () if task is None else _means(task),
             session.next_page,
+            len(session.pages("en")),
+            self._trail.steps,
+            self._trail.made,
+            self._trail.astray,
+            self._trail.cues,
         )
+
+    def _follow(self) -> None:
+        session = self.session
+        if not session.exploring:
+            over = {*session.progress.done, *session.progress.skipped}
+            passed = max((n for n, task in enumerate(self.lesson.tasks, 1) if task.id in over), default=0)
+            self._trail.follow(session.lab, passed)
+            session.progress.steps = self._trail.made
 
     def check(self, lab: Lab, interrupt: Interrupt) -> Outcome:
         """Is the task done?"""
@@ -225,6 +264,7 @@ class LessonDesk:
     def reset(self, lab: Lab, interrupt: Interrupt) -> Outcome:
         """The machine as at the lesson's start; what was done stays done."""
         self.session.reset()
+        self._trail.begin(0, lab.moment)
         self._reports = {}
         return Outcome("was_reset")
 
@@ -248,7 +288,10 @@ class LessonDesk:
         session = self.session
         visible = session.visible(language)
         pages = tuple(
-            "\n\n".join([f"## {page.title}", *(self._part(part, language) for part in page.parts)]) for page in visible
+            "\n\n".join(
+                [f"## {page.title}", *(self._part(part, language) for part in page.parts if part.kind != "show")]
+            )
+            for page in visible
         )
         task = session.task
         if task is None and pages:
@@ -257,7 +300,7 @@ class LessonDesk:
         goals: tuple[tuple[bool, str, str], ...] = ()
         if report is not None and task is not None and report.task == task.id:
             goals = tuple((goal.met, goal.text, goal.why) for goal in report.goals)
-        last = visible[-1].parts[-1] if visible and visible[-1].parts else None
+        last = next((part for part in reversed(visible[-1].parts) if part.kind != "show"), None) if visible else None
         return LessonText(
             pages, self._ending(language) if task is None else task.title(language), goals,
             self._told.get(language, ""), self._asked(last, language),

@@ -46,9 +46,11 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
     return what, say(language, "narration.last", what=now.narration[language].what)
 
 
-def _standing(now: Snapshot) -> str:
-    """Phase, place, IF and kprobe_status, in the words in which lessons say where one should be."""
+def _standing(now: Snapshot, why: bool) -> str:
+    """Phase, place, IF and kprobe_status, as lessons write where one should be; in brief lessons the first two."""
     place = now.place if now.registers["cs"] & 3 == 0 else "user"
+    if not why:
+        return f"{now.phase.value}  {place}"
     return f"{now.phase.value}  {place}  IF {int(bool(now.registers['rflags'] & _IF))}  {now.kprobe.status}"
 
 
@@ -69,25 +71,28 @@ class NarrationPanel(Widget):
         super().__init__()
         self._told: list[tuple[str, str]] = []
 
-    def tell(self, now: Snapshot | None, outcome: Outcome, language: Language) -> None:
+    def tell(self, now: Snapshot | None, outcome: Outcome, language: Language, *, why: bool = True) -> None:
         """Show a moment.
 
         Args:
             now: the moment, or None where there is no lab yet.
             outcome: how the motion ended.
             language: of the sentences.
+            why: tell why, too; otherwise only which key tells it.
         """
         self.border_title, self.border_subtitle = say(language, "narration.title"), ""
         if now is not None:
             if now.at_event and now.event is not None:
                 self.border_title = Content(f"{self.border_title} ─ {now.event.kind}")
-            self.border_subtitle = Content(_standing(now))
+            self.border_subtitle = Content(_standing(now, why))
         self._told = []
         if outcome.key:
             self._told.append((f"■ {outcome.tell(language)}", styles.STRONG))
         if now is not None:
-            what, why = narrate(now, language)
-            self._told += [(what, "" if outcome.key else styles.STRONG), (why, "")]
+            what, reason = narrate(now, language)
+            self._told.append((what, "" if outcome.key else styles.STRONG))
+            if reason:
+                self._told.append((reason, "") if why else (say(language, "narration.ask_why"), styles.DIM))
         self.refresh()
 
     def play(self, sign: str) -> None:

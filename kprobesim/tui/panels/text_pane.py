@@ -37,6 +37,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     """
 
     _text = ""
+    _width = 0
 
     def compose(self) -> ComposeResult:
         """One Markdown widget."""
@@ -53,8 +54,10 @@ class TextPane(VerticalScroll, inherit_bindings=False):
                 self.scroll_home(animate=False)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Long lines of blocks are broken elsewhere."""
-        self._fill()
+        """In another width long lines of blocks are broken elsewhere; otherwise the reader stays at their line."""
+        if event.size.width != self._width:
+            self._width = event.size.width
+            self._fill()
 
     def read_on(self, by: int) -> bool:
         """Scroll by a page.

@@ -163,7 +163,9 @@ class LabScreen(LabFace):
         if self.lesson is not None:
             last = len(self.lesson.texts["en"].pages) - 1
             self._page = min(max(self._page + by, 0), last)
+            self._bring_up(self.lesson.made)
             self._tell_lesson()
+            self._arrange()
 
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
         """Do something to the lesson; a sentence where this is none."""
@@ -299,7 +301,7 @@ class LabScreen(LabFace):
         """Select a panel; where only one is shown, that one."""
         self.selected = name
         if self.has_class("-narrow"):
-            self._reading = False
+            self._reading, self._gave_way = False, False
         self._arrange()
         self._panel().focus()
         if name == "verifier" and not self.conductor.memory.walk_wanted:
@@ -308,7 +310,13 @@ class LabScreen(LabFace):
 
     def read_on(self, by: int) -> None:
         """Further down (1) or up (-1) in the text, then to its next page; without a text, in the selected panel."""
-        if not self.has_class("-reading"):
+        if self._gave_way:
+            # The text was left for a panel: it comes back, and goes on.
+            self._read()
+            self._arrange()
+            if by > 0:
+                self.call_after_refresh(self.read_on, by)
+        elif not self.has_class("-reading"):
             self.scroll_panel(by)
         elif not self.query_one(TextPane).read_on(by):
             self.turn_page(by)
@@ -327,8 +335,13 @@ class LabScreen(LabFace):
         if not self.scenario.text(self.language):
             self._remark(Outcome("no_text"))
             return
-        self._reading = not self._reading
+        self._reading, self._gave_way = not self._reading, False
         self._arrange()
+
+    def toggle_why(self) -> None:
+        """Tell why things happened, or only what."""
+        self._why = not self._why
+        self._narrate()
 
     def toggle_maximised(self) -> None:
         """Give the selected panel all the room, or take it back."""

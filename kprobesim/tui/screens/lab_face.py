@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
-from kprobesim.course import Lesson
+from kprobesim.course import Cue, Lesson
 from kprobesim.course import Scenario as Demo
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
@@ -18,7 +18,7 @@ from kprobesim.tui.actions import Place
 from kprobesim.tui.conductor import Arrived, Conductor, Failed
 from kprobesim.tui.lecture import Lecture
 from kprobesim.tui.lesson import LessonDesk, LessonView
-from kprobesim.tui.motions import Motion, Outcome, repeated
+from kprobesim.tui.motions import Motion, Outcome, repeated, stay
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
 from kprobesim.tui.panels.big import BigLine
@@ -109,6 +109,9 @@ class LabFace(SizedScreen):
         self.failure: Exception | None = None
         self._maximised = False
         self._reading = False
+        self._gave_way = False
+        self._cue: Cue | None = None
+        self._why = not isinstance(scenario, Lesson) or scenario.narration != "brief"
         self._count: str | None = None
         self._bookmarks: dict[Moment, Snapshot] = {}
 
@@ -154,14 +157,43 @@ class LabFace(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
+            made = self.lesson.made if self.lesson is not None else message.lesson.made
             if self.lesson is None or self.lesson.page != message.lesson.page:
                 self._page = message.lesson.page
-                self._reading = True
+                self._read()
             self.lesson = message.lesson
+            self._bring_up(made)
             self._tell_lesson()
             self._arrange()
         self._draw()
         self.lecture.arrived(message.outcome, message.snapshot)
+
+    def _read(self) -> None:
+        """The text is wanted in front."""
+        self._reading, self._gave_way = True, False
+
+    def _bring_up(self, made: int) -> None:
+        """The panel that the page asks for, once what is listed before it was done.
+
+        Args:
+            made: how many of the lesson's steps were made before; where there is no room for the text beside the panel,
+                it is left for the panel by a step and never on turning a page, as then it is to be read.
+        """
+        lesson = self.lesson
+        assert lesson is not None
+        here = [cue for cue in lesson.cues if cue.page == self._page]
+        cue = next((cue for cue in reversed(here) if cue.step <= lesson.made), None)
+        fresh = cue is not None and cue != self._cue
+        self._cue = cue
+        if self.has_class("-narrow") and any(made < one.due <= lesson.made for one in here):
+            self._reading, self._gave_way, fresh = False, True, True
+        if fresh and cue is not None:
+            self.selected = cue.panel
+            self._arrange()
+            self._panel().focus()
+            if cue.panel == "verifier" and not self.conductor.memory.walk_wanted:
+                self.conductor.memory.walk_wanted = True
+                self.move(stay)
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
@@ -235,7 +267,7 @@ class LabFace(SizedScreen):
         narration, language = self.query_one(NarrationPanel), self.language
         match self.failure:
             case None:
-                narration.tell(self.snapshot, self.outcome, language)
+                narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
                 narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
             case error:
