@@ -18,6 +18,8 @@ from kprobesim.tui.wording import say
 __all__ = ["NarrationPanel", "narrate"]
 
 _IF = 0x200
+_TOLD_BRIEFLY = (Phase.PT_REGS, Phase.SLOT, Phase.SECOND_BREAKPOINT)
+"""Phases that begin between two events."""
 
 
 def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
@@ -44,6 +46,20 @@ def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
     if now.event is None:
         return what, ""
     return what, say(language, "narration.last", what=now.narration[language].what)
+
+
+def narrate_briefly(now: Snapshot, language: Language) -> str:
+    """What happened at a moment, for one who sees it for the first time.
+
+    Args:
+        now: the moment.
+        language: of the sentence.
+    """
+    if now.at_event and now.event is not None and not now.moment.step:
+        return now.brief[language]
+    if not now.at_event and now.phase in _TOLD_BRIEFLY:
+        return say(language, f"phase_brief.{now.phase.name}")
+    return narrate(now, language)[0]
 
 
 def _standing(now: Snapshot, why: bool) -> str:
@@ -90,6 +106,7 @@ class NarrationPanel(Widget):
             self._told.append((f"■ {outcome.tell(language)}", styles.STRONG))
         if now is not None:
             what, reason = narrate(now, language)
+            what = what if why else narrate_briefly(now, language)
             self._told.append((what, "" if outcome.key else styles.STRONG))
             if reason:
                 self._told.append((reason, "") if why else (say(language, "narration.ask_why"), styles.DIM))
