@@ -58,7 +58,7 @@ def test_a_lesson_goes_on_where_it_was_left(cli: Cli) -> None:
     first = cli("lesson", "run", ID, given="step 3\ncheck\n")
     assert "Your progress is kept" in first.stdout
     second = cli("lesson", "run", ID, given="reveal the-slot\nstep 3\ncheck\n")
-    assert "## 2. A slot" in second.stdout and "1. A program" not in second.stdout
+    assert "## 2. A slot and a byte" in second.stdout and "1. A program" not in second.stdout
     assert "Task done" in second.stdout
 
 

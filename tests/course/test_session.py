@@ -99,10 +99,10 @@ def test_a_prediction_is_made_before_and_not_after(session: LessonSession) -> No
 def test_the_text_is_held_back_at_a_prediction(session: LessonSession) -> None:
     session.skip()
     held = session.visible("en")[-1]
-    assert held.title == "2. A slot"
+    assert held.title == "2. A slot and a byte"
     assert held.parts[-1].text == "the-slot"
     session.reveal("the-slot", "en")
-    assert session.visible("en")[-1].title == "3. One byte"
+    assert session.visible("en")[-1].parts[-1].text == "one-byte"
 
 
 def test_all_text_is_visible_at_the_end(session: LessonSession) -> None:

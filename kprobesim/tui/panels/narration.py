@@ -59,6 +59,8 @@ def narrate_briefly(now: Snapshot, language: Language) -> str:
         return now.brief[language]
     if not now.at_event and now.phase in _TOLD_BRIEFLY:
         return say(language, f"phase_brief.{now.phase.name}")
+    if not now.at_event and all(cpu.halted for cpu in now.vcpus if cpu.online):
+        return say(language, "narration.waits")
     return narrate(now, language)[0]
 
 
@@ -108,8 +110,10 @@ class NarrationPanel(Widget):
             what, reason = narrate(now, language)
             what = what if why else narrate_briefly(now, language)
             self._told.append((what, "" if outcome.key else styles.STRONG))
-            if reason:
-                self._told.append((reason, "") if why else (say(language, "narration.ask_why"), styles.DIM))
+            if reason and why:
+                self._told.append((reason, ""))
+            elif reason:
+                self.border_subtitle = Content(f"{say(language, 'narration.ask_why')} ─ {self.border_subtitle}")
         self.refresh()
 
     def play(self, sign: str) -> None:

@@ -84,6 +84,8 @@ class LabFace(SizedScreen):
     LabFace.-narrow.-reading #text { width: 1fr; }
     LabFace.-narrow.-reading #bench { display: none; }
     LabFace.-narrow.-low.-reading.-lesson #foot { height: 5; }
+    LabFace.-narrow.-low.-reading.-lesson.-brief #foot { height: 4; }
+    LabFace.-narrow.-low #text MarkdownH1, LabFace.-narrow.-low #text MarkdownH2 { margin: 0; }
     LabFace.-present Header, LabFace.-present LessonBar, LabFace.-present #text { display: none; }
     LabFace.-present BigLine { display: block; }
     LabFace.-present NarrationPanel { padding: 0 3; }
@@ -267,6 +269,7 @@ class LabFace(SizedScreen):
         narration, language = self.query_one(NarrationPanel), self.language
         match self.failure:
             case None:
+                self.set_class(not self._why, "-brief")
                 narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
                 narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
