@@ -55,13 +55,15 @@ def narrate_briefly(now: Snapshot, language: Language) -> str:
         now: the moment.
         language: of the sentence.
     """
-    if now.at_event and now.event is not None and not now.moment.step:
+    if now.moment.step:
+        return narrate(now, language)[0]
+    if now.at_event and now.event is not None:
         return now.brief[language]
-    if not now.at_event and now.phase in _TOLD_BRIEFLY:
+    if now.phase in _TOLD_BRIEFLY:
         return say(language, f"phase_brief.{now.phase.name}")
-    if not now.at_event and all(cpu.halted for cpu in now.vcpus if cpu.online):
+    if all(cpu.halted for cpu in now.vcpus if cpu.online):
         return say(language, "narration.waits")
-    return narrate(now, language)[0]
+    return say(language, "narration.next", text=plain_text(now.next_text, ""), place=now.place)
 
 
 def _standing(now: Snapshot, why: bool) -> str:
