@@ -34,6 +34,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     TextPane MarkdownH1, TextPane MarkdownH2 { margin: 0 0 1 0; padding: 0; content-align: left middle; }
     TextPane MarkdownFence { margin: 0 0 1 0; & > Label { padding: 0; } }
     TextPane MarkdownBlockQuote { margin: 0 0 1 0; }
+    TextPane MarkdownBlockQuote MarkdownOrderedList { margin: 0; }
     """
 
     _text = ""
