@@ -132,6 +132,16 @@ class LessonSession:
         met = all(goal.met for goal in goals)
         return TaskReport(task.id, met, tuple(goals), task.praise.get(language, "") if met else "")
 
+    def is_met(self, task: Task, *, quick: bool = False) -> bool:
+        """Whether all goals of a task are met at this moment; no words are made, so that it may be asked at each step.
+
+        Args:
+            task: one of the lesson's.
+            quick: only those goals that look at the machine and need not run it aside.
+        """
+        view = self._view(task)
+        return all(goal.check(view).met for goal in task.goals if goal.what.quick or not quick)
+
     def check(self, language: Language) -> TaskReport:
         """Check the present task, and go on to the next one if it is met.
 

@@ -1,4 +1,4 @@
-"""The lesson's foot: the task, its check, the hint; with what can be clicked."""
+"""The lesson's foot: the task, its check, the hint, and which key comes next; with what can be clicked."""
 
 from __future__ import annotations
 
@@ -37,11 +37,19 @@ class LessonBar(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._lines: list[tuple[str, str]] = []
+        self._now = ""
         self._view: LessonView | None = None
         self._language: Language = "en"
 
-    def show(self, view: LessonView, language: Language) -> None:
-        """Show where the learner is."""
+    def show(self, view: LessonView, language: Language, *, turned: bool) -> None:
+        """Show where the learner is.
+
+        Args:
+            view: where.
+            language: of the words.
+            turned: the page was turned since the machine came to rest: praise was read.
+        """
+        praised, told = view.praised and not turned, not (view.praised and turned)
         text = view.texts[language]
         blocks = "■" * view.done + "□" * (view.total - view.done)
         state = say(language, "lesson.state_exploring") if view.exploring else ""
@@ -49,17 +57,24 @@ class LessonBar(Widget):
         self.border_title = Content(f"{blocks} {say(language, 'lesson.end') if view.over else title} {state}".rstrip())
         self._view, self._language = view, language
         self.border_subtitle = self._buttons(view, language)
-        self._lines = [(text.task, styles.STRONG)]
+        self._lines = [] if praised else [(text.task, "")]
         if view.notice:
             self._lines.append((view.notice, styles.FAILED))
-        if text.told:
+        if text.told and told:
             self._lines.append((text.told, ""))
         elif text.goals:
             for met, goal, why in text.goals[:_MOST_GOALS]:
-                self._lines.append((f"{'✓' if met else '○'} {goal} {why}".rstrip(), "" if met else styles.DIM))
+                line = f"✓ {goal}" if met else f"○ {say(language, 'lesson.needed', goal=goal, why=why)}"
+                self._lines.append((line.rstrip(), ""))
         elif text.asked is not None:
             self._lines.append((say(language, "lesson.ask", question=text.asked.question), ""))
         self.refresh()
+
+    def tell_next(self, what: str) -> None:
+        """Show which key comes next."""
+        if what != self._now:
+            self._now = what
+            self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
         """What can be clicked may have more room, or less."""
@@ -78,12 +93,16 @@ class LessonBar(Widget):
         return shown
 
     def render(self) -> Content:
-        """The task first; what has no room ends in an ellipsis."""
+        """The task first, where what has no room ends in an ellipsis; in the last row always the next key."""
         width, height = self.content_size
+        height -= 1
         lines = [(line, style) for text, style in self._lines for line in wrap(text, max(width, 1))]
         if len(lines) > height > 0:
             last, style = lines[height - 1]
             lines = [*lines[: height - 1], (fit(f"{last} ……", width), style)]
+        lines += [("", "")] * (height - len(lines))
+        now = say(self._language, "lesson.now") + self._now if self._now else ""
+        lines.append((fit(now, width), styles.NEXT))
         return Content("\n").join(Content.styled(line, style) for line, style in lines)
 
 

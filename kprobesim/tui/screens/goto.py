@@ -32,6 +32,7 @@ class GoToScreen(ModalScreen[str | None]):
     GoToScreen { align: center middle; }
     GoToScreen Vertical {
         width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1;
+        border-subtitle-color: $foreground;
     }
     GoToScreen Label { width: 1fr; height: auto; }
     GoToScreen Input { border: none; background: $boost; height: 1; margin: 1 0; padding: 0 1; }
@@ -47,6 +48,7 @@ class GoToScreen(ModalScreen[str | None]):
         """Question, field, complaint."""
         with Vertical() as box:
             box.border_title = say(self._language, "goto.title")
+            box.border_subtitle = say(self._language, "goto.keys")
             yield Label(say(self._language, "goto.help"))
             yield Input(placeholder="1234   i2500000   24.6ms   vfs_read+0x1")
             yield Label("", id="complaint")

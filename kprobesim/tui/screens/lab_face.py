@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -12,6 +13,7 @@ from textual.timer import Timer
 
 from kprobesim.course import Cue, Lesson
 from kprobesim.course import Scenario as Demo
+from kprobesim.course.trail import STEP_BLOCKS
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui.actions import Place
@@ -19,6 +21,7 @@ from kprobesim.tui.conductor import Arrived, Conductor, Failed
 from kprobesim.tui.lecture import Lecture
 from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import Motion, Outcome, repeated, stay
+from kprobesim.tui.next_key import Reading, next_key, step_to_make
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
 from kprobesim.tui.panels.big import BigLine
@@ -41,6 +44,8 @@ __all__ = ["LabFace"]
 
 _ALL_WIDTH, _ALL_HEIGHT = 110, 32
 _PAIR_WIDTH = 76
+_FRAME = 6
+"""Cells of a frame beside its title."""
 _BROAD = ("verifier", "console")
 """Panels that need a small screen's whole width."""
 _SLOW = 0.2
@@ -112,6 +117,8 @@ class LabFace(SizedScreen):
         self._maximised = False
         self._reading = False
         self._gave_way = False
+        self._unseen = False
+        self._turned = False
         self._cue: Cue | None = None
         self._why = not isinstance(scenario, Lesson) or scenario.narration != "brief"
         self._count: str | None = None
@@ -160,9 +167,12 @@ class LabFace(SizedScreen):
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
             made = self.lesson.made if self.lesson is not None else message.lesson.made
-            if self.lesson is None or self.lesson.page != message.lesson.page:
+            if self.lesson is None or message.outcome.key == "skipped":
                 self._page = message.lesson.page
                 self._read()
+            if message.outcome.key.startswith("predicted"):
+                self.query_one(TextPane).keep_quote()
+            self._turned = False
             self.lesson = message.lesson
             self._bring_up(made)
             self._tell_lesson()
@@ -186,6 +196,7 @@ class LabFace(SizedScreen):
         here = [cue for cue in lesson.cues if cue.page == self._page]
         cue = next((cue for cue in reversed(here) if cue.step <= lesson.made), None)
         fresh = cue is not None and cue != self._cue
+        self._unseen = fresh or (self._unseen and cue is not None)
         self._cue = cue
         if self.has_class("-narrow") and any(made < one.due <= lesson.made for one in here):
             self._reading, self._gave_way, fresh = False, True, True
@@ -233,9 +244,36 @@ class LabFace(SizedScreen):
         self.set_class(True, "-lesson")
         pages = self.lesson.texts[self.language].pages
         number = min(self._page, len(pages) - 1)
-        place = say(self.language, "lesson.page", number=number + 1, total=len(pages))
-        self.query_one(TextPane).show(place, pages[number])
-        self.query_one(LessonBar).show(self.lesson, self.language)
+        place = say(self.language, "lesson.page", number=number + 1, total=self.lesson.pages)
+        pane = self.query_one(TextPane)
+        keys = say(self.language, "lesson.page_keys")
+        # What has no room in the frame is left out whole.
+        pane.show(place + keys if cell_len(place + keys) <= pane.outer_size.width - _FRAME else place, pages[number])
+        self.query_one(LessonBar).show(self.lesson, self.language, turned=self._turned)
+        self._tell_next()
+
+    @on(TextPane.Moved)
+    def _tell_next(self) -> None:
+        """Which key comes next, and how to read on."""
+        lesson, pane = self.lesson, self.query_one(TextPane)
+        if lesson is None:
+            return
+        page = min(self._page, len(lesson.texts[self.language].pages) - 1)
+        step = lesson.steps[lesson.made] if step_to_make(lesson, page) else None
+        shown = self.has_class("-reading")
+        how = Reading(
+            page=page,
+            shown=shown,
+            more=pane.goes_on,
+            listed=step is None or step.page != page or pane.shows_block(step.block, STEP_BLOCKS),
+            gave_way=self._gave_way,
+            look=self._cue.panel if self._cue is not None and self._unseen and self.has_class("-narrow") else "",
+            grain=self.grain,
+            has_list=self.app.screen_stack.index(self) > 1,
+        )
+        more = "more" if pane.goes_on else "next_page" if page < len(lesson.texts[self.language].pages) - 1 else ""
+        pane.border_subtitle = say(self.language, f"lesson.{more}") if more else ""
+        self.query_one(LessonBar).tell_next(next_key(lesson, self.language, how))
 
     def _draw(self) -> None:
         language, now = self.language, self.snapshot
@@ -249,6 +287,7 @@ class LabFace(SizedScreen):
             needed=self.lesson.means if self.lesson is not None else (),
             listed=self.app.screen_stack.index(self) > 1,
         )
+        self._tell_next()
         if not self.conductor.busy:
             keys.running(None)
         self._narrate()
@@ -290,6 +329,8 @@ class LabFace(SizedScreen):
         single = self._maximised or large or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
         paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in _BROAD
+        self._unseen = self._unseen and reading
+        self._tell_next()
         self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
 
     def on_resize(self, event: events.Resize) -> None:

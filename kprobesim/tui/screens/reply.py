@@ -14,7 +14,7 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from kprobesim.i18n import Language
-from kprobesim.tui.lesson import Asked
+from kprobesim.tui.lesson import Asked, option_keys
 from kprobesim.tui.wording import say
 
 __all__ = ["ReplyScreen"]
@@ -34,13 +34,12 @@ class ReplyScreen(ModalScreen[str | None]):
     ReplyScreen { align: center middle; }
     ReplyScreen Vertical {
         width: 76; max-width: 100%; height: auto; max-height: 90%; border: round $primary; background: $surface;
-        padding: 0 1;
+        padding: 0 1; border-subtitle-color: $foreground;
     }
     ReplyScreen Label { width: 1fr; height: auto; margin: 0 0 1 0; text-style: bold; }
     ReplyScreen OptionList { height: auto; max-height: 14; border: none; }
     ReplyScreen OptionList:focus { border: none; }
-    ReplyScreen Input { border: none; background: $boost; height: 1; padding: 0 1; }
-    ReplyScreen Input:focus { border: none; }
+    ReplyScreen Input { border: round $primary; height: 3; padding: 0 1; }
     """
 
     def __init__(self, asked: Asked, language: Language) -> None:
@@ -54,6 +53,9 @@ class ReplyScreen(ModalScreen[str | None]):
             box.border_title = say(
                 self._language, "lesson.predict_title" if self._asked.prediction else "lesson.reply_title"
             )
+            count = len(self._asked.options)
+            way, keys = ("choose", option_keys(count)) if count else ("type", "")
+            box.border_subtitle = Content(say(self._language, f"lesson.keys_{way}", keys=keys))
             yield Label(Content(self._asked.question))
             if self._asked.options:
                 yield OptionList(*(Option(Content(f"{n}. {text}")) for n, text in enumerate(self._asked.options, 1)))
