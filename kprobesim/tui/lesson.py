@@ -357,9 +357,7 @@ class LessonDesk:
         session = self.session
         visible = session.visible(language)
         pages = tuple(
-            "\n\n".join(
-                [f"## {page.title}", *filter(None, (self._part(part, language) for part in page.parts))]
-            )
+            "\n\n".join([f"## {page.title}", *filter(None, (self._part(part, language) for part in page.parts))])
             for page in visible
         )
         task = session.task

@@ -106,6 +106,7 @@ class LabFace(SizedScreen):
         self.desk = LessonDesk(scenario) if isinstance(scenario, Lesson) else None
         self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
         self.lesson: LessonView | None = None
+        self._replied: LessonView | None = None
         self._page = 0
         self.lecture = Lecture(self, scenario if isinstance(scenario, Demo) else None)
         self.grain = Grain.PHASE
@@ -210,6 +211,7 @@ class LabFace(SizedScreen):
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
+        self._replied = None
         self.conductor.settled()
         if message.snapshot is not None:
             self._before, self.snapshot = self.snapshot, message.snapshot
