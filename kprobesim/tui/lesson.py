@@ -248,6 +248,9 @@ class LessonDesk:
         task = session.task
         if task is None:
             return Outcome("lesson_over")
+        if self._praised:
+            # The task was found done before it was asked for; the next one is not meant.
+            return Outcome("task_met")
         reports = {language: session.report(task, language) for language in LANGUAGES}
         if not reports["en"].met:
             self._told, self._told_at, self._praised, self._reports = {}, None, False, reports
@@ -284,6 +287,7 @@ class LessonDesk:
 
         def move(lab: Lab, interrupt: Interrupt) -> Outcome:
             self.session.answer(text)
+            self._praised = False
             return self.check(lab, interrupt)
 
         return move

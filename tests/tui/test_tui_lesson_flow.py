@@ -8,6 +8,7 @@ from kprobesim.course import Lesson
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.screens.lab import LabScreen
+from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.step_list import with_short_steps
 from tests.tui.playing import predict
 from tests.tui.rig import LARGE, SMALL, Run, lab_screen, press, screen_lines, screen_text, wait_until
@@ -197,6 +198,28 @@ async def test_the_number_of_pages_is_told_from_the_beginning(lesson: Lesson) ->
         async with KprobesimApp(lesson, language).run_test(size=SMALL) as pilot:  # type: ignore[arg-type]
             await opened(pilot)
             assert place in screen_text(pilot)
+
+
+async def test_the_list_of_lessons_says_what_is_done(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en", scenarios=[lesson]).run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "right", "right", "right")
+        await press_and_leave(pilot)
+        assert "1  Walked   … begun" in screen_text(pilot)
+        await pilot.press("enter")
+        await opened(pilot)
+        await walk(pilot, "greater_than_sign", "2", "space", "left", "left", "greater_than_sign", "1")
+        assert view(pilot).over, screen_text(pilot)
+        await walk(pilot, "greater_than_sign")
+        assert now_line(pilot) == "F10 list of lessons"
+        await press_and_leave(pilot)
+        assert "1  Walked   ✓ done" in screen_text(pilot)
+
+
+async def press_and_leave(pilot: Run) -> None:
+    """Back to the list."""
+    await pilot.press("f10")
+    await wait_until(pilot, lambda: isinstance(pilot.app.screen, StartScreen))
 
 
 def test_steps_are_listed_in_columns_and_repetitions_are_counted() -> None:

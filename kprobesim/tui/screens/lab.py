@@ -174,6 +174,8 @@ class LabScreen(LabFace):
             last = len(self.lesson.texts["en"].pages) - 1
             self._page = min(max(self._page + by, 0), last)
             self._turned = True
+            if self._gave_way:
+                self._read()
             self._bring_up(self.lesson.made)
             self._tell_lesson()
             self._arrange()

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from kprobesim.course import Lesson, default_store
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, wrap
@@ -42,6 +43,16 @@ class Welcome(Widget):
         """Name and sentence."""
         lines = wrap(self._text, self.content_size.width)
         return Content("\n").join([Content.styled("kprobesim", styles.STRONG), *lines])
+
+
+def _state(scenario: Scenario) -> str:
+    """How far the learner is in a lesson: ``done``, ``begun``, or nothing to tell."""
+    if not isinstance(scenario, Lesson):
+        return ""
+    progress, _ = default_store().load(scenario.id)
+    if {task.id for task in scenario.tasks} <= set(progress.done):
+        return "done"
+    return "begun" if progress.done or progress.skipped else ""
 
 
 class StartScreen(SizedScreen):
@@ -89,8 +100,14 @@ class StartScreen(SizedScreen):
         else:
             options.add_option(Option(say(language, "start.empty"), disabled=True))
 
+    def on_screen_resume(self) -> None:
+        """Whoever comes back from a lesson sees what is done."""
+        self.retell()
+
     def _option(self, number: int, scenario: Scenario, width: int) -> Option:
-        title = (f"{number:>2}  {scenario.title(self.language)}", styles.STRONG)
+        state = _state(scenario)
+        mark = say(self.language, f"start.{state}") if state else ""
+        title = (f"{number:>2}  {scenario.title(self.language)}{mark and f'   {mark}'}", styles.STRONG)
         line = fit(scenario.summary(self.language), width).rstrip()
         return Option(Content.assemble(title, *(("\n    ", (line, styles.DIM)) if line else ())))
 
