@@ -48,8 +48,8 @@ def test_the_start_is_before_everything_and_the_future_is_known(session: LessonS
 def test_a_goal_says_what_it_asks_and_why_it_is_not_met_in_each_language(session: LessonSession) -> None:
     english, chinese = session.check("en"), session.check("zh")
     assert not english.met
-    assert "bpf.load" in english.goals[0].text and "last event was" in english.goals[0].why
-    assert "最后一个事件是" in chinese.goals[0].why
+    assert "bpf.load" in english.goals[0].text and "the newest event is" in english.goals[0].why
+    assert "最新的事件是" in chinese.goals[0].why
 
 
 def test_events_that_lie_ahead_do_not_count(session: LessonSession) -> None:

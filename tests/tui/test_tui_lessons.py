@@ -162,14 +162,14 @@ async def test_on_a_small_screen_the_text_comes_first_and_the_events_name_stands
         await press(pilot, "right", "right", "right")
         text = screen_text(pilot)
         assert "What happened ─ bpf.load" in text
-        assert "run  native_safe_halt+0x2  IF 1  NONE" in text
+        assert "run  native_safe_halt+0x2" in text
         await press(pilot, "f2")
         assert "1 code" in screen_text(pilot)
         assert "Now: F2 back to the text" in screen_text(pilot)
 
 
-async def test_reading_on_scrolls_to_the_pages_end_and_then_turns_it(lesson: Lesson) -> None:
-    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+async def test_reading_on_scrolls_to_the_pages_end_and_then_turns_it() -> None:
+    async with KprobesimApp(find_lesson("34-a-seccomp-sandbox"), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
         seen = [screen_text(pilot)]
         while "Page 1 of" in seen[-1]:
