@@ -95,10 +95,11 @@ class Trail:
 
         Args:
             lab: the machine.
-            passed: so many tasks stand at or before the last one that is over; what is listed before it counts as made.
+            passed: so many tasks stand at or before the last one that is over. What is listed before the task before
+                that one counts as made; what is listed between the two, as soon as the learner goes another way.
         """
         here = lab.moment
-        least = sum(step.tasks < passed for step in self.steps)
+        least = self.before_task(passed - 1)
         before = self._places[-1][1]
         if self._comes_next(lab, before):
             self.made += 1
@@ -111,6 +112,16 @@ class Trail:
             self.begin(least, here)
         last = self._places[-1][1]
         self.astray = (here > last) - (here < last)
+        if self.astray and self.made < self.before_task(passed):
+            self.begin(self.before_task(passed), here)
+
+    def before_task(self, number: int) -> int:
+        """How many steps are listed before a task.
+
+        Args:
+            number: of the task, from 1.
+        """
+        return sum(step.tasks < number for step in self.steps)
 
     def _comes_next(self, lab: Lab, before: Moment) -> bool:
         if self.made == len(self.steps) or lab.moment == before:

@@ -326,7 +326,7 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("read_back", ("pageup",), "look", lambda bench: bench.read_on(-1)),
     Action("read_on", ("pagedown",), "look", lambda bench: bench.read_on(1)),
     Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
-    Action("why", ("slash", "ideographic_comma", "v"), "look", lambda bench: bench.toggle_why()),
+    Action("why", ("slash", "ideographic_comma"), "look", lambda bench: bench.toggle_why()),
     Action("present", ("ctrl+l", "P"), "class", lambda bench: bench.lecture.present()),
     Action("play", ("ctrl+y", "p"), "class", lambda bench: bench.lecture.play()),
     Action("again", ("ctrl+u", "u"), "class", lambda bench: bench.lecture.again()),

@@ -310,7 +310,9 @@ class LessonDesk:
         """Pass over the task."""
         if self.session.task is None:
             return Outcome("lesson_over")
+        number = self.lesson.tasks.index(self.session.task) + 1
         self.session.skip()
+        self._trail.begin(max(self._trail.made, self._trail.before_task(number)), lab.moment)
         self._told, self._told_at, self._praised, self._reports = {}, None, False, {}
         return Outcome("skipped")
 

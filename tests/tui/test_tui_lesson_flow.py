@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kprobesim.course import Lesson
+from kprobesim.course import Lesson, read_lesson
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.screens.lab import LabScreen
@@ -79,6 +79,18 @@ async def test_steps_made_are_known_again_after_leaving(lesson: Lesson) -> None:
             assert view(pilot).made == made
             if not made:
                 await walk(pilot, "right", "right")
+
+
+async def test_a_page_is_walked_to_its_end_also_where_its_task_was_done_before(lesson: Lesson) -> None:
+    path = lesson.folder / "lesson.toml"
+    goal = 'kind = "memory"\nplace = "vfs_read"\nbytes = "cc"'
+    path.write_text(path.read_text(encoding="utf-8").replace(goal, 'kind = "event"\nevent = "kprobe.prepare"'))
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await walk(pilot, "right", "right")
+        assert (view(pilot).done, now_line(pilot)) == (1, "→ (3 of 3)")
+        await press(pilot, "space")
+        assert view(pilot).made == 3, "who goes another way is not sent back to a task that is done"
 
 
 async def test_beside_the_text_the_panel_that_a_page_names_is_brought_up(lesson: Lesson) -> None:
@@ -211,7 +223,7 @@ async def test_the_list_of_lessons_says_what_is_done(lesson: Lesson) -> None:
         await walk(pilot, "greater_than_sign", "2", "space", "left", "left", "greater_than_sign", "1")
         assert view(pilot).over, screen_text(pilot)
         await walk(pilot, "greater_than_sign")
-        assert now_line(pilot) == "F10 list of lessons"
+        await wait_until(pilot, lambda: now_line(pilot) == "F10 list of lessons")
         await press_and_leave(pilot)
         assert "1  Walked   ✓ done" in screen_text(pilot)
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.message import Message
@@ -74,15 +75,19 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         self.watch(self, "scroll_y", self._tell_moved, init=False)
 
     def _tell_moved(self) -> None:
-        self.call_after_refresh(self._moved)
+        self.call_after_refresh(self.post_message, self.Moved())
 
-    def _moved(self) -> None:
-        if self._quote is not None:
-            quotes = self.query("MarkdownBlockQuote")
-            if 0 <= self._quote < len(quotes):
-                bottom = quotes[self._quote].virtual_region.bottom
-                self.scroll_to(y=max(self.scroll_y, bottom - self._rows), animate=False)
-            self._quote = None
+    async def _filled(self, update: AwaitComplete) -> None:
+        await update
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        """Another text is laid out."""
+        quotes = self.query("MarkdownBlockQuote")
+        if self._quote is not None and 0 <= self._quote < len(quotes):
+            bottom = quotes[self._quote].virtual_region.bottom
+            self.scroll_to(y=max(self.scroll_y, bottom - self._rows), animate=False)
+        self._quote = None
         self.post_message(self.Moved())
 
     def keep_quote(self) -> None:
@@ -135,7 +140,8 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        self.query_one(Markdown).update(folded(self._text, max(self.size.width - _AROUND, _LEAST)))
+        update = self.query_one(Markdown).update(folded(self._text, max(self.size.width - _AROUND, _LEAST)))
+        self.call_later(self._filled, update)
 
 
 def folded(text: str, width: int) -> str:
