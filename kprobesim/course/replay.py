@@ -5,7 +5,7 @@ solution is played at its mark, unless the blocks before it have done the task a
 
 ======= ==========================================================================================================
 do      actions, one a line
-events  ``→  trap``: a key (→ ← Space), and the kind of the event that it comes to
+events  ``→  trap``: a key (→ ← Space, or →… ←… held down), and the kind of the event that it comes to
 seen    ``→  #BP  vfs_read+0x1  IF 1  NONE``: a key; phase, place, interrupt flag, kprobe_status
 memory  ``vfs_read+0x0  cc 48 89 e5``: bytes at a place, now
 value   ``count trap vector=3  2``: a reading, two blanks, what it gives
@@ -27,7 +27,7 @@ from kprobesim.course.lesson import Lesson, Task
 from kprobesim.course.pages import Block, fenced_blocks
 from kprobesim.course.readings import check_reading, memory_at, read_value
 from kprobesim.course.session import LessonSession
-from kprobesim.course.trail import KEYS, event_kind, standing
+from kprobesim.course.trail import HELD, KEYS, event_kind, standing
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab
@@ -120,7 +120,13 @@ def _keys(session: LessonSession, text: str, seen: Callable[[Lab], str]) -> Iter
         if key not in KEYS:
             raise BadInput(f"{line[:60]!r} does not begin with a key and two blanks.", hint=f"Keys: {', '.join(KEYS)}.")
         grain, back = KEYS[key]
-        session.lab.step(grain, back=back, interrupt=Budget())
+        budget = Budget()
+        before = None
+        while before != session.lab.moment:
+            before = session.lab.moment
+            session.lab.step(grain, back=back, interrupt=budget)
+            if key not in HELD or seen(session.lab) == wanted:
+                break
         if seen(session.lab) != wanted:
             yield f"{key} shows {seen(session.lab)!r}, not {wanted!r}"
 

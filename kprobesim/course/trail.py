@@ -13,11 +13,16 @@ from typing import Final
 from kprobesim.course.pages import Page, fenced_blocks
 from kprobesim.lab import Grain, Lab, Moment
 
-__all__ = ["KEYS", "STEP_BLOCKS", "Cue", "Step", "Trail", "event_kind", "standing"]
+__all__ = ["HELD", "KEYS", "STEP_BLOCKS", "Cue", "Step", "Trail", "event_kind", "standing"]
 
 _IF: Final = 1 << 9
-KEYS: Final = {"→": (Grain.PHASE, False), "←": (Grain.PHASE, True), "Space": (Grain.HIT, False)}
+KEYS: Final = {
+    "→": (Grain.PHASE, False), "←": (Grain.PHASE, True), "Space": (Grain.HIT, False),
+    "→…": (Grain.PHASE, False), "←…": (Grain.PHASE, True),
+}  # fmt: skip
 """How a key that a text names moves the machine: at which grain, and whether backwards."""
+HELD: Final = ("→…", "←…")
+"""Keys to be held until the machine is where the step leads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -369,9 +369,7 @@ class LessonDesk:
         session = self.session
         visible = session.visible(language)
         pages = tuple(
-            "\n\n".join(
-                [f"## {page.title}", *(self._part(part, language) for part in page.parts if part.kind != "show")]
-            )
+            "\n\n".join([f"## {page.title}", *filter(None, (self._part(part, language) for part in page.parts))])
             for page in visible
         )
         task = session.task
@@ -414,6 +412,8 @@ class LessonDesk:
         return Asked("", question.question[language], tuple(option[language] for option in question.options))
 
     def _part(self, part: Part, language: Language) -> str:
+        if part.kind == "show":
+            return ""
         if part.kind == "prose":
             return with_short_steps(part.text)
         if part.kind == "predict":
@@ -422,23 +422,25 @@ class LessonDesk:
             head = say(language, "lesson.predict", question=_plain(prediction.question[language]))
             listed = [f"> {number}. {option}" for number, option in enumerate(options, 1)]
             told = _plain(self._revealed(part.text, language))
+            how = ""
             if part.text not in self.session.progress.revealed:
-                told = say(language, "lesson.choose", keys=option_keys(len(options)))
-            return "\n".join([f"> **{head}**", ">", *listed, *((">", f"> {told}") if told else ())])
+                how = say(language, "lesson.choose", keys=option_keys(len(options)))
+            return "\n".join([f"> **{head}** {how}".rstrip(), ">", *listed, *((">", f"> {told}") if told else ())])
         task = self.lesson.task(part.text)
         mark = "✓ " if task.id in self.session.progress.done else ""
         number = self.lesson.tasks.index(task) + 1
         head = say(language, "lesson.task", number=number, total=len(self.lesson.tasks))
         lines = [f"> **{mark}{head}** {_plain(task.title(language))}"]
-        if task.question is not None:
-            lines += [">", f"> {_plain(task.question.question[language])}", ">"]
-            choices = task.question.options
-            lines += [f"> {number}. {_plain(option[language])}" for number, option in enumerate(choices, 1)]
-            if not mark:
-                keys = option_keys(len(choices))
-                how = say(language, "lesson.choose", keys=keys) if choices else say(language, "lesson.type_answer")
-                lines += [">", f"> {how}"]
         shown, total = self.session.progress.hints.get(task.id, 0), len(task.hints)
+        if task.question is not None:
+            choices = task.question.options
+            keys = option_keys(len(choices))
+            how = say(language, "lesson.choose", keys=keys) if choices else say(language, "lesson.type_answer")
+            lines += [">", f"> {_plain(task.question.question[language])} {'' if mark else how}".rstrip(), ">"]
+            lines += [f"> {number}. {_plain(option[language])}" for number, option in enumerate(choices, 1)]
+        elif self.lesson.narration == "brief" and not shown and task.id != self._solved:
+            # The task stands in its own frame, and little text is to be on the screen.
+            return ""
         for given, hint in enumerate(task.hints[:shown], 1):
             lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=_plain(hint[language]))}"]
         if task.id in self.session.progress.done and task.praise:
@@ -469,14 +471,14 @@ class LessonDesk:
         return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)
 
 
-def option_keys(count: int) -> str:
-    """The keys that choose one of so many options."""
-    return " ".join(str(number) for number in range(1, count + 1))
-
-
 def _plain(text: str) -> str:
     """A text that Markdown shows as it is: a lesson's titles, questions and hints name pointers and patterns."""
     return _MARKDOWN.sub(r"\\\g<0>", text)
+
+
+def option_keys(count: int) -> str:
+    """The keys that choose one of so many options."""
+    return " ".join(str(number) for number in range(1, count + 1))
 
 
 def _means(task: Task) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.course.trail import KEYS
+from kprobesim.course.trail import HELD, KEYS
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui.lesson import LessonView, option_keys
@@ -90,6 +90,8 @@ def _step(view: LessonView, language: Language, how: Reading) -> str:
     if grain is Grain.PHASE and how.grain is not grain:
         key = "↓" if GRAINS.index(how.grain) < GRAINS.index(grain) else "↑"
         return say(language, "now.grain", press=key, grain=say(language, f"grain.{grain.value}"))
+    if step.key in HELD:
+        return say(language, "now.hold", press=_ARROWS[back])
     if view.astray == (-1 if back else 1):
         return say(language, "now.too_far", press=_ARROWS[not back])
     same = [number for number, one in enumerate(view.steps[: view.listed]) if one.page == step.page]

@@ -99,7 +99,7 @@ def test_a_value_of_another_type_gives_a_lesson_or_a_sentence(line: str, value: 
         ('id = "one-byte"', 'id = "One Byte"', r"small letters"),
         ("format_version = 2", "format_version = 3", r"made for another version"),
         ('id = "01-the-first-probe"', 'id = "02-other"', r"the folder is called"),
-        ("minutes = 10", 'minutes = 10\nnarration = "none"', r"narration cannot be 'none'.*Allowed: full, brief"),
+        ('narration = "brief"', 'narration = "none"', r"narration cannot be 'none'.*Allowed: full, brief"),
         ("cpus = 1", "cpus = 99", r"cpus must be 1 to 8"),
         ("machine = {", "right = 1\nmachine = {", r"either right or machine"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.content import Content
 from textual.widget import Widget
@@ -38,8 +37,8 @@ class LessonBar(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._lines: list[tuple[str, str]] = []
-        self._now = ""
         self._met: list[tuple[str, str]] = []
+        self._now = ""
         self._view: LessonView | None = None
         self._language: Language = "en"
 
@@ -59,7 +58,7 @@ class LessonBar(Widget):
         self.border_title = Content(f"{blocks} {say(language, 'lesson.end') if view.over else title} {state}".rstrip())
         self._view, self._language = view, language
         self.border_subtitle = self._buttons(view, language)
-        self._lines, self._met = [] if praised else [(text.task, "")], []
+        self._lines, self._met = [] if praised else [(text.task, styles.STRONG)], []
         if view.notice:
             self._lines.append((view.notice, styles.FAILED))
         if text.told and told:
@@ -68,11 +67,14 @@ class LessonBar(Widget):
             # Chinese sentences are not parted by blanks.
             between = "" if language == "zh" else " "
             for met, goal, why in text.goals[:_MOST_GOALS]:
-                said = between.join(part for part in (goal, why) if part)
-                line = f"✓ {goal}" if met else f"○ {say(language, 'lesson.needed', goal=said)}"
-                self._lines.append((line, ""))
+                line = (
+                    f"✓ {goal}"
+                    if met
+                    else f"○ {say(language, 'lesson.needed', goal=goal, why=between + why if why else '')}"
+                )
+                self._lines.append((line.rstrip(), ""))
                 if met:
-                    self._met.append((line, ""))
+                    self._met.append(self._lines[-1])
         elif text.asked is not None:
             self._lines.append((say(language, "lesson.ask", question=text.asked.question), ""))
         self.refresh()
@@ -100,7 +102,7 @@ class LessonBar(Widget):
         return shown
 
     def render(self) -> Content:
-        """The task first, in the last row always the next key. Where room is short, goals that are met give way."""
+        """The task first; goals that are met give way to those that are not; in the last row always the next key."""
         width, height = self.content_size
         height -= 1
         lines = self._wrapped(self._lines, width)
@@ -108,7 +110,7 @@ class LessonBar(Widget):
             lines = self._wrapped([line for line in self._lines if line not in self._met], width)
         if len(lines) > height > 0:
             last, style = lines[height - 1]
-            lines = [*lines[: height - 1], (f"{set_cell_size(last, min(cell_len(last), width - 2))} …", style)]
+            lines = [*lines[: height - 1], (fit(f"{last} ……", width), style)]
         lines += [("", "")] * (height - len(lines))
         now = say(self._language, "lesson.now") + self._now if self._now else ""
         lines.append((fit(now, width), styles.NEXT))

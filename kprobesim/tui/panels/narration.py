@@ -18,6 +18,8 @@ from kprobesim.tui.wording import knows, say
 __all__ = ["NarrationPanel", "narrate"]
 
 _IF = 0x200
+_TOLD_BRIEFLY = (Phase.PT_REGS, Phase.SLOT, Phase.SECOND_BREAKPOINT)
+"""Phases that begin between two events."""
 
 
 def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
@@ -51,6 +53,24 @@ def _about_phase(now: Snapshot, language: Language) -> str:
     """A sentence on the phase, or on the function that serves the hit where that is another one than an int3's."""
     own = f"serving.{now.phase.name}.{now.serving}"
     return say(language, own if knows(own) else f"phase.{now.phase.name}")
+
+
+def narrate_briefly(now: Snapshot, language: Language) -> str:
+    """What happened at a moment, for one who sees it for the first time.
+
+    Args:
+        now: the moment.
+        language: of the sentence.
+    """
+    if now.moment.step:
+        return narrate(now, language)[0]
+    if now.at_event and now.event is not None:
+        return now.brief[language]
+    if now.phase in _TOLD_BRIEFLY:
+        return say(language, f"phase_brief.{now.phase.name}")
+    if all(cpu.halted for cpu in now.vcpus if cpu.online):
+        return say(language, "narration.waits")
+    return say(language, "narration.next", text=plain_text(now.next_text, ""), place=now.place)
 
 
 def _standing(now: Snapshot, why: bool) -> str:
@@ -108,9 +128,12 @@ class NarrationPanel(Widget):
             self._told.append((f"■ {outcome.tell(language)}", styles.STRONG))
         if now is not None:
             what, reason = narrate(now, language)
+            what = what if why else narrate_briefly(now, language)
             self._told.append((what, "" if outcome.key else styles.STRONG))
-            if reason:
-                self._told.append((reason, "") if why else (say(language, "narration.ask_why"), styles.DIM))
+            if reason and why:
+                self._told.append((reason, ""))
+            elif reason:
+                self.border_subtitle = Content(f"{say(language, 'narration.ask_why')} ─ {self.border_subtitle}")
         self.refresh()
 
     def play(self, sign: str) -> None:

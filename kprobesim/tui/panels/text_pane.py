@@ -44,6 +44,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     TextPane MarkdownH1, TextPane MarkdownH2 { margin: 0 0 1 0; padding: 0; content-align: left middle; }
     TextPane MarkdownFence { margin: 0 0 1 0; & > Label { padding: 0; } }
     TextPane MarkdownBlockQuote { margin: 0 0 1 0; }
+    TextPane MarkdownBlockQuote MarkdownOrderedList { margin: 0; }
     """
 
     _text = ""
@@ -145,10 +146,8 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        update = self.query_one(Markdown).update(
-            folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST))
-        )
-        self.call_later(self._filled, update)
+        text = folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST))
+        self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
 def folded(text: str, width: int) -> str:

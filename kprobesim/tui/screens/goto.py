@@ -53,8 +53,8 @@ class GoToScreen(Dialog[str | None]):
 
     def tell(self, language: Language) -> None:
         """Fill in all words."""
-        self.query_one(Vertical).border_title = say(language, "goto.title")
-        self.query_one(Vertical).border_subtitle = say(language, "goto.keys")
+        box = self.query_one(Vertical)
+        box.border_title, box.border_subtitle = say(language, "goto.title"), say(language, "goto.keys")
         self.query_one("#help", Label).update(say(language, "goto.help"))
         complaint = f"✗ {say(language, 'goto.unreadable')}" if self._unreadable else ""
         self.query_one("#complaint", Label).update(complaint)

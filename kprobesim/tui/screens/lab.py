@@ -96,7 +96,11 @@ class LabScreen(LabFace):
     def number_key(self, number: int) -> None:
         """A digit of the count that is being typed; an option of the question that the page asks; otherwise a panel."""
         if self._count is None and (asked := self._asked_here()) is not None:
+            if self._replied is self.lesson:
+                # The machine works the answer out; one who presses again is not to land in a panel.
+                return
             if number <= len(asked.options):
+                self._replied = self.lesson
                 self._answer(asked, str(number))
             else:
                 self._remark(Outcome("no_option", {"keys": option_keys(len(asked.options))}))
@@ -192,9 +196,11 @@ class LabScreen(LabFace):
             self._remark(Outcome("nothing_asked"))
             return
 
+        asked = waiting[self.language]
+
         def answered(text: str | None) -> None:
             if text is not None:
-                self._answer(waiting[self.language], text)
+                self._answer(asked, text)
 
         self.app.push_screen(ReplyScreen(waiting, self.language), answered)
 

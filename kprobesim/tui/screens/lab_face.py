@@ -91,6 +91,8 @@ class LabFace(SizedScreen):
     LabFace.-narrow.-reading #text { width: 1fr; }
     LabFace.-narrow.-reading #bench { display: none; }
     LabFace.-narrow.-low.-reading.-lesson #foot { height: 5; }
+    LabFace.-narrow.-low.-reading.-lesson.-brief #foot { height: 4; }
+    LabFace.-narrow.-low #text MarkdownH1, LabFace.-narrow.-low #text MarkdownH2 { margin: 0; }
     LabFace.-present Header, LabFace.-present LessonBar, LabFace.-present #text { display: none; }
     LabFace.-spot #desk { display: none; }
     LabFace.-spot Spotlight { display: block; }
@@ -107,6 +109,7 @@ class LabFace(SizedScreen):
         self.desk = LessonDesk(scenario) if isinstance(scenario, Lesson) else None
         self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
         self.lesson: LessonView | None = None
+        self._replied: LessonView | None = None
         self._page = 0
         self.lecture = Lecture(self, scenario if isinstance(scenario, Demo) else None)
         self.grain = Grain.PHASE
@@ -117,12 +120,12 @@ class LabFace(SizedScreen):
         self.failure: Exception | None = None
         self._maximised = False
         self._reading = False
+        self._panel_wanted = False
         self._gave_way = False
         self._unseen = False
         self._turned = False
         self._cue: Cue | None = None
         self._why = not isinstance(scenario, Lesson) or scenario.narration != "brief"
-        self._panel_wanted = False
         self._count: str | None = None
         self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
@@ -173,9 +176,6 @@ class LabFace(SizedScreen):
             if self.lesson is None or message.outcome.key == "skipped":
                 self._page = message.lesson.page
                 self._read()
-            elif message.outcome.key == "task_met":
-                # Who asked whether it is done wants to know how the text goes on.
-                self._read()
             if message.outcome.key.startswith("predicted"):
                 self.query_one(TextPane).keep_quote()
             self._turned = False
@@ -216,6 +216,7 @@ class LabFace(SizedScreen):
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
+        self._replied = None
         self.conductor.settled()
         if message.snapshot is not None:
             self._before, self.snapshot = self.snapshot, message.snapshot
@@ -325,6 +326,7 @@ class LabFace(SizedScreen):
         narration, language = self.query_one(NarrationPanel), self.language
         match self.failure:
             case None:
+                self.set_class(not self._why, "-brief")
                 narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
                 narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
@@ -347,10 +349,10 @@ class LabFace(SizedScreen):
         room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
         single = self._maximised or large or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")
-        self._unseen = self._unseen and reading
-        self._tell_next()
         broad = _BROAD if height >= _ALL_HEIGHT else _BROAD_IF_LOW
         paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in broad
+        self._unseen = self._unseen and reading
+        self._tell_next()
         self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
 
     def on_resize(self, event: events.Resize) -> None:

@@ -61,9 +61,10 @@ class ReplyScreen(Dialog[str | None]):
         """Fill in all words, keeping the place among the options."""
         asked = self._asked[language]
         title = "lesson.predict_title" if asked.prediction else "lesson.reply_title"
-        self.query_one(Vertical).border_title = say(language, title)
+        box = self.query_one(Vertical)
+        box.border_title = say(language, title)
         way, keys = ("choose", option_keys(self._options)) if self._options else ("type", "")
-        self.query_one(Vertical).border_subtitle = Content(say(language, f"lesson.keys_{way}", keys=keys))
+        box.border_subtitle = Content(say(language, f"lesson.keys_{way}", keys=keys))
         self.query_one(Label).update(Content(asked.question))
         for options in self.query(OptionList):
             place = options.highlighted

@@ -87,10 +87,6 @@ class StartScreen(SizedScreen):
         """Fill in the words."""
         self.retell()
 
-    def on_screen_resume(self) -> None:
-        """Fill in the words that nobody could see before; whoever comes back from a lesson sees what is done."""
-        self.retell()
-
     def retell(self) -> None:
         """Say everything again, keeping the place in the list."""
         super().retell()
@@ -121,6 +117,10 @@ class StartScreen(SizedScreen):
             self._scenarios = self._offer()
         except KprobesimError as error:
             self._complaint = str(error)
+
+    def on_screen_resume(self) -> None:
+        """Fill in the words that nobody could see before; who comes back from a lesson sees what is done."""
+        self.retell()
 
     def _option(self, number: int, scenario: Scenario, width: int) -> Option:
         state = _state(scenario)
