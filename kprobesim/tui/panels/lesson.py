@@ -67,12 +67,9 @@ class LessonBar(Widget):
             # Chinese sentences are not parted by blanks.
             between = "" if language == "zh" else " "
             for met, goal, why in text.goals[:_MOST_GOALS]:
-                line = (
-                    f"✓ {goal}"
-                    if met
-                    else f"○ {say(language, 'lesson.needed', goal=goal, why=between + why if why else '')}"
-                )
-                self._lines.append((line.rstrip(), ""))
+                missing = between.join(part for part in (goal, why) if part)
+                line = f"✓ {goal}" if met else f"○ {say(language, 'lesson.needed', goal=missing)}"
+                self._lines.append((line, ""))
                 if met:
                     self._met.append(self._lines[-1])
         elif text.asked is not None:

@@ -176,6 +176,9 @@ class LabFace(SizedScreen):
             if self.lesson is None or message.outcome.key == "skipped":
                 self._page = message.lesson.page
                 self._read()
+            elif message.outcome.key == "task_met":
+                # Who asked whether it is done wants to know how the text goes on.
+                self._read()
             if message.outcome.key.startswith("predicted"):
                 self.query_one(TextPane).keep_quote()
             self._turned = False
