@@ -290,8 +290,7 @@ async def test_the_machines_answer_is_not_repeated_where_it_is_the_options_own_t
         await opened(pilot)
         await press(pilot, "ctrl+a")
         await press(pilot, "2")
-        told = view(pilot).texts["zh"].told
-        assert told.startswith("正确的是“cc”，不是“e9”。每个 probe")
+        assert "正确的是“cc”，不是“e9”。每个 probe" in "".join(view(pilot).texts["zh"].pages)
 
 
 async def test_the_instruction_to_come_is_named_also_in_a_function_that_the_host_plays() -> None:
@@ -406,7 +405,7 @@ async def test_where_room_is_short_what_is_met_gives_way_to_what_is_missing() ->
         await press(pilot, "enter", *"sysvec_serial_interrupt", "enter", "ctrl+e")
         assert [met for met, _, _ in view(pilot).texts["zh"].goals] == [False, True, False]
         text = screen_text(pilot)
-        assert "○ CPU 又回到 native_safe_halt 里 hlt 的后面。你现在停在" in text
+        assert "○ 还需要：CPU 又回到 native_safe_halt 里 hlt 的后面。" in text
         assert "✓ 那次中断已在你的身后。" not in text
 
 
@@ -422,7 +421,7 @@ async def test_an_address_is_revealed_in_the_digits_of_the_options() -> None:
         await opened(pilot)
         await press(pilot, "ctrl+n")
         await press(pilot, "ctrl+a", "1")
-        assert "The machine says 0x400000." in view(pilot).texts["en"].told
+        assert "The machine says 0x400000" in "".join(view(pilot).texts["en"].pages)
 
 
 async def test_a_line_for_the_console_may_be_copied_with_its_prompt() -> None:

@@ -67,11 +67,7 @@ class LessonBar(Widget):
             # Chinese sentences are not parted by blanks.
             between = "" if language == "zh" else " "
             for met, goal, why in text.goals[:_MOST_GOALS]:
-                line = (
-                    f"✓ {goal}"
-                    if met
-                    else f"○ {say(language, 'lesson.needed', goal=goal, why=between + why if why else '')}"
-                )
+                line = f"✓ {goal}" if met else f"○ {say(language, 'lesson.needed', goal=goal, why=why)}"
                 self._lines.append((line.rstrip(), ""))
                 if met:
                     self._met.append(self._lines[-1])
