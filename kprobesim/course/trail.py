@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course.pages import Page, fenced_blocks
-from kprobesim.lab import Grain, Lab, Moment
+from kprobesim.lab import Grain, Moment
+
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
 
 __all__ = ["HELD", "KEYS", "STEP_BLOCKS", "Cue", "Step", "Trail", "event_kind", "standing"]
 
