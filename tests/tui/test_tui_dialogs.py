@@ -9,6 +9,7 @@ from kprobesim.course import find_lesson
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab import LabScreen
+from kprobesim.tui.screens.palette import ActionPalette
 from kprobesim.tui.screens.program import ProgramScreen
 from kprobesim.tui.screens.reply import ReplyScreen
 from kprobesim.tui.screens.what_if_form import WhatIfForm
@@ -54,6 +55,20 @@ async def test_what_was_typed_stays_and_so_does_the_complaint() -> None:
         assert isinstance(pilot.app.screen, GoToScreen)
         assert say("zh", "goto.unreadable")[:10] in await turn(pilot)
         assert pilot.app.screen.query_one(Input).value == "no where"
+
+
+async def test_what_is_searched_for_stays_and_is_still_found() -> None:
+    async with lab_app() as pilot:
+        await press(pilot, "ctrl+p")
+        await pilot.pause(0.1)
+        await press(pilot, *"theme")
+        for title in (say("zh", "action.theme.title"), say("en", "action.theme.title")):
+            await turn(pilot)
+            assert isinstance(pilot.app.screen, ActionPalette)
+            assert pilot.app.screen.typed == "theme"
+            await wait_until(pilot, lambda title=title: title in screen_text(pilot))  # type: ignore[misc]
+        await press(pilot, "s")
+        assert pilot.app.screen.typed == "themes"
 
 
 async def test_the_program_that_is_being_written_stays() -> None:
