@@ -70,7 +70,8 @@ def filter_view(compiled: CompiledFilter, kernel: RunningKernel, registers: dict
         kernel: whose memory holds its stack.
         registers: of the vCPU it runs on.
     """
-    pc, values, stack = 0, (0, registers["rdi"], *(0,) * 9), b""
+    pc, stack = 0, b""
+    values: tuple[int, ...] = (0, registers["rdi"], *(0,) * 9)
     found = _in_code(compiled.jited, kernel, registers)
     if found is not None:
         pc, frame = found
