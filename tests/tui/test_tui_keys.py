@@ -103,6 +103,11 @@ async def test_plain_marks_leave_no_letter_behind_ascii_and_keep_every_width() -
         assert app.get_line_filters()[-1].enabled
 
 
+def test_plain_marks_of_the_timeline_are_told_apart() -> None:
+    marks = "●▪◆↔⚑▼"
+    assert len(set(in_ascii(marks))) == len(marks)
+
+
 async def test_plain_names_of_keys_are_told_apart() -> None:
     app = KprobesimApp(Demo(), "en", ascii_only=True)
     async with app.run_test(size=(160, 46)) as pilot:

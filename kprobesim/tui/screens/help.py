@@ -90,7 +90,8 @@ class HelpScreen(Dialog[None]):
             for entry in here:
                 title = entry.title(language)
                 lines.append(Content.assemble(" ", (fit(entry.keys, column), styles.STRONG), title))
-                told = wrap(entry.help(language), max(width - column, 20))
+                said = entry.help(language)
+                told = wrap(keys_in_ascii(said) if self._plain else said, max(width - column, 20))
                 lines += [Content.styled(f" {' ' * column}{line}", styles.DIM) for line in told]
             lines.append(Content(""))
         return Content("\n").join(lines)
