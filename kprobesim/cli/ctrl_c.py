@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Final
 
 import click
 
 from kprobesim.errors import BadInput
-from kprobesim.i18n import Texts, default_language
+from kprobesim.i18n import Language, Texts, default_language
 
-__all__ = ["CtrlC", "typed_lines"]
+__all__ = ["DROPPED", "CtrlC", "body", "typed_lines"]
+
+DROPPED: Final = "\x03"
+"""Stands among typed lines for a Ctrl-C at the prompt, as in what a terminal sends."""
 
 _TEXTS: Final = Texts("kprobesim.cli.texts")
 _PROMPT: Final = "> "
@@ -60,6 +63,8 @@ class CtrlC:
 def typed_lines() -> Iterator[str]:
     """Lines from standard input, with a prompt if somebody sits there; to them the first Ctrl-C says how to leave.
 
+    It is `DROPPED` among the lines.
+
     Raises:
         BadInput: standard input is not UTF-8.
         KeyboardInterrupt: Ctrl-C, at a prompt the second one in a row.
@@ -77,8 +82,31 @@ def typed_lines() -> Iterator[str]:
             leaving = True
             click.echo()
             click.echo(_TEXTS.get(default_language(), "typed.leave"))
+            yield DROPPED
             continue
         except UnicodeDecodeError:
             raise BadInput("Standard input is not UTF-8 text.") from None
         leaving = not is_terminal
         yield line
+
+
+def body(lines: Iterator[str], say: Callable[[str], None], language: Language) -> str | None:
+    """The lines of a program up to ``end``.
+
+    Args:
+        lines: what is typed behind its first line.
+        say: prints a line.
+        language: to speak.
+
+    Returns:
+        None if Ctrl-C was pressed meanwhile: what was typed of it is dropped, and that is said.
+    """
+    text = ""
+    for line in lines:
+        if line == DROPPED:
+            say(_TEXTS.get(language, "typed.dropped") or "")
+            return None
+        if line.strip() == "end":
+            break
+        text += f"{line}\n"
+    return text

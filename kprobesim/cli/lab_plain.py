@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from kprobesim.bpf.verifier import Rejected
-from kprobesim.cli.ctrl_c import CtrlC
+from kprobesim.cli.ctrl_c import DROPPED, CtrlC, body
 from kprobesim.course.actions import VERBS, Budget, parse_action, perform
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language, Texts
@@ -91,7 +91,7 @@ class PlainLab:
 
     def _take(self, line: str, lines: Iterator[str]) -> None:
         word, _, rest = line.partition(" ")
-        if not line or line.startswith("#"):
+        if not line or line.startswith(("#", DROPPED)):
             return
         if word in self._questions:
             with self._ctrl_c:
@@ -101,13 +101,10 @@ class PlainLab:
         if word not in VERBS or word in _LESSON_VERBS:
             known = ", ".join([*(verb for verb in VERBS if verb not in _LESSON_VERBS), *self._questions, "quit"])
             raise BadInput(f"{word[:40]!r} is not a command.", hint=f"Commands: {known}.")
-        body = ""
-        if word == "program":
-            for inner in lines:
-                if inner.strip() == "end":
-                    break
-                body += f"{inner}\n"
-        self._act(line, body)
+        text = body(lines, self._say, self._language) if word == "program" else ""
+        if text is None:
+            return
+        self._act(line, text)
 
     def _act(self, line: str, body: str) -> None:
         lab = self._lab

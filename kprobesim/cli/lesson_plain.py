@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from kprobesim.cli.ctrl_c import CtrlC
+from kprobesim.cli.ctrl_c import DROPPED, CtrlC, body
 from kprobesim.course import LessonSession, Part, Task, parse_action
 from kprobesim.course.goals import TEXTS
 from kprobesim.errors import KprobesimError
@@ -77,22 +77,19 @@ class PlainLesson:
 
     def _take(self, line: str, lines: Iterator[str]) -> None:
         word, _, rest = line.partition(" ")
-        if not line or line.startswith("#"):
+        if not line or line.startswith(("#", DROPPED)):
             return
         if word in self._commands:
             self._commands[word](rest.strip())
             return
-        body = ""
-        if word == "program":
-            for inner in lines:
-                if inner.strip() == "end":
-                    break
-                body += f"{inner}\n"
+        text = body(lines, self._say, self._language) if word == "program" else ""
+        if text is None:
+            return
         session = self._session
         before = session.lab.seq
         ctrl_c = CtrlC()
         with ctrl_c:
-            printed = session.act(parse_action(line, body), interrupt=ctrl_c.was_pressed)
+            printed = session.act(parse_action(line, text), interrupt=ctrl_c.was_pressed)
         if printed:
             self._say(printed.rstrip("\n"))
         if ctrl_c.pressed:

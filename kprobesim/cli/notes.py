@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import click
@@ -15,10 +17,12 @@ from kprobesim.course.podium import Podium, default_podium
 from kprobesim.i18n import Language, default_language
 from kprobesim.lab import Event, Lab
 
-__all__ = ["Notes", "show_notes"]
+__all__ = ["Notes", "folded", "show_notes"]
 
 _LOOK_EVERY: Final = 0.3
 _CLEAR: Final = "\x1b[2J\x1b[3J\x1b[H"
+_MARGIN: Final = re.compile(r" *(?:[?!*-] +)?")
+_LEAST: Final = 20
 
 
 class Notes:
@@ -90,6 +94,24 @@ class Notes:
         return TEXTS.get(self._language, f"notes.{key}", **values) or key
 
 
+def folded(page: Iterable[str], width: int) -> list[str]:
+    """Lines broken between words; what is broken goes on below where its words begin.
+
+    Args:
+        page: paragraphs and lines.
+        width: in terminal cells.
+    """
+    from kprobesim.tui.cells import wrap
+
+    lines = []
+    for line in (line for paragraph in page for line in paragraph.split("\n")):
+        margin = _MARGIN.match(line)
+        mark = margin[0] if margin is not None else ""
+        pieces = wrap(line[len(mark) :], max(width - len(mark), _LEAST))
+        lines += [f"{mark if number == 0 else ' ' * len(mark)}{piece}" for number, piece in enumerate(pieces)]
+    return lines
+
+
 def show_notes(scenario: Scenario) -> None:
     """Print the notes; on a terminal, again whenever the class is somewhere else, until Ctrl-C.
 
@@ -101,9 +123,9 @@ def show_notes(scenario: Scenario) -> None:
         click.echo("\n".join(notes.plan()))
         return
     podium = default_podium()
-    shown: tuple[str, ...] = ()
+    shown: list[str] = []
     while True:
-        page = notes.page(podium)
+        page = folded(notes.page(podium), shutil.get_terminal_size().columns)
         if page != shown:
             shown = page
             click.echo(_CLEAR + "\n".join(page))

@@ -8,9 +8,9 @@ from typing import Final
 from kprobesim.bpf import BoundProgram, Program
 from kprobesim.bpf.jit import REG2HEX, X86_NAMES
 from kprobesim.kprobes import RunningKernel
-from kprobesim.tracing import JitedCode, RunningProgram
+from kprobesim.tracing import CompiledFilter, JitedCode, RunningProgram
 
-__all__ = ["BpfView", "bpf_view"]
+__all__ = ["BpfView", "bpf_view", "filter_view"]
 
 _STACK_SIZE: Final = 512
 
@@ -25,6 +25,7 @@ class BpfView:
         registers: R0 to R10.
         stack: bytes of the innermost frame's stack, ``fp - len(stack)`` up to ``fp``.
         executed: instructions so far; 0 in machine code, which nobody counts.
+        jited: its machine code, if it runs as that.
     """
 
     program: Program
@@ -32,6 +33,7 @@ class BpfView:
     registers: tuple[int, ...]
     stack: bytes
     executed: int
+    jited: JitedCode | None = None
 
 
 def bpf_view(running: RunningProgram, kernel: RunningKernel, registers: dict[str, int]) -> BpfView:
@@ -55,7 +57,27 @@ def bpf_view(running: RunningProgram, kernel: RunningKernel, registers: dict[str
     # A tail call has gone on in another program.
     bound = running.bound if execution is None else execution.bound
     program = bound.program if isinstance(bound, BoundProgram) else running.program
-    return BpfView(program, pc, values, kernel.read(values[10] - _STACK_SIZE, _STACK_SIZE), executed)
+    return BpfView(program, pc, values, kernel.read(values[10] - _STACK_SIZE, _STACK_SIZE), executed, jited)
+
+
+def filter_view(compiled: CompiledFilter, kernel: RunningKernel, registers: dict[str, int]) -> BpfView:
+    """What there is to see of a filter's machine code while the CPU is in it.
+
+    The kernel calls it as any function, so that nobody but the CPU knows that it runs.
+
+    Args:
+        compiled: the filter.
+        kernel: whose memory holds its stack.
+        registers: of the vCPU it runs on.
+    """
+    pc, stack = 0, b""
+    values: tuple[int, ...] = (0, registers["rdi"], *(0,) * 9)
+    found = _in_code(compiled.jited, kernel, registers)
+    if found is not None:
+        pc, frame = found
+        values = (*(registers[X86_NAMES[REG2HEX[number]]] for number in range(10)), frame)
+        stack = kernel.read(frame - compiled.stack_depth, compiled.stack_depth)
+    return BpfView(compiled.program, pc, values, stack, 0, compiled.jited)
 
 
 def _in_code(jited: JitedCode, kernel: RunningKernel, registers: dict[str, int]) -> tuple[int, int] | None:

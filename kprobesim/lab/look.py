@@ -11,7 +11,7 @@ from kprobesim.i18n import Language
 from kprobesim.image import MAX_INSN_SIZE, DebugFunctions, KernelImage, LineTable, SourceFolder, SourceLine
 from kprobesim.kprobes import KprobeConfig, KprobeManager, RunningKernel, Task, arch_stack_walk
 from kprobesim.kprobes.detour import MAX_OPTINSN_SIZE
-from kprobesim.lab.bpf_view import BpfView, bpf_view
+from kprobesim.lab.bpf_view import BpfView, bpf_view, filter_view
 from kprobesim.lab.current_phase import current_phase, serving_function
 from kprobesim.lab.frames import trap_frame
 from kprobesim.lab.kinds import EVENT_KINDS
@@ -246,9 +246,11 @@ class Look:
     def bpf_view(self) -> BpfView | None:
         """The BPF program that the machine is inside of at this moment."""
         running = self.bpf.running
-        if running is None:
-            return None
-        return bpf_view(running, self.kernel, self.registers())
+        registers = self.registers()
+        if running is not None:
+            return bpf_view(running, self.kernel, registers)
+        compiled = None if registers["cs"] & 3 else self.bpf.filter_at(registers["rip"], registers["rsp"])
+        return None if compiled is None else filter_view(compiled, self.kernel, registers)
 
     def maps(self) -> tuple[MapView, ...]:
         """All BPF maps with their contents."""

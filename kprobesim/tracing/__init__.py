@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from kprobesim.tracing.bpf import Attachment, BpfPrograms
     from kprobesim.tracing.bpf_jit import JitedCode
     from kprobesim.tracing.bpf_runs import RunningProgram
+    from kprobesim.tracing.filters import CompiledFilter
     from kprobesim.tracing.front import Tracing
     from kprobesim.tracing.kinds import BPF_KINDS, FILTER_KINDS, TRACING_KINDS, TRAMPOLINE_KINDS
 else:
@@ -17,6 +18,7 @@ else:
             "kprobesim.tracing.bpf": ["Attachment", "BpfPrograms"],
             "kprobesim.tracing.bpf_jit": ["JitedCode"],
             "kprobesim.tracing.bpf_runs": ["RunningProgram"],
+            "kprobesim.tracing.filters": ["CompiledFilter"],
             "kprobesim.tracing.front": ["Tracing"],
             "kprobesim.tracing.kinds": ["BPF_KINDS", "FILTER_KINDS", "TRACING_KINDS", "TRAMPOLINE_KINDS"],
         },
@@ -29,6 +31,7 @@ __all__ = [
     "TRAMPOLINE_KINDS",
     "Attachment",
     "BpfPrograms",
+    "CompiledFilter",
     "JitedCode",
     "RunningProgram",
     "Tracing",

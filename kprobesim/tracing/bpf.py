@@ -17,7 +17,7 @@ from kprobesim.machine import Answer, VCpu, then
 from kprobesim.tracing.bpf_context import ContextArea
 from kprobesim.tracing.bpf_runs import Guard, RunningProgram
 from kprobesim.tracing.bpf_store import BpfStore
-from kprobesim.tracing.filters import Filters
+from kprobesim.tracing.filters import CompiledFilter, Filters
 from kprobesim.tracing.perf_clock import PerfClock
 from kprobesim.tracing.trampoline import Trampolines
 
@@ -259,6 +259,14 @@ class BpfPrograms(BpfStore):
     def running(self) -> RunningProgram | None:
         """The program in the middle of a run on the CPU whose turn it is."""
         return self._runs.running
+
+    def filter_at(self, rip: int, rsp: int) -> CompiledFilter | None:
+        """The classic filter whose machine code a CPU is in.
+
+        Args:
+            rip, rsp: of the CPU, which is in the kernel.
+        """
+        return self._filters.compiled_at(rip, rsp)
 
     # Going back and forth in time
 

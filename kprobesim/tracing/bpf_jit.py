@@ -136,9 +136,7 @@ class BpfJit:
         """
 
         def compiled(address: int) -> JitProgram:
-            return jit_insns(
-                insns, address=address, call_address=self._helper, stack_depth=stack_depth, from_cbpf=from_cbpf
-            )
+            return self.code_at(address, insns, stack_depth=stack_depth, from_cbpf=from_cbpf)
 
         try:
             size = compiled(self._home()).size
@@ -153,6 +151,16 @@ class BpfJit:
             name = names[min(number, len(names) - 1)]
             symbols.append(self._kernel.kallsyms.add(name, image.address, len(image.code), module="bpf"))
         return code, tuple(symbols)
+
+    def code_at(self, address: int, insns: Sequence[Insn], *, stack_depth: int | None, from_cbpf: bool) -> JitProgram:
+        """The machine code that instructions become at an address; the arguments are those of `install`.
+
+        Raises:
+            JitError: an instruction or a helper that the JIT or the kernel does not know.
+        """
+        return jit_insns(
+            insns, address=address, call_address=self._helper, stack_depth=stack_depth, from_cbpf=from_cbpf
+        )
 
     def free(self, jited: JitedCode) -> None:
         """Give a program's memory back."""

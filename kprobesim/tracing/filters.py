@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kprobesim.bpf import BoundProgram, Insn, Level, MemoryFault, Program, decode, encode, prog_tag
 from kprobesim.bpf.classic import (
@@ -24,16 +24,17 @@ from kprobesim.bpf.classic import (
 )
 from kprobesim.bpf.errors import LoadError
 from kprobesim.bpf.helpers import CALLS, Helper, HelperContext, SkbCall
+from kprobesim.bpf.jit import JitError
 from kprobesim.bpf.skb import layout as skb_at
 from kprobesim.errors import GuestError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.machine import Answer, Hypercall, VCpu
-from kprobesim.tracing.bpf_jit import BpfJit
+from kprobesim.tracing.bpf_jit import BpfJit, JitedCode
 from kprobesim.tracing.bpf_runs import BpfRuns, Guard, RunningProgram, led_astray
 from kprobesim.tracing.environment import Hit, KernelEnvironment, KernelMemory
 from kprobesim.tracing.seccomp_names import action_name
 
-__all__ = ["Filters"]
+__all__ = ["CompiledFilter", "Filters"]
 
 _PROG: Final = struct.Struct("<HHIIIiIQQI")
 """struct bpf_prog of the guest's filter.h: jited, seccomp, len, jited_len, stack_depth, refcnt, orig_len, orig_prog,
@@ -50,6 +51,8 @@ _SHOWN: Final = 64
 _MOST_LINES: Final = 32
 _MOST_INSNS: Final = 1 << 17
 _MOST_BOUND: Final = 64
+_CALLED: Final = frozenset(call.function for call in SkbCall)
+"""What the machine code of a filter calls."""
 
 
 class _FilterProgram(Program):
@@ -62,6 +65,20 @@ class _FilterProgram(Program):
         self.kprobe_override = self._tail_calls = False
         self.id = self.address = 0
         self.tag = prog_tag(insns)
+
+
+class CompiledFilter(NamedTuple):
+    """A filter that the kernel runs as machine code.
+
+    Attributes:
+        program: what it was converted to.
+        jited: what that was compiled to.
+        stack_depth: bytes of its stack.
+    """
+
+    program: Program
+    jited: JitedCode
+    stack_depth: int
 
 
 @lru_cache(maxsize=64)
@@ -98,6 +115,9 @@ class Filters:
         self._runs = runs
         self._run_loaded = run_loaded
         self._bound: dict[bytes, BoundProgram] = {}
+        self._candidates: dict[int, set[int]] = {}
+        """Entry of machine code -> each struct bpf_prog that was ever compiled to there; memory says which one is."""
+        self._compiled: dict[tuple[int, bytes], CompiledFilter] = {}
         self._bind()
 
     def _bind(self) -> None:
@@ -190,6 +210,7 @@ class Filters:
             self._put(prog, _BPF_FUNC_AT, code[0].entry, 8)
             fields["jited"] = code[0].entry
             fields["code"] = code[0].images[0].code[:_SHOWN]
+            self._candidates.setdefault(code[0].entry, set()).add(prog)
         self._machine.emit("filter.load", **fields)
         return 0
 
@@ -198,6 +219,51 @@ class Filters:
         if not self._jit.uninstall(entry):
             raise GuestError(f"No program's code begins at {entry:#x}.", report=self._machine.report(cpu))
         return 0
+
+    # Looked at
+
+    def compiled_at(self, rip: int, rsp: int) -> CompiledFilter | None:
+        """The filter whose machine code a CPU is in, or has called one of its functions from.
+
+        Args:
+            rip, rsp: of the CPU, which is in the kernel.
+        """
+        if not self._candidates:
+            return None
+        place = self._kernel.kallsyms.lookup_size_offset(rip)
+        if place is None:
+            return None
+        if place[0].name in _CALLED:
+            # The return address is on top of the stack, or above the rbp that the stub has pushed there.
+            above = (self._kernel.read_u64(rsp + 8 * word) - 1 for word in range(2))
+            places = (self._kernel.kallsyms.lookup_size_offset(address) for address in above)
+            place = next((each for each in places if each is not None and each[0].module == "bpf"), place)
+        if place[0].module != "bpf":
+            return None
+        entry = place[0].address
+        found = (self._compiled_to(entry, prog) for prog in sorted(self._candidates.get(entry, ())))
+        return next((each for each in found if each is not None), None)
+
+    def _compiled_to(self, entry: int, prog: int) -> CompiledFilter | None:
+        """The filter in a struct bpf_prog if it is what stands at an entry: it may have been freed since."""
+        jited, seccomp, count, _, depth, *_rest, bpf_func, _id = self._head(prog)
+        if not jited or bpf_func != entry or not 0 < count <= _MOST_INSNS:
+            return None
+        raw = self._kernel.read(prog + _INSNS_AT, 8 * count)
+        known = self._compiled.get((entry, raw))
+        if known is None:
+            insns = _decoded(raw)
+            try:
+                code = self._jit.code_at(entry, insns, stack_depth=depth, from_cbpf=True)
+            except JitError:
+                return None
+            program = _FilterProgram("seccomp filter" if seccomp else "socket filter", insns)
+            if len(self._compiled) == _MOST_BOUND:
+                self._compiled.clear()
+            known = CompiledFilter(program, JitedCode(code, tuple(range(len(insns))), (), ()), depth)
+            self._compiled[entry, raw] = known
+        code = known.jited.code
+        return known if self._kernel.read(entry, len(code.memory())) == code.memory() else None
 
     # Run
 

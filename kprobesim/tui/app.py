@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
-from textual.command import CommandPalette, Provider
+from textual.command import Provider
 from textual.filter import LineFilter
 from textual.screen import Screen
 
@@ -24,10 +24,9 @@ from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
-from kprobesim.tui.screens.palette import ActionProvider
+from kprobesim.tui.screens.palette import ActionPalette, ActionProvider
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.themes import THEME_NAMES, THEMES
-from kprobesim.tui.wording import say
 from kprobesim.tui.worker import end_workers
 
 __all__ = ["KprobesimApp", "run_app"]
@@ -121,7 +120,7 @@ class KprobesimApp(App[None]):
         """Explain the selected panel, and list the keys."""
         if isinstance(self.screen, SizedScreen):
             screen = self.screen
-            self.push_screen(HelpScreen(screen.PLACE, screen.topic, self.language, self.keys))
+            self.push_screen(HelpScreen(screen.PLACE, screen.topic, self.language, self.keys, plain=self.ascii_only))
 
     def switch_language(self) -> None:
         """The next language, at once and everywhere."""
@@ -131,9 +130,10 @@ class KprobesimApp(App[None]):
                 screen.retell()
             elif isinstance(screen, Dialog):
                 screen.retell(self.language)
-        if isinstance(self.screen, CommandPalette):
+        if isinstance(self.screen, ActionPalette):
+            typed = self.screen.typed
             self.screen.dismiss()
-            self.open_palette()
+            self.push_screen(ActionPalette(self.language, typed))
 
     def switch_theme(self) -> None:
         """The next look."""
@@ -142,8 +142,8 @@ class KprobesimApp(App[None]):
 
     def open_palette(self) -> None:
         """Search all actions by name."""
-        if not isinstance(self.screen, CommandPalette):
-            self.push_screen(CommandPalette(placeholder=say(self.language, "palette.search")))
+        if not isinstance(self.screen, ActionPalette):
+            self.push_screen(ActionPalette(self.language))
 
     def stop_or_quit(self) -> None:
         """Stop a motion under way; otherwise leave."""

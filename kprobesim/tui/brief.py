@@ -24,13 +24,13 @@ def brief(lab: Lab, event: Event) -> str:
         case "input" | "console" | "trace.printk":
             return str(fields["text"]).strip()
         case "trap":
-            return f"{fields['name']} at {lab.symbolize(fields['rip'])}"
+            return f"{fields['name']} @ {lab.symbolize(fields['rip'])}"
         case "gate":
             # Exceptions go by their decimal numbers, interrupts by hexadecimal ones, as in Linux's irq_vectors.h.
             vector = fields["vector"]
             return f"{vector if vector < 32 else hex(vector)} → {lab.symbolize(fields['handler'])}"
         case "syscall":
-            return f"{fields['nr']} from {fields['rip']:#x}"
+            return f"{fields['nr']} @ {fields['rip']:#x}"
         case "text.poke":
             return f"{fields['symbol']} {fields['old'].hex(' ')} → {fields['new'].hex(' ')}"
         case "map.update":

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         StackWord,
         TaskView,
     )
+    from kprobesim.tracing import JitedCode
 
 __all__ = ["CodeView", "EventRow", "Memory", "ProgramView", "Snapshot", "observe"]
 
@@ -200,11 +201,10 @@ class Memory:
             self._walk = program, walk_view(program)
         return self._walk[1]
 
-    def code(self, lab: Lab, name: str) -> Mapping[int, tuple[tuple[int, bytes, str], ...]]:
+    def code(self, lab: Lab, jited: JitedCode | None) -> Mapping[int, tuple[tuple[int, bytes, str], ...]]:
         """A program's machine code by slot."""
         from kprobesim.bpf.jit import listing
 
-        jited = lab.bpf.jited(name)
         if jited is None:
             return {}
         if self._code is None or self._code[0] is not jited:
@@ -232,7 +232,8 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
     maps = lab.maps()
     code = _code(lab, rip, probed)
     comm, pid = _task(lab)
-    shown = _program(lab)
+    running = lab.bpf_view()
+    shown = _program(lab, running)
     upcoming = code.here if not code.host and not code.about else None
     return Snapshot(
         kernel=lab.image.name,
@@ -260,7 +261,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         stack=stack,
         kprobe=lab.kprobes(),
         probed=probed,
-        program=None if shown is None else _program_view(lab, shown, memory),
+        program=None if shown is None else _program_view(lab, shown, running, memory),
         maps=maps,
         events=_events(lab),
         tasks=lab.tasks(),
@@ -352,9 +353,9 @@ def _source_before(code: CodeView, index: int | None) -> str:
     return ""
 
 
-def _program(lab: Lab) -> Program | None:
+def _program(lab: Lab, inside: BpfView | None) -> Program | None:
     """The program that runs, otherwise the one that ran last, otherwise any that is loaded."""
-    running = lab.bpf.running
+    running = lab.bpf.running or inside
     if running is not None:
         return running.program
     if not lab.bpf.programs:
@@ -366,12 +367,13 @@ def _program(lab: Lab) -> Program | None:
     return next(reversed(lab.bpf.programs.values()))
 
 
-def _program_view(lab: Lab, program: Program, memory: Memory) -> ProgramView:
+def _program_view(lab: Lab, program: Program, running: BpfView | None, memory: Memory) -> ProgramView:
     lines = []
     for line in program.text().splitlines():
         slot, _, text = line.partition(": ")
         lines.append((int(slot), text))
-    return ProgramView(program.name, tuple(lines), lab.bpf_view(), memory.code(lab, program.name))
+    jited = running.jited if running is not None and running.jited is not None else lab.bpf.jited(program.name)
+    return ProgramView(program.name, tuple(lines), running, memory.code(lab, jited))
 
 
 def _events(lab: Lab) -> tuple[EventRow, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kprobesim.cli.ctrl_c import CtrlC
+from kprobesim.cli.ctrl_c import DROPPED, CtrlC
 from kprobesim.cli.lab_plain import PlainLab
 from kprobesim.cli.lesson_plain import PlainLesson
 from kprobesim.course import LessonSession, ProgressStore, find_lesson
@@ -59,6 +59,27 @@ def test_in_a_lesson_it_stops_the_motion_and_the_session_goes_on(tmp_path: Path)
 
     PlainLesson(session, "en", said.append).run(typed())
     assert "Stopped. Nothing is lost: go on from here, or back." in said
+
+
+PROGRAM = ["program half", "r0 = 0", DROPPED, "look"]
+
+
+def test_a_program_that_is_being_typed_is_dropped_and_the_next_line_is_a_command() -> None:
+    lab = FreeLab().open()
+    said: list[str] = []
+    PlainLab(lab, "en", said.append).run(iter([*PROGRAM, DROPPED, "program whole", "r0 = 0", "exit", "end"]))
+    dropped = said.index("The program is dropped: nothing was loaded.")
+    assert said[dropped + 1].startswith("Time "), "this is what look says"
+    assert list(lab.bpf.programs) == ["whole"]
+
+
+def test_a_program_typed_in_a_lesson_is_dropped_too(tmp_path: Path) -> None:
+    session = LessonSession.open(find_lesson("1"), ProgressStore(tmp_path))
+    said: list[str] = []
+    PlainLesson(session, "zh", said.append).run(iter(PROGRAM))
+    dropped = said.index("这个程序不要了，什么都没有加载。")
+    assert "cpu0" in said[dropped + 1]
+    assert not session.lab.bpf.programs
 
 
 def test_what_does_not_listen_is_ended_by_the_second_one() -> None:

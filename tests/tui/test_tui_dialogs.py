@@ -1,5 +1,6 @@
 """Dialogs: they change their language with everything else, and keep what was typed and chosen."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from kprobesim.course import find_lesson
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.goto import GoToScreen
 from kprobesim.tui.screens.lab import LabScreen
+from kprobesim.tui.screens.palette import ActionPalette
 from kprobesim.tui.screens.program import ProgramScreen
 from kprobesim.tui.screens.reply import ReplyScreen
 from kprobesim.tui.screens.what_if_form import WhatIfForm
@@ -54,6 +56,26 @@ async def test_what_was_typed_stays_and_so_does_the_complaint() -> None:
         assert isinstance(pilot.app.screen, GoToScreen)
         assert say("zh", "goto.unreadable")[:10] in await turn(pilot)
         assert pilot.app.screen.query_one(Input).value == "no where"
+
+
+def _stands(text: str, pilot: Run) -> bool:
+    return text in screen_text(pilot)
+
+
+async def test_what_is_searched_for_stays_and_is_still_found() -> None:
+    async with lab_app() as pilot:
+        await press(pilot, "ctrl+p")
+        await pilot.pause(0.1)
+        await press(pilot, *"theme")
+        for language in ("zh", "en"):
+            await turn(pilot)
+            assert isinstance(pilot.app.screen, ActionPalette)
+            assert pilot.app.screen.typed == "theme"
+            title = say(language, "action.theme.title")
+            await wait_until(pilot, partial(_stands, title, pilot))
+        await press(pilot, "s")
+        assert isinstance(pilot.app.screen, ActionPalette)
+        assert pilot.app.screen.typed == "themes"
 
 
 async def test_the_program_that_is_being_written_stays() -> None:

@@ -2,10 +2,16 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from kprobesim.lab import Lab
+from kprobesim.tui import KprobesimApp
+from kprobesim.tui.screens.lab import LabScreen
+from kprobesim.tui.wording import say
 from tests.cli.console import environment
+from tests.tui.rig import Demo, lab_screen, open_plain, screen_text, wait_until
 
 LATER = (
     "unicorn", "capstone", "elftools", "kprobesim.image", "kprobesim.bpf", "kprobesim.machine.machine",
@@ -95,6 +101,40 @@ end_workers()
 def test_a_program_that_is_left_while_its_lab_opens_ends_well() -> None:
     done = python(LEFT)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_a_key_that_needs_the_lab_says_that_the_kernel_still_boots() -> None:
+    booted = threading.Event()
+
+    def boot() -> Lab:
+        booted.wait()
+        return open_plain()
+
+    app = KprobesimApp(Demo(boot), "en")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, LabScreen))
+        screen = lab_screen(pilot)
+        try:
+            for key, name in (
+                ("p", "play"),
+                ("space", "next_hit"),
+                ("x", "count"),
+                ("enter", "go_to"),
+                ("f12", "what_if"),
+            ):
+                await pilot.press(key)
+                told = " ".join(screen_text(pilot).split())
+                assert say("en", f"action.{name}.title") + "” needs the kernel, which is still booting" in told
+                assert app.screen is screen
+            assert not screen.lecture.playing
+            await pilot.press("f3")
+            assert say("zh", "action.what_if.title") + "”要等它启动完" in screen_text(pilot)
+            await pilot.press("3")
+            assert screen.selected == "kprobe", "what needs no lab works"
+        finally:
+            booted.set()
+        await wait_until(pilot, lambda: screen.snapshot is not None)
+        assert not screen.conductor.busy, "nothing of it was only put off"
 
 
 def python(script: str) -> "subprocess.CompletedProcess[str]":

@@ -103,6 +103,22 @@ async def test_plain_marks_leave_no_letter_behind_ascii_and_keep_every_width() -
         assert app.get_line_filters()[-1].enabled
 
 
+def test_plain_marks_of_the_timeline_are_told_apart() -> None:
+    marks = "●▪◆↔⚑▼"
+    assert len(set(in_ascii(marks))) == len(marks)
+
+
+async def test_plain_names_of_keys_are_told_apart() -> None:
+    app = KprobesimApp(Demo(), "en", ascii_only=True)
+    async with app.run_test(size=(160, 46)) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, LabScreen) and lab_screen(pilot).snapshot is not None)
+        foot = screen_text(pilot).splitlines()[-1]
+        assert "<- -> step" in foot and "Up Dn" in foot and "Bksp back" in foot
+        assert not {"←", "→", "↑", "↓", "⌫"} & set(foot)
+        await press(pilot, "f1")
+        assert "Shift+->" in screen_text(pilot)
+
+
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 async def test_every_action_of_the_lab_can_be_asked_for_at_any_time_and_nothing_breaks(size: tuple[int, int]) -> None:
     async with lab_app(size) as pilot:

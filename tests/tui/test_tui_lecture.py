@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from kprobesim.cli.notes import Notes
+from kprobesim.cli.notes import Notes, folded
 from kprobesim.course import find_demo
 from kprobesim.course.podium import Podium, Position
+from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.tui import KprobesimApp, lecture
 from kprobesim.tui.screens.blank import BlankScreen
 from kprobesim.tui.screens.lab import LabScreen
@@ -168,6 +169,19 @@ def test_notes_follow_the_position_and_are_the_plan_where_there_is_none(podium: 
     assert page.count("?  Before event") == 1
     podium.tell(Position("first-probe", 1_000_000))
     assert "Next comes:" not in "\n".join(notes.page(podium))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("width", [80, 60])
+def test_notes_are_broken_between_words_and_no_line_is_too_long(width: int, language: Language) -> None:
+    page = list(Notes(find_demo("first-probe"), language).at(75))
+    lines = folded(page, width)
+    assert all(cell_len(line) <= width for line in lines)
+    words = [word for line in page for word in line.split()]
+    if language == "en":
+        assert [word for line in lines for word in line.split()] == words
+    question = next(number for number, line in enumerate(lines) if line.startswith("?  "))
+    assert lines[question + 1][:4].startswith("   ") and lines[question + 1][3] != " ", "it goes on where it began"
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", '{"demo": 1, "seq": 2}', '{"demo": "a", "seq": -1}', "[" * 4000])

@@ -1,6 +1,7 @@
 """What stands on the screen: both layouts, both languages, start screen, help, palette, small terminals."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -8,6 +9,7 @@ from rich.cells import cell_len
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
+from kprobesim.tui.panels.header import Header
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.start import StartScreen
@@ -205,6 +207,43 @@ async def test_page_keys_look_around_in_a_panel_until_the_next_step() -> None:
         assert screen_text(pilot) != text
         await press(pilot, "pageup")
         assert screen_text(pilot) == text
+
+
+async def test_the_number_of_the_event_is_whole_also_where_there_are_thousands() -> None:
+    async with lab_app(SMALL) as pilot:
+        widths = set()
+        for seq in (45, 7890):
+            moment = replace(now(pilot), comm="swapper/1", seq=seq, total=7890)
+            lab_screen(pilot).query_one(Header).show(moment, "A demo with a long title", "en")
+            await pilot.pause()
+            line = screen_lines(pilot)[0]
+            assert f"event {seq:,} / 7,890" in line
+            widths.add(line.index("cpu0"))
+        assert len(widths) == 1, "nothing moves on the way there"
+
+
+async def test_the_frame_says_where_rows_go_on() -> None:
+    async with lab_app(SMALL) as pilot:
+        assert re.search(r"━ ↓ ━┛", screen_text(pilot)), "the code follows the CPU: no number that would always change"
+        await press(pilot, "2")
+        assert "━ ↓ 7 ━┛" in screen_text(pilot)
+        await press(pilot, "ctrl+down")
+        assert "━ ↑ 6 ↓ 1 ━┛" in screen_text(pilot)
+        await press(pilot, "ctrl+down")
+        assert "━ ↑ 7 ━┛" in screen_text(pilot)
+        await press(pilot, "f5")
+        await press(pilot, "3")
+        assert not re.search(r"[↑↓] ?\d* ━┛", screen_text(pilot)), "everything is in sight"
+
+
+async def test_the_panels_of_a_hit_are_in_the_language_of_the_screen() -> None:
+    async with lab_app(language="zh") as pilot:
+        text = screen_text(pilot)
+        assert "cc（原 55）" in text and "init/1 ─ 内核" in text
+        for english in (" was ", "(was", " also ", " at ", " from "):
+            assert english not in text, english
+        await press(pilot, "f3")
+        assert "cc (was 55)" in screen_text(pilot) and "init/1 ─ kernel" in screen_text(pilot)
 
 
 async def test_f2_shows_and_hides_the_text_at_both_sizes() -> None:

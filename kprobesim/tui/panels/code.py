@@ -6,8 +6,10 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.content import Content
 
+from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
@@ -55,7 +57,7 @@ class CodePanel(Panel):
                 rows.append(row(width, (code.sources[line.address], styles.SOURCE)))
             if index == here:
                 anchor = len(rows)
-            rows.append(_instruction(code, line, index == here, probes.get(line.address), width))
+            rows.append(_instruction(code, line, index == here, probes.get(line.address), width, view.language))
             targets += [None] * (len(rows) - 1 - len(targets))
             targets.append(Target("code", number=line.address, size=min(len(line.memory), 8)))
         if not code.rows:
@@ -63,13 +65,15 @@ class CodePanel(Panel):
         return Rows(rows, anchor, targets)
 
 
-def _instruction(code: CodeView, line: CodeLine, here: bool, armed: bool | None, width: int) -> Content:
+def _instruction(
+    code: CodeView, line: CodeLine, here: bool, armed: bool | None, width: int, language: Language
+) -> Content:
     wide = width >= _WIDE
     apart = bool(code.host or code.about)
     pointer = " " if not here else "◇" if apart else "▶"
     probe = " " if armed is None else "●" if armed else "○"
     place = f"{line.address:016x}" if wide or not code.name else f"+{line.address - code.start:#x}"
-    raw = byte_text(line, _BYTES_WIDE if wide else _BYTES)
+    raw = byte_text(line, _BYTES_WIDE if wide else _BYTES, language)
     style = styles.CURRENT if here and not apart else styles.STRONG if here else ""
     return row(
         width,
@@ -85,13 +89,15 @@ def _instruction(code: CodeView, line: CodeLine, here: bool, armed: bool | None,
     )
 
 
-def byte_text(line: CodeLine, width: int) -> str:
+def byte_text(line: CodeLine, width: int, language: Language) -> str:
     """The bytes in memory, whole bytes only; under a probe's int3 also the byte that was there: ``cc (was 55)``."""
     first = line.memory[:1].hex()
-    words = [f"{first} (was {line.original[:1].hex()})" if line.patched else first]
+    if line.patched:
+        first = say(language, "panel.code.hidden", byte=first, hidden=line.original[:1].hex())
+    words = [first]
     words += [f"{byte:02x}" for byte in line.memory[1:]]
     whole = " ".join(words)
-    while len(whole) > width and len(words) > 1:
+    while cell_len(whole) > width and len(words) > 1:
         words.pop()
         whole = f"{' '.join(words)} …"
     return whole

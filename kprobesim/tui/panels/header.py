@@ -47,10 +47,12 @@ class Header(Widget):
         task = f"cpu{now.cpu} {f'{now.comm}/{now.pid}' if now.comm else '-'}"
         event = say(self._language, "header.event", seq=f"{now.seq:,}", total=f"{now.total:,}")
         wide = width >= _WIDE
+        # As wide as the last event will need, so that nothing moves on the way there.
+        last = say(self._language, "header.event", seq=f"{now.total:,}", total=f"{now.total:,}")
         columns = (
             fit_right(task, 20 if wide else 14),
             f"{milliseconds(now.ns):>12}",
-            fit_right(event, 20 if wide else 15),
+            fit_right(event, max(20 if wide else 15, cell_len(last))),
         )
         right = "{} {}  {} ".format(*columns)
         room = width - cell_len(left) - cell_len(right)

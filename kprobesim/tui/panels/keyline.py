@@ -12,6 +12,7 @@ from textual.widget import Widget
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui import styles
+from kprobesim.tui.ascii_only import keys_in_ascii
 from kprobesim.tui.cells import fit
 from kprobesim.tui.wording import say
 
@@ -88,6 +89,7 @@ class KeyLine(Widget):
     Args:
         keys: from left to right, as many as fit.
         last: always shown.
+        plain: name keys in letters of ASCII.
     """
 
     DEFAULT_CSS = """
@@ -98,9 +100,9 @@ class KeyLine(Widget):
     }
     """
 
-    def __init__(self, keys: Sequence[Entry] = LAB_KEYS, last: Entry = QUIT) -> None:
+    def __init__(self, keys: Sequence[Entry] = LAB_KEYS, last: Entry = QUIT, *, plain: bool = False) -> None:
         super().__init__()
-        self._keys, self._last = keys, last
+        self._keys, self._last, self._plain = keys, last, plain
         self._grain = Grain.PHASE
         self._language: Language = "en"
         self._so_far: int | None = None
@@ -184,4 +186,5 @@ class KeyLine(Widget):
     def _entry(self, key: str, action: str, word: str) -> Content:
         text = self._grain_text() if word == "grain" else say(self._language, f"keys.{word}")
         click = f"@click=screen.perform('{action}')"
+        key = keys_in_ascii(key) if self._plain else key
         return Content.from_markup(f"[{click}] [b]$key[/b] $text [/]", key=key, text=text)

@@ -45,13 +45,20 @@ class KprobePanel(Panel):
         old = next((item for item in before.probes if item.address == probe.address), probe)
         rows += [
             _line(width, "nmissed", str(probe.nmissed), str(old.nmissed)),
-            _line(width, "at", _place(probe), _place(old)),
-            _line(width, "text", _text(probe), _text(old)),
+            _line(width, say(view.language, "panel.kprobe.at"), _place(probe), _place(old)),
+            _line(width, say(view.language, "panel.kprobe.text"), _text(probe, view), _text(old, view)),
             *_slot(probe, view, width),
         ]
         for other in now.probes:
             if other is not probe:
-                rows.append(_line(width, "also", f"{other.name} {'●' if other.armed else '○'}", None))
+                rows.append(
+                    _line(
+                        width,
+                        say(view.language, "panel.kprobe.also"),
+                        f"{other.name} {'●' if other.armed else '○'}",
+                        None,
+                    )
+                )
         return Rows(rows)
 
 
@@ -90,10 +97,12 @@ def _place(probe: ProbeView) -> str:
     return f"{probe.symbol}+{probe.offset:#x}"
 
 
-def _text(probe: ProbeView) -> str:
+def _text(probe: ProbeView, view: View) -> str:
     # While several bytes are written, the first one is an int3 before the probe is armed, and still so afterwards.
-    changed = f" (was {probe.hidden:02x})" if probe.byte != probe.hidden else ""
-    return f"{'●' if probe.armed else '○'} {probe.byte:02x}{changed}"
+    byte = f"{probe.byte:02x}"
+    if probe.byte != probe.hidden:
+        byte = say(view.language, "panel.code.hidden", byte=byte, hidden=f"{probe.hidden:02x}")
+    return f"{'●' if probe.armed else '○'} {byte}"
 
 
 def _slot(probe: ProbeView, view: View, width: int) -> list[Content]:

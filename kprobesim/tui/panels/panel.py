@@ -70,6 +70,8 @@ class Panel(Widget, can_focus=True):
         border: round $foreground 30%;
         border-title-color: $foreground 80%;
         border-title-style: none;
+        border-subtitle-color: $foreground 60%;
+        border-subtitle-style: none;
         padding: 0;
         &:focus { border: heavy $primary; border-title-style: bold; border-title-color: $foreground; }
         &:nocolor:focus { border: heavy white; }
@@ -86,7 +88,9 @@ class Panel(Widget, can_focus=True):
         self._strips: dict[int, Strip] = {}
         self._drawn_at: Size | None = None
         self._painting = False
-        self._titling = False
+        self._lettering = ""
+        self._marks = ""
+        self._count = 0
         self._targets: list[Target | None] = []
         self._anchor: int | None = None
         self.cursor: Target | None = None
@@ -130,11 +134,12 @@ class Panel(Widget, can_focus=True):
         heading = self.heading(view)
         title = f"{self.label(view)}{' ─ ' if heading else ''}{heading}"
         if title != self._title:
-            self._title, self._titling = title, True
+            self._title, self._lettering = title, "top"
             self.border_title = Content(title)
-            self._titling = False
+            self._lettering = ""
         known, size, before = self._drawn_at is not None, self.content_size, self._rows
         self._rows, self._drawn_at = self._in_window(size), size
+        self._mark()
         if not known or len(before) != len(self._rows) or self.text_selection is not None:
             self._strips.clear()
             super().refresh()
@@ -201,10 +206,11 @@ class Panel(Widget, can_focus=True):
         self.refresh()
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        """Without regions, have all rows drawn anew; but another title is only another line at the top."""
-        if self._titling:
+        """Without regions, have all rows drawn anew; but other letters in the frame are only another line of it."""
+        if self._lettering:
             left, top = self.gutter.top_left
-            regions = (Region(-left, -top, self.outer_size.width, 1),)
+            y = -top if self._lettering == "top" else self.outer_size.height - top - 1
+            regions = (Region(-left, y, self.outer_size.width, 1),)
         if repaint and not regions:
             self._drawn_at = None
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
@@ -247,7 +253,21 @@ class Panel(Widget, can_focus=True):
         if self._drawn_at != size:
             self._rows, self._drawn_at = self._in_window(size), size
             self._strips.clear()
+            self._mark()
         return self._rows
+
+    def _mark(self) -> None:
+        """Say in the frame that rows go on above or below; how many, where the rows do not follow an anchor."""
+        top, below = self.first_row(), self._count - self.first_row() - max(self.content_size.height, 0)
+        marks = " ".join(
+            arrow if self._anchor is not None else f"{arrow} {count}"
+            for arrow, count in (("↑", top), ("↓", below))
+            if count > 0 and self._rows
+        )
+        if marks != self._marks:
+            self._marks, self._lettering = marks, "bottom"
+            self.border_subtitle = Content(marks)
+            self._lettering = ""
 
     def _in_window(self, size: Size) -> list[Content]:
         width, height = size
@@ -256,7 +276,7 @@ class Panel(Widget, can_focus=True):
         right = self.aside_width(self._view, width)
         left = width - right - 1 if right else width
         drawn = self.draw(self._view, left)
-        self._targets, self._anchor = drawn.targets, drawn.anchor
+        self._targets, self._anchor, self._count = drawn.targets, drawn.anchor, len(drawn.rows)
         if self.cursor in drawn.targets:
             place = drawn.targets.index(self.cursor)
             drawn.rows[place] = drawn.rows[place].stylize(styles.CURSOR)

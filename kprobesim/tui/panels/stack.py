@@ -33,7 +33,7 @@ class StackPanel(Panel):
         now = view.now
         who = f"{now.comm}/{now.pid}" if now.comm else f"cpu{now.cpu}"
         ring = "user" if now.registers["cs"] & 3 == 3 else "kernel"
-        return f"{who}, {say(view.language, f'panel.stack.{ring}')}"
+        return f"{who} ─ {say(view.language, f'panel.stack.{ring}')}"
 
     def draw(self, view: View, width: int) -> Rows:
         """One word a row."""

@@ -132,7 +132,7 @@ class FilesScreen(SizedScreen):
                     yield Static(id="text")
                 with VerticalScroll(id="terminal"):
                     yield Static(id="printed")
-        yield KeyLine(FILES_KEYS, LEAVE)
+        yield KeyLine(FILES_KEYS, LEAVE, plain=self.ascii_only)
         yield TooSmall()
 
     def on_mount(self) -> None:

@@ -14,6 +14,7 @@ from textual.widgets import Markdown, Static
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.actions import GROUPS, Place, entries
+from kprobesim.tui.ascii_only import keys_in_ascii
 from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.keymap import Keymap
 from kprobesim.tui.screens.dialog import Dialog
@@ -32,6 +33,7 @@ class HelpScreen(Dialog[None]):
         panel: name of the panel to explain, or empty for the screen as a whole.
         language: of the help.
         keymap: the user's own keys.
+        plain: name keys in letters of ASCII.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter,q", "dismiss", show=False)]
@@ -44,11 +46,12 @@ class HelpScreen(Dialog[None]):
     HelpScreen Markdown { padding: 0; margin: 0 0 1 0; }
     """
 
-    def __init__(self, place: Place, panel: str, language: Language, keymap: Keymap) -> None:
+    def __init__(self, place: Place, panel: str, language: Language, keymap: Keymap, *, plain: bool = False) -> None:
         super().__init__(language)
         self._place: Place = place
         self._panel = panel
         self._keymap = keymap
+        self._plain = plain
 
     def compose(self) -> ComposeResult:
         """The panel's text, then the keys by group."""
@@ -75,6 +78,8 @@ class HelpScreen(Dialog[None]):
 
     def _keys(self, language: Language) -> Content:
         listed = entries(self._place, self._keymap.keys)
+        if self._plain:
+            listed = [entry._replace(keys=keys_in_ascii(entry.keys)) for entry in listed]
         column = max(cell_len(entry.keys) for entry in listed) + 2
         width = min(_WIDTH, self.app.size.width * 24 // 25) - 8
         lines: list[Content] = []
@@ -85,7 +90,8 @@ class HelpScreen(Dialog[None]):
             for entry in here:
                 title = entry.title(language)
                 lines.append(Content.assemble(" ", (fit(entry.keys, column), styles.STRONG), title))
-                told = wrap(entry.help(language), max(width - column, 20))
+                said = entry.help(language)
+                told = wrap(keys_in_ascii(said) if self._plain else said, max(width - column, 20))
                 lines += [Content.styled(f" {' ' * column}{line}", styles.DIM) for line in told]
             lines.append(Content(""))
         return Content("\n").join(lines)

@@ -9,6 +9,7 @@ from textual import events, on
 from textual.binding import BindingType
 from textual.message import Message
 
+from kprobesim.i18n import LANGUAGES
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import Asked, LessonDesk, option_keys
@@ -41,6 +42,7 @@ from kprobesim.tui.screens.line import LineScreen
 from kprobesim.tui.screens.program import Draft, ProgramScreen, draft_beside
 from kprobesim.tui.screens.reply import ReplyScreen
 from kprobesim.tui.targets import Target
+from kprobesim.tui.wording import say
 
 if TYPE_CHECKING:
     from kprobesim.tui.screens.what_if_form import Wish
@@ -49,6 +51,10 @@ if TYPE_CHECKING:
 __all__ = ["LabScreen"]
 
 _COUNT_DIGITS = 5
+_OF_THE_LAB = ("move", "find", "class", "lesson")
+"""Groups of actions that need a lab."""
+_WITHOUT_A_LAB = ("finer", "coarser", "stop", "present", "blank", "page_back", "page_on", "rejoin")
+"""Those in them that do not."""
 
 
 class Planned(Message):
@@ -84,8 +90,14 @@ class LabScreen(LabFace):
             name: its id.
         """
         for action in LAB_ACTIONS:
-            if action.id == name:
+            if action.id != name:
+                continue
+            if self.snapshot is not None or action.group not in _OF_THE_LAB or name in _WITHOUT_A_LAB:
                 action.run(self)
+            elif self.failure is None:
+                self._remark(
+                    Outcome("starting", {"what": {each: say(each, f"action.{name}.title") for each in LANGUAGES}})
+                )
         super().action_perform(name)
 
     def begin_count(self) -> None:

@@ -143,7 +143,7 @@ class LabFace(SizedScreen):
             yield NarrationPanel()
             yield EventsPanel(id="recent")
         yield TimelineBar()
-        yield KeyLine()
+        yield KeyLine(plain=self.ascii_only)
         yield TooSmall()
 
     def on_mount(self) -> None:

@@ -4,13 +4,40 @@ from __future__ import annotations
 
 from functools import partial
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.widgets import Input
 
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.tui.actions import Entry, entries
+from kprobesim.tui.ascii_only import keys_in_ascii
 from kprobesim.tui.screens.base import SizedScreen
+from kprobesim.tui.wording import say
 
-__all__ = ["ActionProvider"]
+__all__ = ["ActionPalette", "ActionProvider"]
+
+
+class ActionPalette(CommandPalette):
+    """The search for actions.
+
+    Args:
+        language: of its words.
+        typed: what is searched for at first.
+    """
+
+    def __init__(self, language: Language, typed: str = "") -> None:
+        super().__init__(placeholder=say(language, "palette.search"))
+        self._first = typed
+
+    @property
+    def typed(self) -> str:
+        """What is searched for."""
+        return self.query_one(Input).value
+
+    def on_mount(self) -> None:
+        """Go on with what was typed before."""
+        box = self.query_one(Input)
+        box.value = self._first
+        box.cursor_position = len(self._first)
 
 
 class ActionProvider(Provider):
@@ -21,6 +48,8 @@ class ActionProvider(Provider):
         if not isinstance(screen, SizedScreen):
             return []
         listed = entries(screen.PLACE, screen.keymap.keys)
+        if screen.ascii_only:
+            listed = [entry._replace(keys=keys_in_ascii(entry.keys)) for entry in listed]
         return [(entry, screen.language) for entry in listed]
 
     async def discover(self) -> Hits:

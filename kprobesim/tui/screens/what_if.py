@@ -155,7 +155,7 @@ class WhatIfScreen(SizedScreen):
             yield Life(1)
         yield Differences(id="differences")
         yield ForkLine()
-        yield KeyLine(WHAT_IF_KEYS, LEAVE)
+        yield KeyLine(WHAT_IF_KEYS, LEAVE, plain=self.ascii_only)
         yield TooSmall()
 
     def on_mount(self) -> None:
