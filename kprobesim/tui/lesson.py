@@ -6,15 +6,13 @@ says everything there is to show, in all languages, as one record.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from kprobesim.course import (
     Cue,
     Lesson,
     LessonSession,
-    Part,
     Reveal,
     Step,
     TaskReport,
@@ -27,31 +25,14 @@ from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.course.state_goals import AnswerGoal
 from kprobesim.i18n import LANGUAGES, Language
+from kprobesim.tui.lesson_words import Asked, LessonWords, last_part
 from kprobesim.tui.motions import Interrupt, Motion, Outcome
-from kprobesim.tui.step_list import with_short_steps
 from kprobesim.tui.wording import say
 
 if TYPE_CHECKING:
     from kprobesim.lab import Lab, Moment
 
-__all__ = ["Asked", "LessonDesk", "LessonText", "LessonView", "option_keys"]
-
-_MARKDOWN: Final = re.compile(r"[!-/:-@\[-`{-~]")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question that waits for the learner: of the task at hand, or a prediction.
-
-    Attributes:
-        prediction: id of the prediction, or empty for the task's own question.
-        question: the question.
-        options: to choose from; empty where an answer is typed.
-    """
-
-    prediction: str
-    question: str
-    options: tuple[str, ...]
+__all__ = ["LessonDesk", "LessonText", "LessonView"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +183,7 @@ class LessonDesk:
 
     def _held(self) -> bool:
         """A prediction waits: no task is passed before it was settled."""
-        part = self._last_part("en")
+        part = last_part(self.session, "en")
         return part is not None and part.kind == "predict" and part.text not in self.session.progress.revealed
 
     def _done_by_itself(self) -> bool:
@@ -306,7 +287,10 @@ class LessonDesk:
             for language in LANGUAGES:
                 self._reveals[name, language] = self.session.reveal(name, language)
             right = self._reveals[name, "en"].right == option
-            self._told = {language: self._verdict(name, language) for language in LANGUAGES}
+            self._told = {
+                language: LessonWords(self.session, self._reveals, self._solved, language).verdict(name)
+                for language in LANGUAGES
+            }
             self._told_at, self._praised = lab.moment, False
             return Outcome("predicted_right" if right else "predicted_wrong")
 
@@ -363,122 +347,14 @@ class LessonDesk:
 
         return move
 
-    # Words
-
     def _text(self, language: Language) -> LessonText:
-        session = self.session
-        visible = session.visible(language)
-        pages = tuple(
-            "\n\n".join([f"## {page.title}", *filter(None, (self._part(part, language) for part in page.parts))])
-            for page in visible
-        )
-        task = session.task
-        if task is None and pages:
-            pages = (*pages[:-1], "\n\n".join([pages[-1], *self._afterwards(language)]))
+        task, words = self.session.task, LessonWords(self.session, self._reveals, self._solved, language)
         report = self._reports.get(language)
         goals: tuple[tuple[bool, str, str], ...] = ()
         if report is not None and task is not None and report.task == task.id:
             goals = tuple((goal.met, goal.text, goal.why) for goal in report.goals)
-        last = self._last_part(language)
-        return LessonText(
-            pages, self._ending(language) if task is None else task.title(language), goals,
-            self._told.get(language, ""), self._asked(last, language),
-        )  # fmt: skip
-
-    def _last_part(self, language: Language) -> Part | None:
-        """What the text ends with, as far as it may be read."""
-        visible = self.session.visible(language)
-        return next((part for part in reversed(visible[-1].parts) if part.kind != "show"), None) if visible else None
-
-    def _ending(self, language: Language) -> str:
-        skipped = self.session.progress.skipped
-        return say(language, "lesson.over_skipped" if skipped else "lesson.over", tasks=", ".join(skipped))
-
-    def _afterwards(self, language: Language) -> list[str]:
-        """What stands below the text once no task is left."""
-        named = (("lesson.differs", self.lesson.differs), ("lesson.pitfall", self.lesson.pitfall))
-        return [say(language, key, text=_plain(texts[language])) for key, texts in named if texts]
-
-    def _asked(self, last: Part | None, language: Language) -> Asked | None:
-        session = self.session
-        if last is not None and last.kind == "predict" and last.text not in session.progress.revealed:
-            prediction = self.lesson.predictions[last.text]
-            options = tuple(option.text[language] for option in prediction.options)
-            return Asked(prediction.id, prediction.question[language], options)
-        task = session.task
-        if task is None or task.question is None:
-            return None
-        question = task.question
-        return Asked("", question.question[language], tuple(option[language] for option in question.options))
-
-    def _part(self, part: Part, language: Language) -> str:
-        if part.kind == "show":
-            return ""
-        if part.kind == "prose":
-            return with_short_steps(part.text)
-        if part.kind == "predict":
-            prediction = self.lesson.predictions[part.text]
-            options = [_plain(option.text[language]) for option in prediction.options]
-            head = say(language, "lesson.predict", question=_plain(prediction.question[language]))
-            listed = [f"> {number}. {option}" for number, option in enumerate(options, 1)]
-            told = _plain(self._revealed(part.text, language))
-            how = ""
-            if part.text not in self.session.progress.revealed:
-                how = say(language, "lesson.choose", keys=option_keys(len(options)))
-            return "\n".join([f"> **{head}** {how}".rstrip(), ">", *listed, *((">", f"> {told}") if told else ())])
-        task = self.lesson.task(part.text)
-        mark = "✓ " if task.id in self.session.progress.done else ""
-        number = self.lesson.tasks.index(task) + 1
-        head = say(language, "lesson.task", number=number, total=len(self.lesson.tasks))
-        lines = [f"> **{mark}{head}** {_plain(task.title(language))}"]
-        shown, total = self.session.progress.hints.get(task.id, 0), len(task.hints)
-        if task.question is not None:
-            choices = task.question.options
-            keys = option_keys(len(choices))
-            how = say(language, "lesson.choose", keys=keys) if choices else say(language, "lesson.type_answer")
-            lines += [">", f"> {_plain(task.question.question[language])} {'' if mark else how}".rstrip(), ">"]
-            lines += [f"> {number}. {_plain(option[language])}" for number, option in enumerate(choices, 1)]
-        elif self.lesson.narration == "brief" and not shown and task.id != self._solved:
-            # The task stands in its own frame, and little text is to be on the screen.
-            return ""
-        for given, hint in enumerate(task.hints[:shown], 1):
-            lines += [">", f"> {say(language, 'lesson.hint', number=given, total=total, text=_plain(hint[language]))}"]
-        if task.id in self.session.progress.done and task.praise:
-            lines += [">", f"> {_plain(task.praise[language])}"]
-        if task.id == self._solved:
-            actions = "\n".join(str(action) for action in task.solution)
-            lines += [">", f"> {say(language, 'lesson.solution', lines='')}", "", "```text", actions, "```"]
-        return "\n".join(lines)
-
-    def _verdict(self, name: str, language: Language) -> str:
-        """Whether a prediction was right; the text says why."""
-        return self._revealed(name, language, short=True)
-
-    def _revealed(self, name: str, language: Language, *, short: bool = False) -> str:
-        """What the machine said to a prediction; empty if it was not asked in this sitting."""
-        revealed = self._reveals.get((name, language))
-        if revealed is None:
-            return ""
-        options = [option.text[language] for option in self.lesson.predictions[name].options]
-        key = "lesson.right" if revealed.chosen == revealed.right else "lesson.wrong"
-        told = say(language, key, option=options[revealed.right - 1], chosen=options[revealed.chosen - 1])
-        if short:
-            return told
-        right = options[revealed.right - 1]
-        new = revealed.value != right and revealed.value not in right.split()
-        value = say(language, "lesson.value", value=revealed.value) if revealed.value and new else ""
-        # Chinese sentences are not parted by blanks.
-        return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)
-
-
-def _plain(text: str) -> str:
-    """A text that Markdown shows as it is: a lesson's titles, questions and hints name pointers and patterns."""
-    return _MARKDOWN.sub(r"\\\g<0>", text)
-
-
-def option_keys(count: int) -> str:
-    """The keys that choose one of so many options."""
-    return " ".join(str(number) for number in range(1, count + 1))
+        told = self._told.get(language, "")
+        return LessonText(words.pages(), words.task(), goals, told, words.asked())
 
 
 def _means(task: Task) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from typing import Final
 from kprobesim.course.trail import HELD, KEYS
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
-from kprobesim.tui.lesson import LessonView, option_keys
+from kprobesim.tui.lesson import LessonView
+from kprobesim.tui.lesson_words import option_keys
 from kprobesim.tui.motions import GRAINS
 from kprobesim.tui.wording import say
 

@@ -12,7 +12,8 @@ from textual.message import Message
 from kprobesim.i18n import LANGUAGES
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
-from kprobesim.tui.lesson import Asked, LessonDesk, option_keys
+from kprobesim.tui.lesson import LessonDesk
+from kprobesim.tui.lesson_words import Asked, option_keys
 from kprobesim.tui.motions import (
     GRAINS,
     Motion,
