@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Final
 
-from kprobesim.course import actions, readings, replay
+from kprobesim.course import PANELS, actions, readings, replay
 from kprobesim.course.conditions import COMPARISONS
 from kprobesim.course.goals import GOAL_KINDS
 
@@ -34,6 +34,12 @@ def page() -> str:
         "## Conditions\n\nA number or a text must be equal; a table compares: `{ ge = 1, lt = 10 }`. Comparisons: "
         f'{comparisons}.\nA text that names a place in the kernel (`"vfs_read+0x1"`) equals its address, bytes equal '
         "their hexadecimal digits.\n"
+    )
+    pieces.append(
+        "## Marks in the text\n\n| mark | meaning |\n|---|---|\n"
+        "| `<!-- task ID -->` | the place of a task; the text goes on behind it when the task is done |\n"
+        "| `<!-- predict ID -->` | the place of a prediction; the text goes on behind it when it was answered |\n"
+        f"| `<!-- show PANEL -->` | a panel to look at: {', '.join(f'`{name}`' for name in PANELS)} |\n"
     )
     pieces.append(f"## Readings\n\n```text\n{_indented(readings.__doc__)}```\n")
     pieces.append(f"## Actions\n\n```text\n{_indented(actions.__doc__)}```\n")

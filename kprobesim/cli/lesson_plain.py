@@ -205,6 +205,9 @@ class PlainLesson:
         self._printed = max(self._printed, position)
 
     def _part(self, part: Part) -> None:
+        if part.kind == "show":
+            # There are no panels here.
+            return
         self._say("")
         if part.kind == "prose":
             self._say(part.text)

@@ -28,16 +28,19 @@ run it. All of them belong on the thread that runs the machine. Errors are `Kpro
 from kprobesim.course.actions import Action, parse_action, parse_actions
 from kprobesim.course.lesson import PARTS, Lesson, Task, read_lesson
 from kprobesim.course.library import find_demo, find_lesson, lessons_folder, list_demos, list_lessons
-from kprobesim.course.pages import Page, Part
+from kprobesim.course.pages import PANELS, Page, Part
 from kprobesim.course.progress import Progress, ProgressStore, default_store
 from kprobesim.course.questions import Option, Prediction
 from kprobesim.course.reports import GoalReport, Reveal, TaskReport
 from kprobesim.course.scenario import Scenario, read_scenario
 from kprobesim.course.session import LessonSession
+from kprobesim.course.trail import Cue, Step, Trail
 
 __all__ = [
+    "PANELS",
     "PARTS",
     "Action",
+    "Cue",
     "GoalReport",
     "Lesson",
     "LessonSession",
@@ -49,8 +52,10 @@ __all__ = [
     "ProgressStore",
     "Reveal",
     "Scenario",
+    "Step",
     "Task",
     "TaskReport",
+    "Trail",
     "default_store",
     "find_demo",
     "find_lesson",

@@ -20,10 +20,11 @@ from kprobesim.i18n import LANGUAGES, Language
 if TYPE_CHECKING:
     from kprobesim.lab import Lab
 
-__all__ = ["FORMAT", "PARTS", "Lesson", "Task", "read_lesson"]
+__all__ = ["FORMAT", "NARRATIONS", "PARTS", "Lesson", "Task", "read_lesson"]
 
 FORMAT: Final = 2
 PARTS: Final = ("machine", "kprobes", "bpf", "tracefs", "classic")
+NARRATIONS: Final = ("full", "brief")
 _MOST_TASKS: Final = 24
 _MOST_GOALS: Final = 12
 _MOST_HINTS: Final = 6
@@ -76,6 +77,7 @@ class Lesson:
         start: the machine it begins with.
         differs: what differs from Linux, by language.
         pitfall: a mistake worth knowing, by language; empty if there is none.
+        narration: how much a screen tells of each step: ``full``, or ``brief`` (what happened; why on demand).
         tasks: in their order.
         predictions: by id.
     """
@@ -90,6 +92,7 @@ class Lesson:
     start: Start
     differs: Mapping[str, str]
     pitfall: Mapping[str, str]
+    narration: str
     tasks: tuple[Task, ...]
     predictions: Mapping[str, Prediction]
 
@@ -177,6 +180,7 @@ def read_lesson(folder: Path) -> Lesson:
         start=read_start(table.table("start")),
         differs=table.by_language("differs"),
         pitfall=table.by_language("pitfall", needed=False),
+        narration=table.choice("narration", NARRATIONS, "full"),
         tasks=tasks,
         predictions={one.id: one for one in predictions},
     )

@@ -10,6 +10,7 @@ from typing import Final
 from kprobesim.course.lesson import Lesson, read_lesson
 from kprobesim.course.pages import Block, fenced_blocks
 from kprobesim.course.replay import BLOCKS, play_solutions, play_text
+from kprobesim.course.trail import Trail
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import LANGUAGES
 
@@ -64,7 +65,11 @@ def lint_texts(lesson: Lesson) -> Iterator[str]:
         if [(part.kind, part.text) for part in one.parts if part.kind != "prose"] != [
             (part.kind, part.text) for part in other.parts if part.kind != "prose"
         ]:
-            yield f"'{one.title}' and '{other.title}' have other tasks or predictions."
+            yield f"'{one.title}' and '{other.title}' have other tasks, predictions or panels to show."
+    cues = {language: Trail(pages[language]).cues for language in LANGUAGES}
+    for cue, same in zip(cues["en"], cues["zh"], strict=False):
+        if cue != same:
+            yield f"'{english[cue.page].title}': 'show {cue.panel}' stands behind other steps in zh.md."
     blocks = {language: fenced_blocks(text) for language, text in texts.items()}
     if [_compared(block) for block in blocks["en"]] != [_compared(block) for block in blocks["zh"]]:
         yield "The fenced blocks of en.md and zh.md are not the same."

@@ -4,6 +4,7 @@ A mark is a line of its own, invisible wherever Markdown is shown::
 
     <!-- task find-the-gate -->
     <!-- predict saved-ip -->
+    <!-- show stack -->
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from unicodedata import east_asian_width
 
 from kprobesim.errors import BadInput
 
-__all__ = ["Block", "Page", "Part", "fenced_blocks", "page_behind", "pages_until", "read_pages"]
+__all__ = ["PANELS", "Block", "Page", "Part", "fenced_blocks", "page_behind", "pages_until", "read_pages"]
 
-_MARK: Final = re.compile(r"<!--\s*(task|predict)\s+([a-z0-9-]{1,64})\s*-->")
+PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events", "verifier", "tasks", "console")
+"""What a screen can show of the machine; their order is that of the number keys."""
+
+_MARK: Final = re.compile(r"<!--\s*(task|predict|show)\s+([a-z0-9-]{1,64})\s*-->")
 _MOST_PAGES: Final = 60
 
 
@@ -28,11 +32,11 @@ class Part:
     """A piece of a page.
 
     Attributes:
-        kind: ``prose``, ``task`` or ``predict``.
-        text: Markdown, or the id of the task or prediction.
+        kind: ``prose``, ``task``, ``predict`` or ``show``.
+        text: Markdown, the id of the task or prediction, or the panel to look at.
     """
 
-    kind: Literal["prose", "task", "predict"]
+    kind: Literal["prose", "task", "predict", "show"]
     text: str
 
 
@@ -67,6 +71,7 @@ class Page:
         pieces = [
             part.text if part.kind == "prose" else f"> **{lines.get(f'{part.kind} {part.text}', part.text)}**"
             for part in self.parts
+            if part.kind != "show"
         ]
         return "\n\n".join([f"## {self.title}", *pieces])
 
@@ -98,7 +103,7 @@ def read_pages(source: str, path: Path, tasks: Sequence[str], predictions: Seque
         predictions: that must have one, in any order.
 
     Raises:
-        BadInput: a mark is missing, unknown or out of order, or there is no title.
+        BadInput: a mark is missing, unknown or out of order, it names no panel, or there is no title.
     """
     lines = source.splitlines()
     if not lines or not lines[0].startswith("# "):
@@ -126,6 +131,11 @@ def read_pages(source: str, path: Path, tasks: Sequence[str], predictions: Seque
         elif mark is not None:
             close_prose()
             kind, name = mark[1], mark[2]
+            if kind == "show":
+                if name not in PANELS:
+                    raise BadInput(f"{path}:{number}: there is no panel {name}.", hint=f"Panels: {', '.join(PANELS)}.")
+                parts.append(Part("show", name))
+                continue
             if name not in (tasks if kind == "task" else predictions):
                 raise BadInput(f"{path}:{number}: lesson.toml has no {kind} {name}.")
             if (kind, name) in seen:
@@ -173,7 +183,8 @@ def page_behind(pages: Sequence[Page], over: Collection[str]) -> int:
         over: the tasks that are done or skipped.
     """
     parts = _parts(pages)
-    return parts[min(_passed(parts, over) + 1, len(parts) - 1)][0]
+    behind = parts[_passed(parts, over) + 1 :]
+    return next((number for number, part in behind if part.kind != "show"), parts[-1][0])
 
 
 def _parts(pages: Sequence[Page]) -> list[tuple[int, Part]]:

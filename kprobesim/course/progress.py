@@ -42,6 +42,7 @@ class Progress:
         head: the furthest instruction that was reached.
         moment: where the machine stood: instruction, event, step; empty for the start.
         task_seq: how many events lay behind the moment at which the present task began.
+        steps: how many of the steps that the text lists were made.
         lost: something was done to the machine that cannot be done again from here, so it cannot be resumed.
     """
 
@@ -56,6 +57,7 @@ class Progress:
     head: int = 0
     moment: tuple[int, ...] = ()
     task_seq: int = 0
+    steps: int = 0
     lost: bool = False
 
 
@@ -178,6 +180,8 @@ def _parse(data: bytes) -> Progress:
         head=_count(table["head"]),
         moment=moment,
         task_seq=_count(table["task_seq"]),
+        # Files of earlier versions do not have it.
+        steps=_count(table.get("steps", 0)),
         lost=table["lost"] is True,
     )
 

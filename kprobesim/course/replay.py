@@ -5,7 +5,7 @@ solution is played at its mark, unless the blocks before it have done the task a
 
 ======= ==========================================================================================================
 do      actions, one a line
-events  ``→  trap``: a key (→ ← Space), and the kind of the event that it comes to
+events  ``→  trap``: a key (→ ← Space, or →… ←… held down), and the kind of the event that it comes to
 seen    ``→  #BP  vfs_read+0x1  IF 1  NONE``: a key; phase, place, interrupt flag, kprobe_status
 memory  ``vfs_read+0x0  cc 48 89 e5``: bytes at a place, now
 value   ``count trap vector=3  2``: a reading, two blanks, what it gives
@@ -27,14 +27,12 @@ from kprobesim.course.lesson import Lesson, Task
 from kprobesim.course.pages import Block, fenced_blocks
 from kprobesim.course.readings import check_reading, memory_at, read_value
 from kprobesim.course.session import LessonSession
+from kprobesim.course.trail import HELD, KEYS, event_kind, standing
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
-from kprobesim.lab import Grain, Lab
+from kprobesim.lab import Lab
 
 __all__ = ["BLOCKS", "play_solutions", "play_text"]
-
-_IF: Final = 1 << 9
-_KEYS: Final = {"→": (Grain.PHASE, False), "←": (Grain.PHASE, True), "Space": (Grain.HIT, False)}
 
 
 def play_solutions(lesson: Lesson) -> Iterator[str]:
@@ -109,31 +107,26 @@ def _do(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
 
 
 def _events(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
-    def seen(lab: Lab) -> str:
-        event = lab.last_event
-        return event.kind if event is not None else "-"
-
-    yield from _keys(session, text, seen)
+    yield from _keys(session, text, event_kind)
 
 
 def _seen(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
-    def seen(lab: Lab) -> str:
-        registers = lab.registers()
-        place = "user" if registers["cs"] & 3 else lab.symbolize(registers["rip"])
-        return f"{lab.phase_name}  {place}  IF {int(bool(registers['rflags'] & _IF))}  {lab.kprobes().status}"
-
-    yield from _keys(session, text, seen)
+    yield from _keys(session, text, standing)
 
 
 def _keys(session: LessonSession, text: str, seen: Callable[[Lab], str]) -> Iterator[str]:
     for line in text.splitlines():
         key, _sep, wanted = line.partition("  ")
-        if key not in _KEYS:
-            raise BadInput(
-                f"{line[:60]!r} does not begin with a key and two blanks.", hint=f"Keys: {', '.join(_KEYS)}."
-            )
-        grain, back = _KEYS[key]
-        session.lab.step(grain, back=back, interrupt=Budget())
+        if key not in KEYS:
+            raise BadInput(f"{line[:60]!r} does not begin with a key and two blanks.", hint=f"Keys: {', '.join(KEYS)}.")
+        grain, back = KEYS[key]
+        budget = Budget()
+        before = None
+        while before != session.lab.moment:
+            before = session.lab.moment
+            session.lab.step(grain, back=back, interrupt=budget)
+            if key not in HELD or seen(session.lab) == wanted:
+                break
         if seen(session.lab) != wanted:
             yield f"{key} shows {seen(session.lab)!r}, not {wanted!r}"
 

@@ -52,6 +52,7 @@ class LessonSession:
         self.exploring = False
         self.notice = ""
         self._store = store
+        self._pages: dict[Language, tuple[Page, ...]] = {}
         self._journal = Journal(lab, lesson.folder)
         self._return: tuple[Life, dict[int, tuple[Input, Action]]] | None = None
         self.progress.task_seq = lab.seq
@@ -93,7 +94,9 @@ class LessonSession:
         Raises:
             BadInput: it cannot be read.
         """
-        return self.lesson.pages(language)
+        if language not in self._pages:
+            self._pages[language] = self.lesson.pages(language)
+        return self._pages[language]
 
     @property
     def page(self) -> int:
@@ -131,6 +134,16 @@ class LessonSession:
             goals.append(GoalReport(finding.met, goal.text(language, finding), goal.why(language, finding)))
         met = all(goal.met for goal in goals)
         return TaskReport(task.id, met, tuple(goals), task.praise.get(language, "") if met else "")
+
+    def is_met(self, task: Task, *, quick: bool = False) -> bool:
+        """Whether all goals of a task are met at this moment; no words are made, so that it may be asked at each step.
+
+        Args:
+            task: one of the lesson's.
+            quick: only those goals that look at the machine and need not run it aside.
+        """
+        view = self._view(task)
+        return all(goal.check(view).met for goal in task.goals if goal.what.quick or not quick)
 
     def check(self, language: Language) -> TaskReport:
         """Check the present task, and go on to the next one if it is met.

@@ -102,6 +102,10 @@ class Look:
         """What an event means, and why it happened."""
         return self._narrator.narrate(event, language)
 
+    def narrate_briefly(self, event: Event, language: Language) -> str:
+        """What an event means, for one who sees it for the first time."""
+        return self._narrator.narrate_briefly(event, language)
+
     def event_json(self, event: Event) -> dict[str, Any]:
         """An event as the command line's JSON object; addresses get a symbol beside them where they have one."""
         plain = event_json(event, EVENT_KINDS)

@@ -68,6 +68,21 @@ class Narrator:
                     found.setdefault(part, text)
         return Narration(found.get("what", EVENT_KINDS[event.kind].meaning), found.get("why", ""))
 
+    def narrate_briefly(self, event: Event, language: Language) -> str:
+        """What happened, for one who sees it for the first time: where there is a shorter sentence for that, this one.
+
+        Args:
+            event: any event of this kernel.
+            language: of the sentence.
+        """
+        values = self._values(event)
+        for key in _keys(event):
+            for part in ("brief", "what"):
+                text = _TEXTS.get(language, f"{key}.{part}", **values)
+                if text is not None:
+                    return text
+        return EVENT_KINDS[event.kind].meaning
+
     def _values(self, event: Event) -> dict[str, Any]:
         """What the texts may name: the event's fields as one reads them, and a few made of them."""
         types = {field.name: field.type for field in EVENT_KINDS[event.kind].fields}

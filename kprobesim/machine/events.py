@@ -95,10 +95,10 @@ class StopAtMoment(BaseException):
     """Unwinds the host's code that plays an instruction, leaving the machine frozen at the moment asked for."""
 
 
-# An event as it is kept: instruction, number within it, vCPU, kind, fields, nanoseconds of idling so far.
-EventRecord = tuple[int, int, int, str, dict[str, Any], int]
-RECORD_SIZE: Final = 6
-_INSN, _KIND, _FIELDS = 0, 3, 4
+# An event as it is kept: instruction, vCPU, kind, fields, nanoseconds of idling so far.
+EventRecord = tuple[int, int, str, dict[str, Any], int]
+RECORD_SIZE: Final = 5
+_INSN, _KIND, _FIELDS = 0, 2, 3
 
 
 class EventLog(Sequence[Event]):
@@ -145,14 +145,29 @@ class EventLog(Sequence[Event]):
             return self._event(numbers)
         return [self._event(number) for number in numbers]
 
-    def _event(self, seq: int) -> Event:
-        insn, number, cpu, kind, fields, idle_ns = self.record(seq)
-        return Event(seq, insn * self._ns_per_insn + idle_ns, cpu, kind, Moment(insn, number), fields)
+    def __iter__(self) -> Iterator[Event]:
+        last, number = -1, 0
+        for seq in range(len(self)):
+            insn = self.cells[seq * RECORD_SIZE + _INSN]
+            last, number = insn, number + 1 if insn == last else 1
+            yield self._event(seq, number)
+
+    def _event(self, seq: int, number: int = 0) -> Event:
+        insn, cpu, kind, fields, idle_ns = self.record(seq)
+        moment = Moment(insn, number or self.count_at(insn, seq + 1))
+        return Event(seq, insn * self._ns_per_insn + idle_ns, cpu, kind, moment, fields)
+
+    def count_at(self, insn: int, end: int) -> int:
+        """How many of the first ``end`` events happened last, at an instruction: 0 if the last one was at another."""
+        first = end
+        while first and self.cells[(first - 1) * RECORD_SIZE + _INSN] == insn:
+            first -= 1
+        return end - first
 
     def record(self, seq: int) -> EventRecord:
         """An event as it is kept."""
-        insn, number, cpu, kind, fields, idle_ns = self.cells[seq * RECORD_SIZE : (seq + 1) * RECORD_SIZE]
-        return insn, number, cpu, kind, fields, idle_ns
+        insn, cpu, kind, fields, idle_ns = self.cells[seq * RECORD_SIZE : (seq + 1) * RECORD_SIZE]
+        return insn, cpu, kind, fields, idle_ns
 
     def kind(self, seq: int) -> str:
         """The kind of an event."""

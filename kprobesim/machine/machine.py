@@ -33,7 +33,6 @@ class MachineState(NamedTuple):
     retired: int
     idle_ns: int
     seq: int
-    event: int
     turn: tuple[int, int, int]
     off: int | None
     cpus: tuple[VCpuState, ...]
@@ -104,9 +103,9 @@ class Machine:
         self._turns = Turns(self.cpus, seed)
         self._running: VCpu | None = None
         self._place = 0  # in the log's cells: where the next event goes
-        self._event_insn = 0
-        self._event = 0
-        self._step = 0
+        self._step = 0  # finer steps since the last event, if they were made at this instruction:
+        self._step_insn = 0
+        self._froze_at = 0
         self._stop_at: Moment | None = None
         self._stop_kinds: frozenset[str] = frozenset()
         self._stops = False  # whether one of the two is set
@@ -144,7 +143,10 @@ class Machine:
     def moment(self) -> Moment:
         """Where the machine is now."""
         insn = self.insn
-        return Moment(insn, self._event, self._step) if insn == self._event_insn else Moment(insn)
+        return Moment(insn, self._events_at(insn), self._step if insn == self._step_insn else 0)
+
+    def _events_at(self, insn: int) -> int:
+        return self.log.count_at(insn, self.seq)
 
     @property
     def seq(self) -> int:
@@ -172,17 +174,12 @@ class Machine:
         running, insn = self._running, self.retired
         if running is not None:
             insn += running.engine.counter.value - 1
-        if insn == self._event_insn:
-            insn, number = self._event_insn, self._event + 1  # the same object again: most events share an instruction
-        else:
-            self._event_insn, number = insn, 1
-        self._event, self._step = number, 0
         place, cells = self._place, self.log.cells
         if place == len(cells):
             if place >= self.log.full:
                 self.log.refuse()
-            cells += (insn, number, self._turns.number, kind, fields, self.idle_ns)
-        self._place = place + RECORD_SIZE
+            cells += (insn, self._turns.number, kind, fields, self.idle_ns)
+        self._place, self._step = place + RECORD_SIZE, 0
         if self._stops and (kind in self._stop_kinds or (self._stop_at is not None and self.moment >= self._stop_at)):
             self._freeze()
 
@@ -192,8 +189,8 @@ class Machine:
         Raises:
             StopAtMoment: this is the step that the machine was to be stopped at.
         """
-        if self.insn != self._event_insn:
-            self._event_insn, self._event = self.insn, 0
+        if self.insn != self._step_insn:
+            self._step_insn, self._step = self.insn, 0
         self._step += 1
         if self._stop_at is not None and self.moment >= self._stop_at:
             self._freeze()
@@ -209,6 +206,7 @@ class Machine:
 
     def _freeze(self) -> None:
         self.frozen = self.current_cpu.registers()
+        self._froze_at = self.insn
         raise StopAtMoment
 
     # Running
@@ -232,7 +230,7 @@ class Machine:
             with _without_collector():
                 return self._run(limit)
         except StopAtMoment:
-            self.retired = self._event_insn
+            self.retired = self._froze_at
             return Stop.MOMENT
         except BaseException as failure:
             # Also what a probe's handler raised, or the user's Ctrl-C: the instruction under way is only half done.
@@ -254,7 +252,7 @@ class Machine:
         try:
             yield
         except StopAtMoment:
-            self.retired = self._event_insn
+            self.retired = self._froze_at
         finally:
             self._stop_where(None, frozenset())
 
@@ -424,12 +422,10 @@ class Machine:
     def save(self) -> MachineState:
         """Everything but RAM that `restore` needs; only between runs, and not while `suspended`."""
         assert not self.suspended, "a host function in the middle of its work cannot be saved"
-        event = self._event if self._event_insn == self.retired else 0
         return MachineState(
             self.retired,
             self.idle_ns,
             self.seq,
-            event,
             self._turns.save(),
             self.off,
             tuple(cpu.save() for cpu in self.cpus),
@@ -440,7 +436,7 @@ class Machine:
     def restore(self, state: MachineState) -> None:
         """Go back to a saved state; RAM must hold that state's contents already."""
         self.retired, self.idle_ns, self._place = state.retired, state.idle_ns, state.seq * RECORD_SIZE
-        self._event_insn, self._event, self._step = state.retired, state.event, 0
+        self._step = 0
         self._turns.restore(state.turn)
         self.off = state.off
         self.frozen, self.failure = None, None

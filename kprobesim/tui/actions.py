@@ -8,6 +8,7 @@ from typing import Final, Generic, Literal, NamedTuple, Never, Protocol, TypeVar
 
 from textual.binding import Binding
 
+from kprobesim.course import PANELS
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui.lecture import Lecture
@@ -34,9 +35,6 @@ __all__ = [
     "entries",
     "key_text",
 ]
-
-PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events", "verifier", "tasks", "console")
-"""The panels in the order of Tab and of the number keys; the tenth has the key 0."""
 
 GROUPS: Final = ("what_if", "move", "find", "look", "class", "lesson", "app")
 """The headings under which help lists actions, in order."""
@@ -219,6 +217,10 @@ class Bench(Traveller, Protocol):
         """Show or hide the text."""
         ...
 
+    def toggle_why(self) -> None:
+        """Tell why things happened, or only what."""
+        ...
+
     def toggle_maximised(self) -> None:
         """One large panel, or all."""
         ...
@@ -324,6 +326,7 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("read_back", ("pageup",), "look", lambda bench: bench.read_on(-1)),
     Action("read_on", ("pagedown",), "look", lambda bench: bench.read_on(1)),
     Action("text", ("f2", "t"), "look", lambda bench: bench.toggle_text()),
+    Action("why", ("slash", "ideographic_comma"), "look", lambda bench: bench.toggle_why()),
     Action("present", ("ctrl+l", "P"), "class", lambda bench: bench.lecture.present()),
     Action("play", ("ctrl+y", "p"), "class", lambda bench: bench.lecture.play()),
     Action("again", ("ctrl+u", "u"), "class", lambda bench: bench.lecture.again()),
@@ -375,7 +378,8 @@ _KEY_NAMES: Final = {
     "end": "End", "enter": "Enter", "escape": "Esc", "tab": "Tab", "pageup": "PgUp", "pagedown": "PgDn",
     "question_mark": "?", "asterisk": "*", "dollar_sign": "$", "left_square_bracket": "[",
     "right_square_bracket": "]", "less_than_sign": "<", "greater_than_sign": ">", "colon": ":",
-    "insert": "Insert", "plus": "+", "equals_sign": "=", "minus": "-", "full_stop": ".",
+    "insert": "Insert", "plus": "+", "equals_sign": "=", "minus": "-", "full_stop": ".", "slash": "/",
+    "ideographic_comma": "、",
     "shift": "Shift", "ctrl": "Ctrl",
 }  # fmt: skip
 

@@ -116,6 +116,7 @@ class Snapshot:
         event: the newest event behind this moment.
         at_event: the machine stands right behind that event.
         narration: what the event means, by language.
+        brief: the same for one who sees it for the first time.
         phase: of the probe hit.
         serving: the function that serves it or runs the program, where one does.
         next_text: the instruction about to run, as text.
@@ -142,6 +143,7 @@ class Snapshot:
     event: Event | None
     at_event: bool
     narration: dict[Language, Narration]
+    brief: dict[Language, str]
     phase: Phase
     serving: str
     place: str
@@ -247,6 +249,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
         event=event,
         at_event=event is not None and event.moment == lab.moment,
         narration={} if event is None else {language: lab.narrate(event, language) for language in LANGUAGES},
+        brief={} if event is None else {language: lab.narrate_briefly(event, language) for language in LANGUAGES},
         phase=lab.phase,
         serving=lab.serving,
         place=lab.symbolize(rip),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["ARMED", "CHANGED", "CURRENT", "CURSOR", "DIM", "FAILED", "HEAD", "SOURCE", "STRONG", "USED"]
+__all__ = ["ARMED", "CHANGED", "CURRENT", "CURSOR", "DIM", "FAILED", "HEAD", "NEXT", "SOURCE", "STRONG", "USED"]
 
 DIM: Final = "dim"
 STRONG: Final = "bold"
@@ -14,3 +14,4 @@ FAILED: Final = "bold $text-error"
 HEAD: Final = "bold $text-primary"
 SOURCE: Final = "italic $text-success"
 USED: Final = "underline"
+NEXT: Final = "bold reverse"

@@ -99,6 +99,7 @@ def test_a_value_of_another_type_gives_a_lesson_or_a_sentence(line: str, value: 
         ('id = "one-byte"', 'id = "One Byte"', r"small letters"),
         ("format_version = 2", "format_version = 3", r"made for another version"),
         ('id = "01-the-first-probe"', 'id = "02-other"', r"the folder is called"),
+        ('narration = "brief"', 'narration = "none"', r"narration cannot be 'none'.*Allowed: full, brief"),
         ("cpus = 1", "cpus = 99", r"cpus must be 1 to 8"),
         ("machine = {", "right = 1\nmachine = {", r"either right or machine"),
     ],
@@ -115,6 +116,7 @@ def test_a_text_that_does_not_fit_the_tasks_is_told() -> None:
         ("<!-- task one-byte -->", "", "task one-byte has no mark"),
         ("<!-- task one-byte -->", "<!-- task two-bytes -->", "no task two-bytes"),
         ("<!-- task one-byte -->", "<!-- task a-program -->", "a mark already"),
+        ("<!-- task one-byte -->", "<!-- show heap -->\n<!-- task one-byte -->", "no panel heap"),
         ("# The first probe", "The first probe", "begins with its title"),
     ):
         error = read(GOOD, GOOD_TEXT.replace(old, new, 1))

@@ -48,8 +48,8 @@ def test_the_start_is_before_everything_and_the_future_is_known(session: LessonS
 def test_a_goal_says_what_it_asks_and_why_it_is_not_met_in_each_language(session: LessonSession) -> None:
     english, chinese = session.check("en"), session.check("zh")
     assert not english.met
-    assert "bpf.load" in english.goals[0].text and "last event was" in english.goals[0].why
-    assert "最后一个事件是" in chinese.goals[0].why
+    assert "bpf.load" in english.goals[0].text and "the newest event is" in english.goals[0].why
+    assert "最新的事件是" in chinese.goals[0].why
 
 
 def test_events_that_lie_ahead_do_not_count(session: LessonSession) -> None:
@@ -74,7 +74,7 @@ def test_hints_come_one_rung_at_a_time_and_the_last_one_stays(session: LessonSes
 
 
 def test_an_answer_is_compared_with_what_the_machine_works_out(session: LessonSession) -> None:
-    for task in ("a-program", "one-byte", "the-trap"):
+    for task in ("a-program", "one-byte", "the-trap", "the-count", "back-in-the-function"):
         assert session.task is not None and session.task.id == task
         session.skip()
     before = state(session)
@@ -99,10 +99,10 @@ def test_a_prediction_is_made_before_and_not_after(session: LessonSession) -> No
 def test_the_text_is_held_back_at_a_prediction(session: LessonSession) -> None:
     session.skip()
     held = session.visible("en")[-1]
-    assert held.title == "2. A slot"
+    assert held.title == "2. A slot and a byte"
     assert held.parts[-1].text == "the-slot"
     session.reveal("the-slot", "en")
-    assert session.visible("en")[-1].title == "3. One byte"
+    assert session.visible("en")[-1].parts[-1].text == "one-byte"
 
 
 def test_all_text_is_visible_at_the_end(session: LessonSession) -> None:

@@ -19,7 +19,7 @@ from kprobesim.machine import Event, Moment
 from kprobesim.tracing.seccomp_names import SECCOMP_ACTIONS
 
 TEXTS = Texts("kprobesim.lab.texts")
-WIDEST_WHAT, WIDEST_WHY = 130, 205
+WIDEST_WHAT, WIDEST_WHY, WIDEST_BRIEF = 130, 205, 76
 BY_PID = """
 .type kprobe
 .license GPL
@@ -116,7 +116,7 @@ def address(lab: Lab, symbol: str) -> int:
 
 
 def texts_of(kind: str, language: Language) -> list[str]:
-    return [key for key in TEXTS.keys(language) if re.fullmatch(rf"{re.escape(kind)}(\.\w+)*\.(what|why)", key)]
+    return [key for key in TEXTS.keys(language) if re.fullmatch(rf"{re.escape(kind)}(\.\w+)*\.(what|why|brief)", key)]
 
 
 def made(kind: str, **changes: object) -> Event:
@@ -209,7 +209,7 @@ def test_both_languages_have_the_same_texts_with_the_same_names_in_them() -> Non
 def test_every_kind_of_event_has_a_text(language: Language) -> None:
     for kind in EVENT_KINDS:
         endings = {key.rpartition(".")[2] for key in texts_of(kind, language)}
-        assert endings == {"what", "why"}, kind
+        assert endings - {"brief"} == {"what", "why"}, kind
 
 
 def test_no_text_belongs_to_a_kind_that_does_not_exist() -> None:
@@ -251,7 +251,9 @@ def test_every_text_can_be_filled_and_is_used(language: Language) -> None:
         assert "{" not in what + why, event
         assert cell_len(what) <= WIDEST_WHAT, what
         assert cell_len(why) <= WIDEST_WHY, why
-        unused = {template for template in unused if not (matches(template, what) or matches(template, why))}
+        brief = lab.narrate_briefly(event, language)
+        assert brief and "{" not in brief and cell_len(brief) <= max(WIDEST_BRIEF, cell_len(what)), brief
+        unused = {template for template in unused if not any(matches(template, told) for told in (what, why, brief))}
     assert not unused
 
 
@@ -293,6 +295,18 @@ def test_where_an_emulated_instruction_leads_is_told_by_name() -> None:
         "kprobe.emulate", insn=f"call   {address(lab, 'rw_verify_area'):#x}", ip=address(lab, "rw_verify_area")
     )
     assert lab.narrate(event, "en").what.startswith("The instruction call rw_verify_area+0x0 was emulated")
+
+
+def test_one_who_sees_it_for_the_first_time_is_told_less_and_never_something_else() -> None:
+    lab = session()
+    told = {event.kind: lab.narrate_briefly(event, "en") for event in lab.events()}
+    arming = made("text.poke", symbol="vfs_read", offset=0, old=b"\x55", new=b"\xcc")
+    assert lab.narrate_briefly(arming, "en") == "At vfs_read+0x0, 55 became cc."
+    assert told["bpf.enter"] == "by_pid starts."
+    no_text_of_its_own = next(event for event in lab.events() if event.kind == "syscall")
+    assert lab.narrate_briefly(no_text_of_its_own, "en") == lab.narrate(no_text_of_its_own, "en").what
+    failed = made("bpf.helper", name="bpf_map_update_elem", ret=(1 << 64) - 7)
+    assert lab.narrate_briefly(failed, "en") == lab.narrate(failed, "en").what
 
 
 def test_an_error_is_told_by_its_name() -> None:

@@ -22,8 +22,10 @@ def digest_of(lab: Lab, head: int) -> tuple[int, str]:
     log: EventLog = lab.machine.log
     count = log.first_at(head)
     digest = hashlib.sha256()
+    last, number = -1, 0
     for seq in range(count):
-        insn, number, cpu, kind, fields, idle_ns = log.record(seq)
+        insn, cpu, kind, fields, idle_ns = log.record(seq)
+        last, number = insn, number + 1 if insn == last else 1
         digest.update(f"{insn} {number} {cpu} {kind} {idle_ns} {_text(fields)}\n".encode(errors="replace"))
     return count, digest.hexdigest()
 

@@ -1,15 +1,14 @@
-"""The lesson's foot: the task, its check, the hint; with what can be clicked."""
+"""The lesson's foot: the task, its check, the hint, and which key comes next; with what can be clicked."""
 
 from __future__ import annotations
 
-from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
-from kprobesim.tui.cells import wrap
+from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.wording import say
 
@@ -39,11 +38,19 @@ class LessonBar(Widget):
         super().__init__()
         self._lines: list[tuple[str, str]] = []
         self._met: list[tuple[str, str]] = []
+        self._now = ""
         self._view: LessonView | None = None
         self._language: Language = "en"
 
-    def show(self, view: LessonView, language: Language) -> None:
-        """Show where the learner is."""
+    def show(self, view: LessonView, language: Language, *, turned: bool) -> None:
+        """Show where the learner is.
+
+        Args:
+            view: where.
+            language: of the words.
+            turned: the page was turned since the machine came to rest: praise was read.
+        """
+        praised, told = view.praised and not turned, not (view.praised and turned)
         text = view.texts[language]
         blocks = "■" * view.done + "□" * (view.total - view.done)
         state = say(language, "lesson.state_exploring") if view.exploring else ""
@@ -51,23 +58,29 @@ class LessonBar(Widget):
         self.border_title = Content(f"{blocks} {say(language, 'lesson.end') if view.over else title} {state}".rstrip())
         self._view, self._language = view, language
         self.border_subtitle = self._buttons(view, language)
-        self._lines, self._met = [(text.task, styles.STRONG)], []
+        self._lines, self._met = [] if praised else [(text.task, styles.STRONG)], []
         if view.notice:
             self._lines.append((view.notice, styles.FAILED))
-        if text.told:
+        if text.told and told:
             self._lines.append((text.told, ""))
         elif text.goals:
             # Chinese sentences are not parted by blanks.
             between = "" if language == "zh" else " "
             for met, goal, why in text.goals[:_MOST_GOALS]:
-                said = between.join(part for part in (goal, why) if part)
-                line = (f"{'✓' if met else '○'} {said}", "" if met else styles.DIM)
-                self._lines.append(line)
+                missing = between.join(part for part in (goal, why) if part)
+                line = f"✓ {goal}" if met else f"○ {say(language, 'lesson.needed', goal=missing)}"
+                self._lines.append((line, ""))
                 if met:
-                    self._met.append(line)
+                    self._met.append(self._lines[-1])
         elif text.asked is not None:
             self._lines.append((say(language, "lesson.ask", question=text.asked.question), ""))
         self.refresh()
+
+    def tell_next(self, what: str) -> None:
+        """Show which key comes next."""
+        if what != self._now:
+            self._now = what
+            self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
         """What can be clicked may have more room, or less."""
@@ -86,14 +99,18 @@ class LessonBar(Widget):
         return shown
 
     def render(self) -> Content:
-        """The task first. Where room is short, goals that are met give way to those that are not."""
+        """The task first; goals that are met give way to those that are not; in the last row always the next key."""
         width, height = self.content_size
+        height -= 1
         lines = self._wrapped(self._lines, width)
         if len(lines) > height > 0 and self._met:
             lines = self._wrapped([line for line in self._lines if line not in self._met], width)
         if len(lines) > height > 0:
             last, style = lines[height - 1]
-            lines = [*lines[: height - 1], (f"{set_cell_size(last, min(cell_len(last), width - 2))} …", style)]
+            lines = [*lines[: height - 1], (fit(f"{last} ……", width), style)]
+        lines += [("", "")] * (height - len(lines))
+        now = say(self._language, "lesson.now") + self._now if self._now else ""
+        lines.append((fit(now, width), styles.NEXT))
         return Content("\n").join(Content.styled(line, style) for line, style in lines)
 
     def _wrapped(self, texts: list[tuple[str, str]], width: int) -> list[tuple[str, str]]:

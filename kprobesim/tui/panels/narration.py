@@ -18,6 +18,8 @@ from kprobesim.tui.wording import knows, say
 __all__ = ["NarrationPanel", "narrate"]
 
 _IF = 0x200
+_TOLD_BRIEFLY = (Phase.PT_REGS, Phase.SLOT, Phase.SECOND_BREAKPOINT)
+"""Phases that begin between two events."""
 
 
 def narrate(now: Snapshot, language: Language) -> tuple[str, str]:
@@ -53,9 +55,29 @@ def _about_phase(now: Snapshot, language: Language) -> str:
     return say(language, own if knows(own) else f"phase.{now.phase.name}")
 
 
-def _standing(now: Snapshot) -> str:
-    """Phase, place, IF and kprobe_status, in the words in which lessons say where one should be."""
+def narrate_briefly(now: Snapshot, language: Language) -> str:
+    """What happened at a moment, for one who sees it for the first time.
+
+    Args:
+        now: the moment.
+        language: of the sentence.
+    """
+    if now.moment.step:
+        return narrate(now, language)[0]
+    if now.at_event and now.event is not None:
+        return now.brief[language]
+    if now.phase in _TOLD_BRIEFLY:
+        return say(language, f"phase_brief.{now.phase.name}")
+    if all(cpu.halted for cpu in now.vcpus if cpu.online):
+        return say(language, "narration.waits")
+    return say(language, "narration.next", text=plain_text(now.next_text, ""), place=now.place)
+
+
+def _standing(now: Snapshot, why: bool) -> str:
+    """Phase, place, IF and kprobe_status, as lessons write where one should be; in brief lessons the first two."""
     place = now.place if now.registers["cs"] & 3 == 0 else "user"
+    if not why:
+        return f"{now.phase_name}  {place}"
     return f"{now.phase_name}  {place}  IF {int(bool(now.registers['rflags'] & _IF))}  {now.kprobe.status}"
 
 
@@ -87,25 +109,31 @@ class NarrationPanel(Widget):
             self._large = large
             self.refresh()
 
-    def tell(self, now: Snapshot | None, outcome: Outcome, language: Language) -> None:
+    def tell(self, now: Snapshot | None, outcome: Outcome, language: Language, *, why: bool = True) -> None:
         """Show a moment.
 
         Args:
             now: the moment, or None where there is no lab yet.
             outcome: how the motion ended.
             language: of the sentences.
+            why: tell why, too; otherwise only which key tells it.
         """
         self.border_title, self.border_subtitle = say(language, "narration.title"), ""
         if now is not None:
             if now.at_event and now.event is not None:
                 self.border_title = Content(f"{self.border_title} ─ {now.event.kind}")
-            self.border_subtitle = Content(_standing(now))
+            self.border_subtitle = Content(_standing(now, why))
         self._told = []
         if outcome.key:
             self._told.append((f"■ {outcome.tell(language)}", styles.STRONG))
         if now is not None:
-            what, why = narrate(now, language)
-            self._told += [(what, "" if outcome.key else styles.STRONG), (why, "")]
+            what, reason = narrate(now, language)
+            what = what if why else narrate_briefly(now, language)
+            self._told.append((what, "" if outcome.key else styles.STRONG))
+            if reason and why:
+                self._told.append((reason, ""))
+            elif reason:
+                self.border_subtitle = Content(f"{say(language, 'narration.ask_why')} ─ {self.border_subtitle}")
         self.refresh()
 
     def play(self, sign: str) -> None:

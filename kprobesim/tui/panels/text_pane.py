@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import ClassVar, Final
 
 from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.message import Message
 from textual.widgets import Markdown
+from textual.widgets.markdown import MarkdownFence
 
 from kprobesim.tui.line_breaks import words
 
@@ -40,9 +44,15 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     TextPane MarkdownH1, TextPane MarkdownH2 { margin: 0 0 1 0; padding: 0; content-align: left middle; }
     TextPane MarkdownFence { margin: 0 0 1 0; & > Label { padding: 0; } }
     TextPane MarkdownBlockQuote { margin: 0 0 1 0; }
+    TextPane MarkdownBlockQuote MarkdownOrderedList { margin: 0; }
     """
 
     _text = ""
+    _width = 0
+    _quote: int | None = None
+
+    class Moved(Message):
+        """Another part of the text is in sight, or there is more or less of it."""
 
     def compose(self) -> ComposeResult:
         """One Markdown widget."""
@@ -50,7 +60,8 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     def show(self, title: str, text: str) -> None:
         """Show another text; where only more of the same page is there, the reader stays at their line."""
-        self.border_title = title
+        if title != self.border_title:
+            self.border_title = title
         if text != self._text:
             same_page = text.partition("\n")[0] == self._text.partition("\n")[0]
             self._text = text
@@ -59,11 +70,62 @@ class TextPane(VerticalScroll, inherit_bindings=False):
                 self.scroll_home(animate=False)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Long lines of blocks are broken elsewhere."""
-        self._fill()
+        """In another width long lines of blocks are broken elsewhere; otherwise the reader stays at their line."""
+        if event.size.width != self._width:
+            self._width = event.size.width
+            self._fill()
+
+    def on_mount(self) -> None:
+        """Whatever changes what is in sight is told."""
+        self.watch(self, "virtual_size", self._tell_moved, init=False)
+        self.watch(self, "scroll_y", self._tell_moved, init=False)
+
+    def _tell_moved(self) -> None:
+        self.call_after_refresh(self.post_message, self.Moved())
+
+    async def _filled(self, update: AwaitComplete) -> None:
+        await update
+        self.call_after_refresh(self._settle)
+
+    def _settle(self) -> None:
+        """Another text is laid out."""
+        quotes = self.query("MarkdownBlockQuote")
+        if self._quote is not None and 0 <= self._quote < len(quotes):
+            bottom = quotes[self._quote].virtual_region.bottom
+            self.scroll_to(y=max(self.scroll_y, bottom - self._rows), animate=False)
+        self._quote = None
+        self.post_message(self.Moved())
+
+    def keep_quote(self) -> None:
+        """The text is about to grow in its last quotation: all of that shall be in sight then."""
+        self._quote = len(self.query("MarkdownBlockQuote")) - 1
+
+    @property
+    def _rows(self) -> int:
+        return max(self.scrollable_content_region.height, 1)
+
+    @property
+    def _bottom(self) -> int:
+        """The row behind the last one that is not blank."""
+        return max((block.virtual_region.bottom for block in self.query_one(Markdown).children), default=0)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is text below what is in sight."""
+        return self._bottom > self.scroll_y + self._rows
+
+    def shows_block(self, number: int, kinds: Collection[str]) -> bool:
+        """Whether the end of a block is in sight, or above.
+
+        Args:
+            number: of the block among those of these kinds, from 0.
+            kinds: of blocks.
+        """
+        blocks = [block for block in self.query(MarkdownFence) if block.lexer in kinds]
+        return number < len(blocks) and blocks[number].virtual_region.bottom <= self.scroll_y + self._rows
 
     def read_on(self, by: int) -> bool:
-        """Scroll by a page.
+        """Scroll by a page, so that what comes begins with a whole paragraph.
 
         Args:
             by: 1 down, -1 up.
@@ -71,14 +133,21 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         Returns:
             False where the text ends, that way.
         """
-        if (self.scroll_y >= self.max_scroll_y) if by > 0 else (self.scroll_y <= 0):
+        if not self.goes_on if by > 0 else self.scroll_y <= 0:
             return False
-        # Two lines of the page before stay in sight.
-        self.scroll_relative(y=by * max(self.content_size.height - 2, 1), animate=False)
+        top, rows = int(self.scroll_y), self._rows
+        if by < 0:
+            self.scroll_to(y=top - rows + 1, animate=False)
+            return True
+        cut = [block.virtual_region for block in self.query_one(Markdown).children]
+        first = next(region for region in cut if region.bottom > top + rows)
+        # A paragraph that is longer than the page is read with one line of the page before.
+        self.scroll_to(y=first.y if first.y > top else top + rows - 1, animate=False)
         return True
 
     def _fill(self) -> None:
-        self.query_one(Markdown).update(folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST)))
+        text = folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST))
+        self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
 def folded(text: str, width: int) -> str:

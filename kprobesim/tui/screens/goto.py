@@ -32,6 +32,7 @@ class GoToScreen(Dialog[str | None]):
     GoToScreen { align: center middle; }
     GoToScreen Vertical {
         width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 1;
+        border-subtitle-color: $foreground;
     }
     GoToScreen Label { width: 1fr; height: auto; }
     GoToScreen Input { border: none; background: $boost; height: 1; margin: 1 0; padding: 0 1; }
@@ -52,7 +53,8 @@ class GoToScreen(Dialog[str | None]):
 
     def tell(self, language: Language) -> None:
         """Fill in all words."""
-        self.query_one(Vertical).border_title = say(language, "goto.title")
+        box = self.query_one(Vertical)
+        box.border_title, box.border_subtitle = say(language, "goto.title"), say(language, "goto.keys")
         self.query_one("#help", Label).update(say(language, "goto.help"))
         complaint = f"✗ {say(language, 'goto.unreadable')}" if self._unreadable else ""
         self.query_one("#complaint", Label).update(complaint)

@@ -12,7 +12,7 @@ from textual.message import Message
 from kprobesim.i18n import LANGUAGES
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
-from kprobesim.tui.lesson import LessonDesk
+from kprobesim.tui.lesson import Asked, LessonDesk, option_keys
 from kprobesim.tui.motions import (
     GRAINS,
     Motion,
@@ -30,6 +30,7 @@ from kprobesim.tui.motions import (
     type_line,
     who_set,
 )
+from kprobesim.tui.next_key import step_to_make
 from kprobesim.tui.panels.panel import Panel
 from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.track import TimelineBar
@@ -105,8 +106,17 @@ class LabScreen(LabFace):
         self._draw()
 
     def number_key(self, number: int) -> None:
-        """A digit of the count that is being typed, otherwise a panel."""
-        if self._count is None:
+        """A digit of the count that is being typed; an option of the question that the page asks; otherwise a panel."""
+        if self._count is None and (asked := self._asked_here()) is not None:
+            if self._replied is self.lesson:
+                # The machine works the answer out; one who presses again is not to land in a panel.
+                return
+            if number <= len(asked.options):
+                self._replied = self.lesson
+                self._answer(asked, str(number))
+            else:
+                self._remark(Outcome("no_option", {"keys": option_keys(len(asked.options))}))
+        elif self._count is None:
             self.select_panel(PANELS[number - 1])
         elif len(self._count) < _COUNT_DIGITS:
             self._count += str(number % 10)
@@ -174,7 +184,12 @@ class LabScreen(LabFace):
         if self.lesson is not None:
             last = len(self.lesson.texts["en"].pages) - 1
             self._page = min(max(self._page + by, 0), last)
+            self._turned = True
+            if self._gave_way:
+                self._read()
+            self._bring_up(self.lesson.made)
             self._tell_lesson()
+            self._arrange()
 
     def study(self, what: Callable[[LessonDesk], Motion]) -> None:
         """Do something to the lesson; a sentence where this is none."""
@@ -193,17 +208,28 @@ class LabScreen(LabFace):
             self._remark(Outcome("nothing_asked"))
             return
 
-        prediction = waiting[self.language].prediction
+        asked = waiting[self.language]
 
         def answered(text: str | None) -> None:
-            if text is None:
-                return
-            if prediction:
-                self.study(lambda desk: desk.predict(prediction, int(text)))
-            else:
-                self.study(lambda desk: desk.answer(text))
+            if text is not None:
+                self._answer(asked, text)
 
         self.app.push_screen(ReplyScreen(waiting, self.language), answered)
+
+    def _asked_here(self) -> Asked | None:
+        """The question with options that stands on the page in sight."""
+        if self.lesson is None or not self.has_class("-reading"):
+            return None
+        text = self.lesson.texts[self.language]
+        return (
+            text.asked if text.asked is not None and text.asked.options and self._page >= len(text.pages) - 1 else None
+        )
+
+    def _answer(self, asked: Asked, text: str) -> None:
+        if asked.prediction:
+            self.study(lambda desk: desk.predict(asked.prediction, int(text)))
+        else:
+            self.study(lambda desk: desk.answer(text))
 
     def ask_command(self) -> None:
         """Ask for something to do to the lab, in the words of the lessons."""
@@ -328,7 +354,7 @@ class LabScreen(LabFace):
         self.selected = name
         self._panel_wanted = self.lecture.presenting
         if self.has_class("-narrow"):
-            self._reading = False
+            self._reading, self._gave_way = False, False
         self._arrange()
         self._panel().focus()
         if name == "verifier" and not self.conductor.memory.walk_wanted:
@@ -337,10 +363,19 @@ class LabScreen(LabFace):
 
     def read_on(self, by: int) -> None:
         """Further down (1) or up (-1) in the text, then to its next page; without a text, in the selected panel."""
-        if not self.has_class("-reading"):
+        if self._gave_way:
+            # The text was left for a panel: it comes back, and goes on.
+            self._read()
+            self._arrange()
+            if by > 0:
+                self.call_after_refresh(self.read_on, by)
+        elif not self.has_class("-reading"):
             self.scroll_panel(by)
         elif not self.query_one(TextPane).read_on(by):
-            self.turn_page(by)
+            if by > 0 and self.lesson is not None and step_to_make(self.lesson, self._page):
+                self._remark(Outcome("steps_first"))
+            else:
+                self.turn_page(by)
 
     def scroll_panel(self, by: int) -> None:
         """Look further up or down in the selected panel.
@@ -356,8 +391,13 @@ class LabScreen(LabFace):
         if not self.scenario.text(self.language):
             self._remark(Outcome("no_text"))
             return
-        self._reading = not self._reading
+        self._reading, self._gave_way = not self._reading, False
         self._arrange()
+
+    def toggle_why(self) -> None:
+        """Tell why things happened, or only what."""
+        self._why = not self._why
+        self._narrate()
 
     def toggle_maximised(self) -> None:
         """Give the selected panel all the room, or take it back."""

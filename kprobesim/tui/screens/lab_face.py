@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.timer import Timer
 
-from kprobesim.course import Lesson
+from kprobesim.course import Cue, Lesson
 from kprobesim.course import Scenario as Demo
+from kprobesim.course.trail import STEP_BLOCKS
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui.actions import Place
 from kprobesim.tui.conductor import Arrived, Conductor, Failed
 from kprobesim.tui.lecture import Lecture
 from kprobesim.tui.lesson import LessonDesk, LessonView
-from kprobesim.tui.motions import Motion, Outcome, repeated
+from kprobesim.tui.motions import Motion, Outcome, repeated, stay
+from kprobesim.tui.next_key import Reading, next_key, step_to_make
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
 from kprobesim.tui.panels.events import EventsPanel
@@ -41,6 +44,8 @@ __all__ = ["LabFace"]
 
 _ALL_WIDTH, _ALL_HEIGHT = 110, 32
 _PAIR_WIDTH = 76
+_FRAME = 6
+"""Cells of a frame beside its title."""
 _BROAD = ("verifier", "console")
 """Panels that need a small screen's whole width."""
 _BROAD_IF_LOW = (*_BROAD, "bpf")
@@ -86,6 +91,8 @@ class LabFace(SizedScreen):
     LabFace.-narrow.-reading #text { width: 1fr; }
     LabFace.-narrow.-reading #bench { display: none; }
     LabFace.-narrow.-low.-reading.-lesson #foot { height: 5; }
+    LabFace.-narrow.-low.-reading.-lesson.-brief #foot { height: 4; }
+    LabFace.-narrow.-low #text MarkdownH1, LabFace.-narrow.-low #text MarkdownH2 { margin: 0; }
     LabFace.-present Header, LabFace.-present LessonBar, LabFace.-present #text { display: none; }
     LabFace.-spot #desk { display: none; }
     LabFace.-spot Spotlight { display: block; }
@@ -102,6 +109,7 @@ class LabFace(SizedScreen):
         self.desk = LessonDesk(scenario) if isinstance(scenario, Lesson) else None
         self.conductor = Conductor(self.desk.open if self.desk else scenario.open, self.post_message, self.desk)
         self.lesson: LessonView | None = None
+        self._replied: LessonView | None = None
         self._page = 0
         self.lecture = Lecture(self, scenario if isinstance(scenario, Demo) else None)
         self.grain = Grain.PHASE
@@ -113,6 +121,11 @@ class LabFace(SizedScreen):
         self._maximised = False
         self._reading = False
         self._panel_wanted = False
+        self._gave_way = False
+        self._unseen = False
+        self._turned = False
+        self._cue: Cue | None = None
+        self._why = not isinstance(scenario, Lesson) or scenario.narration != "brief"
         self._count: str | None = None
         self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
@@ -159,17 +172,54 @@ class LabFace(SizedScreen):
         self._before, self.snapshot = self.snapshot, message.snapshot
         self.outcome, self.failure = message.outcome, None
         if message.lesson is not None:
-            if self.lesson is None or _text_goes_on(self.lesson, message.lesson):
+            made = self.lesson.made if self.lesson is not None else message.lesson.made
+            if self.lesson is None or message.outcome.key == "skipped":
                 self._page = message.lesson.page
-                self._reading = True
+                self._read()
+            elif message.outcome.key == "task_met":
+                # Who asked whether it is done wants to know how the text goes on.
+                self._read()
+            if message.outcome.key.startswith("predicted"):
+                self.query_one(TextPane).keep_quote()
+            self._turned = False
             self.lesson = message.lesson
+            self._bring_up(made)
             self._tell_lesson()
             self._arrange()
         self._draw()
         self.lecture.arrived(message.outcome, message.snapshot)
 
+    def _read(self) -> None:
+        """The text is wanted in front."""
+        self._reading, self._gave_way = True, False
+
+    def _bring_up(self, made: int) -> None:
+        """The panel that the page asks for, once what is listed before it was done.
+
+        Args:
+            made: how many of the lesson's steps were made before; where there is no room for the text beside the panel,
+                it is left for the panel by a step and never on turning a page, as then it is to be read.
+        """
+        lesson = self.lesson
+        assert lesson is not None
+        here = [cue for cue in lesson.cues if cue.page == self._page]
+        cue = next((cue for cue in reversed(here) if cue.step <= lesson.made), None)
+        fresh = cue is not None and cue != self._cue
+        self._unseen = fresh or (self._unseen and cue is not None)
+        self._cue = cue
+        if self.has_class("-narrow") and any(made < one.due <= lesson.made for one in here):
+            self._reading, self._gave_way, fresh = False, True, True
+        if fresh and cue is not None:
+            self.selected = cue.panel
+            self._arrange()
+            self._panel().focus()
+            if cue.panel == "verifier" and not self.conductor.memory.walk_wanted:
+                self.conductor.memory.walk_wanted = True
+                self.move(stay)
+
     @on(Failed)
     def _failed(self, message: Failed) -> None:
+        self._replied = None
         self.conductor.settled()
         if message.snapshot is not None:
             self._before, self.snapshot = self.snapshot, message.snapshot
@@ -205,11 +255,38 @@ class LabFace(SizedScreen):
         if self.lesson is None:
             return
         self.set_class(True, "-lesson")
-        total = len(self.lesson.texts[self.language].pages)
-        number = min(self._page, total - 1)
-        place = say(self.language, "lesson.page", number=number + 1, total=total)
-        self.query_one(TextPane).show(place, self.page_text)
-        self.query_one(LessonBar).show(self.lesson, self.language)
+        pages = self.lesson.texts[self.language].pages
+        number = min(self._page, len(pages) - 1)
+        place = say(self.language, "lesson.page", number=number + 1, total=self.lesson.pages)
+        pane = self.query_one(TextPane)
+        keys = say(self.language, "lesson.page_keys")
+        # What has no room in the frame is left out whole.
+        pane.show(place + keys if cell_len(place + keys) <= pane.outer_size.width - _FRAME else place, self.page_text)
+        self.query_one(LessonBar).show(self.lesson, self.language, turned=self._turned)
+        self._tell_next()
+
+    @on(TextPane.Moved)
+    def _tell_next(self) -> None:
+        """Which key comes next, and how to read on."""
+        lesson, pane = self.lesson, self.query_one(TextPane)
+        if lesson is None:
+            return
+        page = min(self._page, len(lesson.texts[self.language].pages) - 1)
+        step = lesson.steps[lesson.made] if step_to_make(lesson, page) else None
+        shown = self.has_class("-reading")
+        how = Reading(
+            page=page,
+            shown=shown,
+            more=pane.goes_on,
+            listed=step is None or step.page != page or pane.shows_block(step.block, STEP_BLOCKS),
+            gave_way=self._gave_way,
+            look=self._cue.panel if self._cue is not None and self._unseen and self.has_class("-narrow") else "",
+            grain=self.grain,
+            has_list=self.app.screen_stack.index(self) > 1,
+        )
+        more = "more" if pane.goes_on else "next_page" if page < len(lesson.texts[self.language].pages) - 1 else ""
+        pane.border_subtitle = say(self.language, f"lesson.{more}") if more else ""
+        self.query_one(LessonBar).tell_next(next_key(lesson, self.language, how))
 
     @property
     def page_text(self) -> str:
@@ -231,6 +308,7 @@ class LabFace(SizedScreen):
             needed=self.lesson.means if self.lesson is not None else (),
             listed=self.app.screen_stack.index(self) > 1,
         )
+        self._tell_next()
         if not self.conductor.busy:
             keys.running(None)
         self._narrate()
@@ -251,7 +329,8 @@ class LabFace(SizedScreen):
         narration, language = self.query_one(NarrationPanel), self.language
         match self.failure:
             case None:
-                narration.tell(self.snapshot, self.outcome, language)
+                self.set_class(not self._why, "-brief")
+                narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
                 narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
             case error:
@@ -275,6 +354,8 @@ class LabFace(SizedScreen):
         self.set_class(single, "-single")
         broad = _BROAD if height >= _ALL_HEIGHT else _BROAD_IF_LOW
         paired = room >= _PAIR_WIDTH and not self._maximised and self.selected not in broad
+        self._unseen = self._unseen and reading
+        self._tell_next()
         self.query_one(PanelBench).lay_out(room, height, self.selected, single=single, paired=paired)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -318,8 +399,3 @@ class LabFace(SizedScreen):
         if self.selected == "events" and not self.has_class("-single"):
             return self.query_one("#recent", EventsPanel)
         return self.query_one(f"#{self.selected}", Panel)
-
-
-def _text_goes_on(before: LessonView, now: LessonView) -> bool:
-    """There is more to read than before, be it on the page that was read last."""
-    return before.page != now.page or before.done != now.done

@@ -14,7 +14,7 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from kprobesim.i18n import Language
-from kprobesim.tui.lesson import Asked
+from kprobesim.tui.lesson import Asked, option_keys
 from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 
@@ -35,13 +35,12 @@ class ReplyScreen(Dialog[str | None]):
     ReplyScreen { align: center middle; }
     ReplyScreen Vertical {
         width: 76; max-width: 100%; height: auto; max-height: 90%; border: round $primary; background: $surface;
-        padding: 0 1;
+        padding: 0 1; border-subtitle-color: $foreground;
     }
     ReplyScreen Label { width: 1fr; height: auto; margin: 0 0 1 0; text-style: bold; }
     ReplyScreen OptionList { height: auto; max-height: 14; border: none; }
     ReplyScreen OptionList:focus { border: none; }
-    ReplyScreen Input { border: none; background: $boost; height: 1; padding: 0 1; }
-    ReplyScreen Input:focus { border: none; }
+    ReplyScreen Input { border: round $primary; height: 3; padding: 0 1; }
     """
 
     def __init__(self, asked: Mapping[Language, Asked], language: Language) -> None:
@@ -62,7 +61,10 @@ class ReplyScreen(Dialog[str | None]):
         """Fill in all words, keeping the place among the options."""
         asked = self._asked[language]
         title = "lesson.predict_title" if asked.prediction else "lesson.reply_title"
-        self.query_one(Vertical).border_title = say(language, title)
+        box = self.query_one(Vertical)
+        box.border_title = say(language, title)
+        way, keys = ("choose", option_keys(self._options)) if self._options else ("type", "")
+        box.border_subtitle = Content(say(language, f"lesson.keys_{way}", keys=keys))
         self.query_one(Label).update(Content(asked.question))
         for options in self.query(OptionList):
             place = options.highlighted

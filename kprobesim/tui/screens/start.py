@@ -11,6 +11,7 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from kprobesim.course import Lesson, default_store
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
@@ -45,6 +46,16 @@ class Welcome(Widget):
         return Content("\n").join([Content.styled("kprobesim", styles.STRONG), *lines])
 
 
+def _state(scenario: Scenario) -> str:
+    """How far the learner is in a lesson: ``done``, ``begun``, or nothing to tell."""
+    if not isinstance(scenario, Lesson):
+        return ""
+    progress, _ = default_store().load(scenario.id)
+    if {task.id for task in scenario.tasks} <= set(progress.done):
+        return "done"
+    return "begun" if progress.done or progress.skipped else ""
+
+
 class StartScreen(SizedScreen):
     """Choose what to open.
 
@@ -75,11 +86,6 @@ class StartScreen(SizedScreen):
     def on_mount(self) -> None:
         """Fill in the words."""
         self.retell()
-
-    def on_screen_resume(self) -> None:
-        """Fill in the words that nobody could see before."""
-        if not self._known:
-            self.retell()
 
     def retell(self) -> None:
         """Say everything again, keeping the place in the list."""
@@ -112,8 +118,14 @@ class StartScreen(SizedScreen):
         except KprobesimError as error:
             self._complaint = str(error)
 
+    def on_screen_resume(self) -> None:
+        """Fill in the words that nobody could see before; who comes back from a lesson sees what is done."""
+        self.retell()
+
     def _option(self, number: int, scenario: Scenario, width: int) -> Option:
-        title = (f"{number:>2}  {scenario.title(self.language)}", styles.STRONG)
+        state = _state(scenario)
+        mark = say(self.language, f"start.{state}") if state else ""
+        title = (f"{number:>2}  {scenario.title(self.language)}{mark and f'   {mark}'}", styles.STRONG)
         line = fit(scenario.summary(self.language), width).rstrip()
         return Option(Content.assemble(title, *(("\n    ", (line, styles.DIM)) if line else ())))
 

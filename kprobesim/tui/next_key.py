@@ -1,0 +1,116 @@
+"""The one key that a learner presses next: worked out from where they are, never written by an author."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from kprobesim.course.trail import HELD, KEYS
+from kprobesim.i18n import Language
+from kprobesim.lab import Grain
+from kprobesim.tui.lesson import LessonView, option_keys
+from kprobesim.tui.motions import GRAINS
+from kprobesim.tui.wording import say
+
+__all__ = ["Reading", "next_key", "step_to_make"]
+
+_ARROWS: Final = {False: "→", True: "←"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the lesson's text stands on the screen.
+
+    Attributes:
+        page: index of the page.
+        shown: the text is in sight.
+        more: the page goes on below.
+        listed: the block that lists the next step is in sight, or above.
+        gave_way: the text was left for a panel that the page asks for.
+        look: the panel that the page asks for and that only a key brings in front, or empty.
+        grain: of one step.
+        has_list: there is a list of lessons to go back to.
+    """
+
+    page: int
+    shown: bool
+    more: bool
+    listed: bool
+    gave_way: bool
+    look: str
+    grain: Grain
+    has_list: bool
+
+
+def next_key(view: LessonView, language: Language, how: Reading) -> str:
+    """What to press now, and what that is for; a few words.
+
+    Args:
+        view: where the learner is.
+        language: of the words.
+        how: how the text stands on the screen.
+    """
+    last = len(view.texts[language].pages) - 1
+    if view.exploring:
+        return say(language, "now.return")
+    step = _step(view, language, how)
+    if step and view.steps[view.made].page < how.page:
+        return step
+    if not how.shown:
+        if how.gave_way:
+            return say(language, "now.back_to_text")
+        return step or say(language, "now.show_text")
+    if step and how.listed:
+        return step
+    if how.more:
+        return say(language, "now.read_on")
+    asked = view.texts[language].asked
+    if how.page == last and asked is not None and asked.prediction:
+        return say(language, "now.choose", keys=option_keys(len(asked.options)))
+    if step:
+        return step
+    if how.look:
+        return say(language, "now.look", panel=say(language, f"panel.{how.look}.title"))
+    if how.page < last:
+        return say(language, "now.next_page")
+    return _task(view, language, how)
+
+
+def step_to_make(view: LessonView, page: int) -> bool:
+    """Whether a step that is listed on a page, or before it, was not made yet."""
+    return view.made < view.listed and view.steps[view.made].page <= page
+
+
+def _step(view: LessonView, language: Language, how: Reading) -> str:
+    """The next listed step that was not made; empty if the pages up to this one list none."""
+    if not step_to_make(view, how.page):
+        return ""
+    step = view.steps[view.made]
+    grain, back = KEYS[step.key]
+    if grain is Grain.PHASE and how.grain is not grain:
+        key = "↓" if GRAINS.index(how.grain) < GRAINS.index(grain) else "↑"
+        return say(language, "now.grain", press=key, grain=say(language, f"grain.{grain.value}"))
+    if step.key in HELD:
+        return say(language, "now.hold", press=_ARROWS[back])
+    if view.astray == (-1 if back else 1):
+        return say(language, "now.too_far", press=_ARROWS[not back])
+    same = [number for number, one in enumerate(view.steps[: view.listed]) if one.page == step.page]
+    values = {"press": step.key, "number": view.made - same[0] + 1, "total": len(same), "page": step.page + 1}
+    return say(language, "now.step" if step.page == how.page else "now.step_before", **values)
+
+
+def _task(view: LessonView, language: Language, how: Reading) -> str:
+    """At the end of what may be read: what the task needs."""
+    if view.over:
+        return say(language, "now.list" if how.has_list else "now.leave")
+    asked = view.texts[language].asked
+    if asked is not None:
+        return (
+            say(language, "now.choose", keys=option_keys(len(asked.options)))
+            if asked.options
+            else say(language, "now.answer")
+        )
+    if view.by_hand:
+        return say(language, "now.check")
+    means = view.means[0] if view.means else "move"
+    return say(language, f"now.{means}", number=view.number)

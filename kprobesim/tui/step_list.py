@@ -1,0 +1,50 @@
+"""The steps that a text lists, as a narrow column shows them."""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby
+from typing import Final
+
+from rich.cells import cell_len
+
+from kprobesim.course.trail import STEP_BLOCKS
+
+__all__ = ["with_short_steps"]
+
+_BLOCK: Final = re.compile(rf"^```({'|'.join(STEP_BLOCKS)})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FIELDS: Final = 4
+
+
+def with_short_steps(markdown: str) -> str:
+    """A text whose lists of steps are in columns: what repeats is counted, what does not change is left out.
+
+    Args:
+        markdown: of a page.
+    """
+    return _BLOCK.sub(lambda found: f"```{found[1]}\n{_columns(found[2])}\n```", markdown)
+
+
+def _columns(block: str) -> str:
+    rows = []
+    before = ["", ""]
+    for line, same in groupby(block.splitlines()):
+        key, _, rest = line.partition("  ")
+        count = len(list(same))
+        fields = rest.split("  ")
+        if len(fields) == _FIELDS:
+            phase, place, *state = fields
+            # Interrupt flag and kprobe_status stand where they have become others.
+            changed = [new for new, old in zip(state, before, strict=True) if old and new != old]
+            before = state
+            rest = "  ".join([*_where(phase, place), *changed])
+        rows.append((f"{key} x{count}" if count > 1 else key, rest))
+    width = max((cell_len(key) for key, _ in rows), default=0)
+    return "\n".join(f"{key}{' ' * (width - cell_len(key))}  {rest}" for key, rest in rows)
+
+
+def _where(phase: str, place: str) -> list[str]:
+    """A phase that is called as the function is said once, and a BPF program runs at no place of the kernel's."""
+    if phase == "BPF":
+        return [phase]
+    return [place] if place.partition("+")[0] == phase else [phase, place]
