@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,16 +109,26 @@ def test_at_the_prompt_the_first_one_says_how_to_leave_and_the_second_leaves() -
         command = [sys.executable, "-m", "kprobesim", "lab", "--plain", "--kernel", "tiny"]
         os.execve(command[0], command, environment())
     read_until(terminal, b"\n> ")
-    os.write(terminal, b"\x03")
+    press_ctrl_c(child, terminal)
     read_until(terminal, b"Nothing runs. Ctrl-C once more, or quit, ends the session.\r\n> ")
     os.write(terminal, b"look\n")
     read_until(terminal, b"Time ")
     read_until(terminal, b"\n> ")
-    os.write(terminal, b"\x03")
+    press_ctrl_c(child, terminal)
     read_until(terminal, b"\r\n> ")
-    os.write(terminal, b"\x03")
+    press_ctrl_c(child, terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
     os.close(terminal)
+
+
+def press_ctrl_c(child: int, terminal: int) -> None:
+    """Press it once the program waits: Python loses a signal between its prompt and the read (CPython, my_fgets)."""
+    state = Path(f"/proc/{child}/stat")
+    for _ in range(100):
+        time.sleep(0.05)
+        if state.exists() and state.read_text(encoding="ascii").rpartition(")")[2].split()[0] == "S":
+            break
+    os.write(terminal, b"\x03")
 
 
 def read_until(terminal: int, wanted: bytes) -> None:

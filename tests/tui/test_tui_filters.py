@@ -1,5 +1,7 @@
 """A classic filter in the BPF panel: the kernel runs its machine code without telling anybody."""
 
+import re
+
 from kprobesim.lab import Lab
 from tests.tui.rig import LARGE, Demo, lab_app, now, open_plain, press, screen_text
 
@@ -23,6 +25,7 @@ async def test_the_panel_shows_a_compiled_filter_while_the_cpu_is_in_it() -> Non
         await press(pilot, "5")
         text = screen_text(pilot)
         assert "5 BPF ─ socket filter ─ JIT ─ running" in text and "prologue" in text
+        assert re.search(r"R2 +0 ", text), "there is no frame yet that 0 could be a place in"
         program = now(pilot).program
         assert program is not None and program.running is not None
         await press(pilot, "8", "5", "down", "down")

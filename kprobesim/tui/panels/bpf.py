@@ -163,7 +163,7 @@ def _register(number: int, program: ProgramView, view: View, width: int) -> Cont
     before = _running_before(program, view)
     old = before.registers[number] if before is not None else value
     changed = value != old
-    text = "fp" if number == 10 else _value(value, running, view, width - 5)
+    text = "fp" if number == 10 and value else _value(value, running, view, width - 5)
     return row(
         width,
         ("▸" if changed else " ", styles.CHANGED),
@@ -180,7 +180,8 @@ def _value(value: int, running: BpfView, view: View, room: int) -> str:
         if value == which.address:
             return f"map[{which.name}]"
     fp = running.registers[10]
-    if fp - _STACK <= value <= fp:
+    # In the prologue of machine code there is no frame yet.
+    if fp and fp - _STACK <= value <= fp:
         return f"fp{value - fp:+d}" if value != fp else "fp"
     if value < 1 << 32:
         return f"{value:,}"

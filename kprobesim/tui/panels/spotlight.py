@@ -117,7 +117,7 @@ def _byte(view: View) -> tuple[str, tuple[str, ...]]:
     byte, original = line.memory[:1].hex().upper(), line.original[:1].hex().upper()
     place = f"{now.code.name}+{line.address - now.code.start:#x}" if now.code.name else f"{line.address:#x}"
     told = say(language, "spot.was", byte=original) if line.patched else say(language, "spot.plain")
-    return f"{say(language, 'spot.byte')} {place}  ({told})", (f"{byte} ← {original}" if line.patched else byte,)
+    return f"{say(language, 'spot.byte')} {place}  {told}", (f"{byte} ← {original}" if line.patched else byte,)
 
 
 def _changed(view: View) -> tuple[str, tuple[str, ...]]:

@@ -20,6 +20,11 @@ class Dialog(ModalScreen[Answer]):
         language: of its words.
     """
 
+    # The frame may have a colour that is too dark for words.
+    DEFAULT_CSS = """
+    Dialog > * { border-title-color: $foreground; border-subtitle-color: $foreground; }
+    """
+
     def __init__(self, language: Language) -> None:
         super().__init__()
         self._language: Language = language
