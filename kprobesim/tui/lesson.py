@@ -6,6 +6,8 @@ says everything there is to show, in all languages, as one record.
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,6 +105,9 @@ class LessonDesk:
     Args:
         lesson: which.
         store: where progress is kept; by default where the command line keeps it.
+
+    Attributes:
+        met_at: when a task was met last, on the host's clock.
     """
 
     def __init__(self, lesson: Lesson, store: ProgressStore | None = None) -> None:
@@ -113,6 +118,7 @@ class LessonDesk:
         self._told: dict[Language, str] = {}
         self._told_at: Moment | None = None
         self._praised = False
+        self.met_at = -math.inf
         self._acted = False
         self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
@@ -220,6 +226,7 @@ class LessonDesk:
             for language in LANGUAGES
         }
         self._told_at, self._praised, self._reports = session.lab.moment, True, {}
+        self.met_at = time.monotonic()
 
     def _follow(self) -> None:
         session = self.session

@@ -22,7 +22,7 @@ reveal the-slot
 step 3
 check
 reveal saved-ip
-run until trap vector=3
+run until kprobe.hit
 check
 run until map.update
 check
@@ -102,7 +102,7 @@ def test_an_answer_that_solves_everything_passes(cli: Cli, solution: Path, tmp_p
 
 def test_an_answer_that_does_not_says_which_goal_and_why(cli: Cli, tmp_path: Path) -> None:
     answer, junit = tmp_path / "a.txt", tmp_path / "r.xml"
-    there = ["step 3", "step 3", "run until trap vector=3", "run until map.update", "run until kprobe.resume", "step"]
+    there = ["step 3", "step 3", "run until kprobe.hit", "run until map.update", "run until kprobe.resume", "step"]
     answer.write_text("\n".join([*there, "answer two-traps 3"]), encoding="utf-8")
     result = cli("lesson", "check", ID, "--answer", str(answer), "--junit", str(junit))
     assert result.exit_code == 1

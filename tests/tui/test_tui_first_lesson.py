@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -11,14 +12,14 @@ from kprobesim.course import find_lesson
 from kprobesim.i18n import Language
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.lab import LabScreen
-from tests.tui.rig import LARGE, SMALL, Run, lab_screen, press, screen_text, wait_until
+from tests.tui.rig import LARGE, SMALL, Run, lab_screen, now, press, screen_text, wait_until
 
 MOST_KEYS = 45
 KEYS = (("hold", "left"), ("PgDn", "pagedown"), ("→", "right"), ("←", "left"), ("Space", "space"), ("1 2", "2"))
 SENTENCE = {"en": r"Now: (.*?)\s*│", "zh": r"现在：(.*?)\s*│"}
 
 
-def now(pilot: Run, language: Language) -> str:
+def current(pilot: Run, language: Language) -> str:
     found = re.search(SENTENCE[language], screen_text(pilot))
     assert found is not None, screen_text(pilot)
     return found[1].replace("按住", "hold")
@@ -44,7 +45,7 @@ async def test_the_next_key_always_stands_on_the_screen_and_few_are_enough(
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
         await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
         pressed, held, seen = 0, False, [await settled(pilot)]
-        while not re.search("F10|q", told := now(pilot, language)):
+        while not re.search("F10|q", told := current(pilot, language)):
             key = next(key for word, key in KEYS if word in told)
             still = held and "hold" in told
             held = "hold" in told
@@ -58,3 +59,23 @@ async def test_the_next_key_always_stands_on_the_screen_and_few_are_enough(
         assert any("cc (was 55)" in screen for screen in seen)
         assert any(re.search(r"0x0 +55 +push %rbp", screen) for screen in seen[-8:])
         assert not any("native_safe_halt+0x2  IF" in screen for screen in seen)
+
+
+async def test_a_held_key_stops_where_the_task_is_met_and_the_next_press_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
+    async with KprobesimApp(find_lesson("01-the-first-probe"), "en").run_test(size=LARGE) as pilot:
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+        await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
+        await settled(pilot)
+        while "hold" not in (told := current(pilot, "en")):
+            await press(pilot, next(key for word, key in KEYS if word in told))
+            await settled(pilot)
+        await pilot.press(*["left"] * 120)
+        await press(pilot)
+        assert "55 again" in await settled(pilot)
+        stopped = now(pilot).moment
+        await asyncio.sleep(1)
+        await press(pilot, "left")
+        assert now(pilot).moment < stopped

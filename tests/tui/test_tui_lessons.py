@@ -281,7 +281,7 @@ async def test_a_key_of_the_lesson_while_the_kernel_boots_is_only_too_early(less
         await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
         if lab_screen(pilot).lesson is None:
             lab_screen(pilot).action_perform("check")
-            assert lab_screen(pilot).outcome.key == "opening"
+            assert lab_screen(pilot).outcome.key == "starting"
         await opened(pilot)
 
 

@@ -81,6 +81,8 @@ LEAVE: Final = ("Esc", "stop", "return")
 F10: Final = ("F10", "leave", "leave")
 _MOTIONS: Final = 2
 """So many entries stay in front of those that a task needs; the way back to the text comes right behind them."""
+_UNKNOWN = -1
+"""How far a motion is of which nothing is told."""
 
 
 class KeyLine(Widget):
@@ -151,7 +153,7 @@ class KeyLine(Widget):
     def working(self) -> None:
         """Say that something takes its time, where nothing more is known of it."""
         if self._so_far is None:
-            self.running(0)
+            self.running(_UNKNOWN)
 
     def _grain_text(self) -> str:
         """The grain, always as wide as the widest, so that nothing behind it moves."""
@@ -162,7 +164,7 @@ class KeyLine(Widget):
         """As many entries as fit whole."""
         width = self.size.width
         if self._so_far is not None:
-            key = "keys.running" if self._so_far else "keys.working"
+            key = "keys.working" if self._so_far == _UNKNOWN else "keys.running"
             text = say(self._language, key, instructions=f"{self._so_far:,}")
             return Content.styled(f" ▶▶ {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
         if self._count is not None:

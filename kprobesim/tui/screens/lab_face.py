@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from textual import events, on
@@ -13,14 +15,14 @@ from textual.timer import Timer
 
 from kprobesim.course import Cue, Lesson
 from kprobesim.course import Scenario as Demo
-from kprobesim.course.trail import STEP_BLOCKS
+from kprobesim.course.trail import HELD, STEP_BLOCKS
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui.actions import Place
 from kprobesim.tui.conductor import Arrived, Conductor, Failed
 from kprobesim.tui.lecture import Lecture
 from kprobesim.tui.lesson import LessonDesk, LessonView
-from kprobesim.tui.motions import Motion, Outcome, repeated, stay
+from kprobesim.tui.motions import Interrupt, Motion, Outcome, repeated, stay
 from kprobesim.tui.next_key import Reading, next_key, step_to_make
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
@@ -40,6 +42,9 @@ from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.wording import say
 from kprobesim.tui.worker import Progress
 
+if TYPE_CHECKING:
+    from kprobesim.lab import Lab
+
 __all__ = ["LabFace"]
 
 _ALL_WIDTH, _ALL_HEIGHT = 110, 32
@@ -51,6 +56,8 @@ _BROAD = ("verifier", "console")
 _BROAD_IF_LOW = (*_BROAD, "bpf")
 """Those that need it where there are few rows."""
 _SLOW = 0.2
+_RELEASED = 0.3
+"""Seconds without a press after which a key is no longer held."""
 
 
 class LabFace(SizedScreen):
@@ -127,6 +134,7 @@ class LabFace(SizedScreen):
         self._cue: Cue | None = None
         self._why = not isinstance(scenario, Lesson) or scenario.narration != "brief"
         self._count: str | None = None
+        self._pressed_at = self._held_since = -math.inf
         self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
 
@@ -284,7 +292,8 @@ class LabFace(SizedScreen):
             grain=self.grain,
             has_list=self.app.screen_stack.index(self) > 1,
         )
-        more = "more" if pane.goes_on else "next_page" if page < len(lesson.texts[self.language].pages) - 1 else ""
+        turns = page < len(lesson.texts[self.language].pages) - 1 and (step is None or step.page != page)
+        more = "more" if pane.goes_on else "next_page" if turns else ""
         pane.border_subtitle = say(self.language, f"lesson.{more}") if more else ""
         self.query_one(LessonBar).tell_next(next_key(lesson, self.language, how))
 
@@ -368,8 +377,30 @@ class LabFace(SizedScreen):
     def move(self, motion: Motion) -> None:
         """Make a motion when those before it are done, as often as the count says."""
         count, self._count = int(self._count or 1), None
+        now = time.monotonic()
+        if now - self._pressed_at > _RELEASED:
+            self._held_since = now
+        self._pressed_at = now
         if self.snapshot is not None:
-            self.conductor.move(repeated(motion, count) if count > 1 else motion)
+            motion = repeated(motion, count) if count > 1 else motion
+            self.conductor.move(self._until_met(motion) if self._is_to_be_held else motion)
+
+    @property
+    def _is_to_be_held(self) -> bool:
+        """The page asks for a key to be held."""
+        return self.lesson is not None and any(
+            step.page == self._page and step.key in HELD for step in self.lesson.steps
+        )
+
+    def _until_met(self, motion: Motion) -> Motion:
+        """A motion of a held key, which ends where the task is met: nobody lets go of a key in time."""
+        desk, since = self.desk, self._held_since
+
+        def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+            met = desk is not None and desk.met_at > since
+            return stay(lab, interrupt) if met else motion(lab, interrupt)
+
+        return move
 
     @property
     def theme_name(self) -> str:
