@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from kprobesim.course import find_lesson
 from kprobesim.i18n import Language
 from kprobesim.tui import KprobesimApp
+from kprobesim.tui.screens import lab_face
 from kprobesim.tui.screens.lab import LabScreen
 from tests.tui.rig import LARGE, SMALL, Run, lab_screen, now, press, screen_text, wait_until
 
@@ -72,10 +72,11 @@ async def test_a_held_key_stops_where_the_task_is_met_and_the_next_press_goes_on
         while "hold" not in (told := current(pilot, "en")):
             await press(pilot, next(key for word, key in KEYS if word in told))
             await settled(pilot)
-        await pilot.press(*["left"] * 120)
+        monkeypatch.setattr(lab_face, "_RELEASED", 600.0)
+        await pilot.press(*["left"] * 60)
         await press(pilot)
         assert "55 again" in await settled(pilot)
         stopped = now(pilot).moment
-        await asyncio.sleep(1)
+        monkeypatch.setattr(lab_face, "_RELEASED", 0.0)
         await press(pilot, "left")
         assert now(pilot).moment < stopped
