@@ -137,8 +137,7 @@ class Int3Path:
 
     def _after_pre_handler(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, answer: int) -> int:
         place = self._kprobes.place(probe)
-        ret = answer if probe.children is None else int(answer != 0)
-        self._machine.record("kprobe.pre_handler", place | {"ret": ret})
+        self._machine.record("kprobe.pre_handler", place | {"ret": answer})
         if answer:
             self._reset_current(block, regs.cpu)
         else:

@@ -218,6 +218,20 @@ def test_a_non_zero_answer_leaves_ip_to_the_handler(distro: Running) -> None:
     assert not spy.calls
 
 
+def test_the_answer_of_an_only_child_is_told_as_one_as_well(distro: Running) -> None:
+    """AGG-02: for an aggregator, also one that has but a single probe left, each answer but zero is 1."""
+
+    def override(_: Kprobe, regs: PtRegs) -> int:
+        regs.ax, regs.ip = (1 << 64) - 2, distro.symbol("just_return_func")
+        return 5
+
+    distro.register(Kprobe(symbol_name="do_sys_openat2", pre_handler=override))
+    other = distro.register(Kprobe(symbol_name="do_sys_openat2", pre_handler=Spy().pre()))
+    distro.unregister(other)
+    distro.run()
+    assert {event.fields["ret"] for event in distro.events("kprobe.pre_handler")} == {1}
+
+
 def test_a_changed_argument_takes_effect(distro: Running) -> None:
     """INT-13 holds for ftrace."""
     results = Spy()
