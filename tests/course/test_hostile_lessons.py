@@ -88,7 +88,7 @@ def test_a_value_of_another_type_gives_a_lesson_or_a_sentence(line: str, value: 
         ("minutes = 10", "minutes = 10\nmintes = 1", r"lesson.toml:\d+: 'mintes' is not a key.*Allowed: .*minutes"),
         ("cpus = 1", "cpus = 1\ncpu = 2", r"start: 'cpu' is not a key.*Allowed: kernel, profile, cpus"),
         ('event = "bpf.load"', 'event = "bpf.lod"', r"task 1, goal 1.*no event kind 'bpf.lod'"),
-        ("vector = 3,", "vectr = 3,", r"trap has no field 'vectr'.*vector"),
+        ('where = { symbol =', 'where = { symbl =', r"kprobe.hit has no field 'symbl'.*symbol"),
         ('kind = "memory"', 'kind = "python"', r"kind cannot be 'python'.*Allowed: event"),
         ("load by_pid.bpf", "load ../../etc/passwd", r"start: do: Line 1: load needs FILE"),
         ("load by_pid.bpf", "import os", r"'import' is not an action"),
