@@ -32,14 +32,9 @@ class CtrlC:
         self._waiting = False
         self._count = 0
 
-    @property
-    def pressed(self) -> bool:
+    def was_pressed(self) -> bool:
         """It was pressed since this began."""
         return self._count > 0
-
-    def was_pressed(self) -> bool:
-        """The same, to hand to what asks now and then."""
-        return self.pressed
 
     def take(self) -> bool:
         """Whether it was pressed since this was last asked."""

@@ -122,7 +122,7 @@ class PlainLab:
         self._tell(self._look())
 
     def _say_stopped(self) -> None:
-        if self._ctrl_c.pressed:
+        if self._ctrl_c.was_pressed():
             self._say(self._text("stopped"))
 
     # Answers
@@ -231,7 +231,7 @@ class PlainLab:
         else:
             writer = last_write(lab, lab.address_of(name), 1, self._ctrl_c.was_pressed)
         if writer is None:
-            if not self._ctrl_c.pressed:
+            if not self._ctrl_c.was_pressed():
                 yield self._text("never_set", name=name)
             return
         yield self._text("set", name=name, old=f"{writer.old:#x}", new=f"{writer.new:#x}")

@@ -92,7 +92,7 @@ class PlainLesson:
             printed = session.act(parse_action(line, text), interrupt=ctrl_c.was_pressed)
         if printed:
             self._say(printed.rstrip("\n"))
-        if ctrl_c.pressed:
+        if ctrl_c.was_pressed():
             self._say(self._text("stopped"))
         if word == "answer":
             self._check()

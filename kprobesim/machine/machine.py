@@ -173,6 +173,7 @@ class Machine:
         """The same as `emit`, for where every hit comes by: the fields come in a dict that nobody else keeps."""
         running, insn = self._running, self.retired
         if running is not None:
+            # Events come out of the engine's callbacks, where its counter is exact even if they have stopped the run.
             insn += running.engine.counter.value - 1
         place, cells = self._place, self.log.cells
         if place == len(cells):

@@ -80,11 +80,9 @@ class BpfPrograms(BpfStore):
 
         def run(regs: PtRegs, answer: int | None = None) -> Answer:
             # This outlives a journey to before the load, which makes the program anew: it is known by its name.
-            name, cpu, ctx, cookie = attachment.program, regs.cpu, regs.address, attachment.cookie
-            bound, jited, stack = self._bound[name], self._jited.get(name), self._stacks[cpu]
-            return self._runs.run(
-                RunningProgram(cpu, ctx, ctx, attachment.func_ip, cookie, bound, jited, Guard.CPU, stack), answer
-            )
+            name, ip, cookie = attachment.program, attachment.func_ip, attachment.cookie
+            running = self._about_to_run(name, regs.cpu, regs.address, regs.address, ip, cookie, Guard.CPU)
+            return self._runs.run(running, answer)
 
         def on_hit(probe: Kprobe, regs: PtRegs) -> Answer:
             return run(regs, 0)  # the probed instruction is executed, whatever R0 is
@@ -191,10 +189,16 @@ class BpfPrograms(BpfStore):
             ctx: guest address of its context.
             ip, cookie: see Hit.
         """
-        number, bound, jited = cpu.number, self._bound[name], self._jited.get(name)
-        place = self._contexts.put(cpu, self._runs.depth(number), b"", 0, with_regs=False)
+        place = self._contexts.put(cpu, self._runs.depth(cpu.number), b"", 0, with_regs=False)
         regs = place[1] if place is not None else ctx
-        return RunningProgram(number, ctx, regs, ip, cookie, bound, jited, Guard.NONE, self._stacks[number])
+        return self._about_to_run(name, cpu.number, ctx, regs, ip, cookie, Guard.NONE)
+
+    def _about_to_run(
+        self, name: str, cpu: int, ctx: int, regs: int, ip: int, cookie: int, guard: Guard
+    ) -> RunningProgram:
+        return RunningProgram(
+            cpu, ctx, regs, ip, cookie, self._bound[name], self._jited.get(name), guard, self._stacks[cpu]
+        )
 
     # On a hit
 
@@ -202,9 +206,9 @@ class BpfPrograms(BpfStore):
         """A socket's filter that came in by bpf(2): no guard keeps it from running (bpf_prog_run)."""
         program = self.by_id(number)
         assert program is not None
-        bound, jited = self._bound[program.name], self._jited.get(program.name)
-        fp = stack or self._stacks[cpu]
-        return self._runs.run(RunningProgram(cpu, ctx, ctx, 0, 0, bound, jited, Guard.NONE, fp))
+        running = self._about_to_run(program.name, cpu, ctx, ctx, 0, 0, Guard.NONE)
+        running.fp = stack or running.fp
+        return self._runs.run(running)
 
     def run(
         self, name: str, cpu: int, ctx: int, *, ip: int = 0, cookie: int = 0, regs: int = 0, guard: Guard = Guard.CPU
@@ -222,8 +226,7 @@ class BpfPrograms(BpfStore):
         Returns:
             R0, or by way of the guest; 0 if its guard kept it from running.
         """
-        bound, jited, stack = self._bound[name], self._jited.get(name), self._stacks[cpu]
-        return self._runs.run(RunningProgram(cpu, ctx, regs or ctx, ip, cookie, bound, jited, guard, stack))
+        return self._runs.run(self._about_to_run(name, cpu, ctx, regs or ctx, ip, cookie, guard))
 
     def run_on(
         self,

@@ -87,7 +87,7 @@ def test_what_does_not_listen_is_ended_by_the_second_one() -> None:
     ctrl_c = CtrlC()
     with pytest.raises(KeyboardInterrupt), ctrl_c:
         signal.raise_signal(signal.SIGINT)
-        assert ctrl_c.pressed
+        assert ctrl_c.was_pressed()
         signal.raise_signal(signal.SIGINT)
 
 
@@ -96,7 +96,7 @@ def test_one_that_was_pressed_before_does_not_count() -> None:
     with ctrl_c:
         signal.raise_signal(signal.SIGINT)
     with ctrl_c:
-        assert not ctrl_c.pressed
+        assert not ctrl_c.was_pressed()
 
 
 def test_at_the_prompt_the_first_one_says_how_to_leave_and_the_second_leaves() -> None:

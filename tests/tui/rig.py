@@ -15,6 +15,7 @@ from kprobesim.i18n import Language
 from kprobesim.image import LineTable
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
+from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.program import TEMPLATE
 from kprobesim.tui.snapshot import Snapshot
@@ -113,6 +114,19 @@ async def press(pilot: Run, *keys: str) -> None:
         assert time.monotonic() < end, "nothing came back in time"
         await asyncio.sleep(0.002)
     await pilot.pause()
+
+
+async def opened(pilot: Run) -> None:
+    """Wait until a lesson is open."""
+    await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
+    await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
+
+
+def view(pilot: Run) -> LessonView:
+    """Where the learner is."""
+    lesson = lab_screen(pilot).lesson
+    assert lesson is not None
+    return lesson
 
 
 async def settle(pilot: Run) -> None:

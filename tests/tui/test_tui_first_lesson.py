@@ -11,8 +11,7 @@ from kprobesim.course import find_lesson
 from kprobesim.i18n import Language
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens import lab_face
-from kprobesim.tui.screens.lab import LabScreen
-from tests.tui.rig import LARGE, SMALL, Run, lab_screen, now, press, screen_text, wait_until
+from tests.tui.rig import LARGE, SMALL, Run, lab_screen, now, opened, press, screen_text
 
 MOST_KEYS = 45
 KEYS = (("hold", "left"), ("PgDn", "pagedown"), ("→", "right"), ("←", "left"), ("Space", "space"), ("1 2", "2"))
@@ -42,8 +41,7 @@ async def test_the_next_key_always_stands_on_the_screen_and_few_are_enough(
 ) -> None:
     monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
     async with KprobesimApp(find_lesson("01-the-first-probe"), language).run_test(size=size) as pilot:
-        await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-        await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
+        await opened(pilot)
         pressed, held, seen = 0, False, [await settled(pilot)]
         while not re.search("F10|q", told := current(pilot, language)):
             key = next(key for word, key in KEYS if word in told)
@@ -66,8 +64,7 @@ async def test_a_held_key_stops_where_the_task_is_met_and_the_next_press_goes_on
 ) -> None:
     monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
     async with KprobesimApp(find_lesson("01-the-first-probe"), "en").run_test(size=LARGE) as pilot:
-        await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-        await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
+        await opened(pilot)
         await settled(pilot)
         while "hold" not in (told := current(pilot, "en")):
             await press(pilot, next(key for word, key in KEYS if word in told))

@@ -6,12 +6,10 @@ import pytest
 
 from kprobesim.course import Lesson, read_lesson
 from kprobesim.tui import KprobesimApp
-from kprobesim.tui.lesson import LessonView
-from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.step_list import with_short_steps
 from tests.tui.playing import predict
-from tests.tui.rig import LARGE, SMALL, Run, lab_screen, press, screen_lines, screen_text, wait_until
+from tests.tui.rig import LARGE, SMALL, Run, lab_screen, opened, press, screen_lines, screen_text, view, wait_until
 from tests.tui.walked import walked_lesson
 
 
@@ -24,17 +22,6 @@ def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lesson(tmp_path: Path) -> Lesson:
     return walked_lesson(tmp_path)
-
-
-def view(pilot: Run) -> LessonView:
-    lesson = lab_screen(pilot).lesson
-    assert lesson is not None
-    return lesson
-
-
-async def opened(pilot: Run) -> None:
-    await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-    await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
 
 
 async def walk(pilot: Run, *keys: str) -> None:

@@ -10,7 +10,6 @@ from kprobesim.course import Lesson, find_lesson
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
-from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.motions import Interrupt, Outcome
 from kprobesim.tui.panels.text_pane import folded, with_refusals
 from kprobesim.tui.screens.lab import LabScreen
@@ -20,15 +19,16 @@ from tests.tui.rig import (
     PATIENCE,
     SMALL,
     Demo,
-    Run,
     front,
     lab_app,
     lab_screen,
     now,
     open_plain,
+    opened,
     press,
     screen_lines,
     screen_text,
+    view,
     wait_until,
 )
 
@@ -44,17 +44,6 @@ def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lesson() -> Lesson:
     return find_lesson(FIRST)
-
-
-def view(pilot: Run) -> LessonView:
-    lesson = lab_screen(pilot).lesson
-    assert lesson is not None
-    return lesson
-
-
-async def opened(pilot: Run) -> None:
-    await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-    await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
 
 
 def typed(text: str) -> list[str]:

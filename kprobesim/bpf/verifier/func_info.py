@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from kprobesim.bpf.verifier.errors import Rejected
-from kprobesim.bpf.verifier.function_types import function_type
+from kprobesim.bpf.verifier.function_types import NUMBERS, function_type
 from kprobesim.bpf.verifier.functions import FunctionType
 from kprobesim.errors import ImageError
 from kprobesim.image.btf import Btf, BtfKind
@@ -24,7 +24,6 @@ _FUNC = struct.Struct("<II")
 _LINE = struct.Struct("<IIII")
 _LARGEST_RECORD = 252
 _LARGEST_INT = (1 << 31) - 1
-_NUMBERS = (BtfKind.INT, BtfKind.ENUM, BtfKind.ENUM64)
 _LARGEST_NUMBER = 8
 
 
@@ -130,7 +129,7 @@ def _function(env: "Env", btf: Btf, number: int, type_id: int) -> FunctionType:
         env.reject(Errno.EINVAL, "")
     result = btf.strip(prototype.target)
     sub = env.subprogs[number]
-    if number and not (result.kind in _NUMBERS and result.size <= _LARGEST_NUMBER):
+    if number and not (result.kind in NUMBERS and result.size <= _LARGEST_NUMBER):
         if sub.has_ld_abs:
             env.reject(Errno.EINVAL, "LD_ABS is only allowed in functions that return 'int'.")
         if sub.has_tail_call:

@@ -7,9 +7,9 @@ btf_prepare_func_args that look at types only. What a context is called: include
 from kprobesim.bpf.verifier.functions import CTX, NUMBER, FunctionType, Parameter, Unsized, Unsupported
 from kprobesim.image.btf import COMPOSITE, MAX_DEPTH, POINTER_SIZE, SIZED, Btf, BtfKind, BtfType
 
-__all__ = ["function_type"]
+__all__ = ["NUMBERS", "function_type"]
 
-_NUMBERS = (BtfKind.INT, BtfKind.ENUM, BtfKind.ENUM64)
+NUMBERS = (BtfKind.INT, BtfKind.ENUM, BtfKind.ENUM64)
 _LARGEST = (1 << 32) - 1
 _NAMES = {
     "__sk_buff": """
@@ -56,14 +56,14 @@ def function_type(btf: Btf, function: BtfType, prog_type: str) -> FunctionType:
         function.name,
         function.linkage == 1,
         tuple(_parameter(btf, parameter.type_id, prog_type) for parameter in prototype.parameters),
-        btf.strip(prototype.target).kind in _NUMBERS,
+        btf.strip(prototype.target).kind in NUMBERS,
         function.id,
     )
 
 
 def _parameter(btf: Btf, type_id: int, prog_type: str) -> Parameter:
     entry = btf.strip(type_id)
-    if entry.kind in _NUMBERS:
+    if entry.kind in NUMBERS:
         return NUMBER
     if entry.kind is not BtfKind.PTR:
         return Unsupported(kind_text(entry))

@@ -26,7 +26,6 @@ from kprobesim.tui.motions import (
     in_turn,
     moment_of,
     run_to,
-    stay,
     step,
     type_line,
     who_set,
@@ -352,15 +351,10 @@ class LabScreen(LabFace):
 
     def select_panel(self, name: str) -> None:
         """Select a panel; where only one is shown, that one."""
-        self.selected = name
         self._panel_wanted = self.lecture.presenting
         if self.has_class("-narrow"):
             self._reading, self._gave_way = False, False
-        self._arrange()
-        self._panel().focus()
-        if name == "verifier" and not self.conductor.memory.walk_wanted:
-            self.conductor.memory.walk_wanted = True
-            self.move(stay)
+        self._turn_to(name)
 
     def read_on(self, by: int) -> None:
         """Further down (1) or up (-1) in the text, then to its next page; without a text, in the selected panel."""

@@ -218,12 +218,16 @@ class LabFace(SizedScreen):
         if self.has_class("-narrow") and any(made < one.due <= lesson.made for one in here):
             self._reading, self._gave_way, fresh = False, True, True
         if fresh and cue is not None:
-            self.selected = cue.panel
-            self._arrange()
-            self._panel().focus()
-            if cue.panel == "verifier" and not self.conductor.memory.walk_wanted:
-                self.conductor.memory.walk_wanted = True
-                self.move(stay)
+            self._turn_to(cue.panel)
+
+    def _turn_to(self, panel: str) -> None:
+        """Have a panel selected; the verifier's shows what has to be worked out first."""
+        self.selected = panel
+        self._arrange()
+        self._panel().focus()
+        if panel == "verifier" and not self.conductor.memory.walk_wanted:
+            self.conductor.memory.walk_wanted = True
+            self.move(stay)
 
     @on(Failed)
     def _failed(self, message: Failed) -> None:
@@ -263,9 +267,7 @@ class LabFace(SizedScreen):
         if self.lesson is None:
             return
         self.set_class(True, "-lesson")
-        pages = self.lesson.texts[self.language].pages
-        number = min(self._page, len(pages) - 1)
-        place = say(self.language, "lesson.page", number=number + 1, total=self.lesson.pages)
+        place = say(self.language, "lesson.page", number=self._open_page + 1, total=self.lesson.pages)
         pane = self.query_one(TextPane)
         keys = say(self.language, "lesson.page_keys")
         # What has no room in the frame is left out whole.
@@ -279,20 +281,21 @@ class LabFace(SizedScreen):
         lesson, pane = self.lesson, self.query_one(TextPane)
         if lesson is None:
             return
-        page = min(self._page, len(lesson.texts[self.language].pages) - 1)
-        step = lesson.steps[lesson.made] if step_to_make(lesson, page) else None
+        page = self._open_page
+        due = lesson.steps[lesson.made] if step_to_make(lesson, page) else None
+        here = due if due is not None and due.page == page else None
         shown = self.has_class("-reading")
         how = Reading(
             page=page,
             shown=shown,
             more=pane.goes_on,
-            listed=step is None or step.page != page or pane.shows_block(step.block, STEP_BLOCKS),
+            listed=here is None or pane.shows_block(here.block, STEP_BLOCKS),
             gave_way=self._gave_way,
             look=self._cue.panel if self._cue is not None and self._unseen and self.has_class("-narrow") else "",
             grain=self.grain,
             has_list=self.app.screen_stack.index(self) > 1,
         )
-        turns = page < len(lesson.texts[self.language].pages) - 1 and (step is None or step.page != page)
+        turns = page < len(lesson.texts[self.language].pages) - 1 and here is None
         more = "more" if pane.goes_on else "next_page" if turns else ""
         pane.border_subtitle = say(self.language, f"lesson.{more}") if more else ""
         self.query_one(LessonBar).tell_next(next_key(lesson, self.language, how))
@@ -302,8 +305,13 @@ class LabFace(SizedScreen):
         """The lesson's page that is open, as Markdown; empty where there is no lesson."""
         if self.lesson is None:
             return ""
-        pages = self.lesson.texts[self.language].pages
-        return pages[min(self._page, len(pages) - 1)]
+        return self.lesson.texts[self.language].pages[self._open_page]
+
+    @property
+    def _open_page(self) -> int:
+        """Index of the lesson's page that is open, at most the last one that may be read."""
+        assert self.lesson is not None
+        return min(self._page, len(self.lesson.texts[self.language].pages) - 1)
 
     def _draw(self) -> None:
         language, now = self.language, self.snapshot
