@@ -41,6 +41,8 @@ _CONSOLE = 8192
 _STACK_WORDS = 96
 _EVENTS_AROUND = 60
 _PROBE_WINDOW = 64
+_SYSCALL = 2
+"""Bytes of the instruction."""
 _FROM_OUTSIDE = ("input", "map.create", "map.update", "bpf.load", "bpf.attach", "bpf.detach", "kprobe.opt_prepare")
 """What may lie between the patch of some code and the wish to look at it."""
 
@@ -52,7 +54,7 @@ class CodeView:
     Attributes:
         name: the function, or empty in a user program.
         start: its first address.
-        current: address that the CPU stands at, or of the probed instruction while the host plays a function.
+        current: address that the CPU stands at, of a ``syscall`` that is under way, or of the probed instruction while the host plays a function.
         host: the function that the host plays at this moment, or empty.
         about: an event is about this code while the CPU sleeps elsewhere, in the function named here; or empty.
         rows: the instructions.
@@ -297,7 +299,7 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     elsewhere = probed is not None and lab.kernel.kallsyms.lookup_size_offset(probed)
     # Where the host plays the very function that is probed, the CPU's own place is the better one.
     other = elsewhere and (symbol is None or elsewhere[0].address != symbol[0].address)
-    current = probed if host and probed is not None and other else rip
+    current = probed if host and probed is not None and other else _under_way(lab, rip)
     rows = lab.code(current)
     about = ""
     if not host and _sleeps(rows, rip) and (patched := _patched(lab)) is not None:
@@ -320,6 +322,13 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
         sources=sources,
         file=f"{at.file}:{at.line}" if at else "",
     )
+
+
+def _under_way(lab: Lab, rip: int) -> int:
+    """Where the CPU is, or the ``syscall`` of which an event tells: rip has left it, the kernel is not entered yet."""
+    event = lab.last_event
+    told = event is not None and event.kind == "syscall" and event.moment == lab.moment and event.fields["rip"] == rip
+    return rip - _SYSCALL if told else rip
 
 
 def _next_text(lab: Lab, rip: int) -> str:
