@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from kprobesim.course.trail import STEP_BLOCKS
+from kprobesim.course.trail import KEYS, STEP_BLOCKS
 
 __all__ = ["with_short_steps"]
 
@@ -30,6 +30,7 @@ def _columns(block: str) -> str:
     before = ["", ""]
     for line, same in groupby(block.splitlines()):
         key, _, rest = line.partition("  ")
+        key = _shown(key)
         count = len(list(same))
         fields = rest.split("  ")
         if len(fields) == _FIELDS:
@@ -41,6 +42,11 @@ def _columns(block: str) -> str:
         rows.append((f"{key} x{count}" if count > 1 else key, rest))
     width = max((cell_len(key) for key, _ in rows), default=0)
     return "\n".join(f"{key}{' ' * (width - cell_len(key))}  {rest}" for key, rest in rows)
+
+
+def _shown(key: str) -> str:
+    """An arrow without its grain: the screen says it."""
+    return key.partition(" ")[0] if key in KEYS else key
 
 
 def _where(phase: str, place: str) -> list[str]:

@@ -8,7 +8,7 @@ from kprobesim.course import Lesson, read_lesson
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.step_list import with_short_steps
-from tests.tui.playing import predict
+from tests.tui.playing import ask, predict, write
 from tests.tui.rig import LARGE, SMALL, Run, lab_screen, opened, press, screen_lines, screen_text, view, wait_until
 from tests.tui.walked import walked_lesson
 
@@ -233,6 +233,39 @@ def test_steps_are_listed_in_columns_and_repetitions_are_counted() -> None:
     assert with_short_steps(f"Text.\n```seen\n{block}\n```\nMore.") == (
         "Text.\n```seen\n→ x2   BPF\n→      kprobe_int3_handler+0x9  HIT_SS\nSpace  run  vfs_read+0x1  IF 1\n```\nMore."
     )
+
+
+async def test_blocks_of_a_text_that_grew_behind_a_panel_are_as_wide_as_ever(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "f2", "right", "right", "right", "f2")
+        assert "✓ Task 1" in screen_text(pilot) and "→  kprobe.prepare" in screen_text(pilot)
+
+
+async def test_a_step_of_one_instruction_and_a_place_to_write_are_named(tmp_path: Path) -> None:
+    lesson = walked_lesson(tmp_path)
+    blocks = "```seen\nEnter vfs_read+0x1  run  vfs_read+0x1  IF 1  NONE\n```\n"
+    blocks += "```seen\n→ instruction  run  vfs_read+0x4  IF 1  NONE\n```\n"
+    for language in ("en", "zh"):
+        text = lesson.folder / f"{language}.md"
+        title, _, rest = text.read_text(encoding="utf-8").partition("\n")
+        text.write_text(f"{title}\n\n{blocks}{rest}", encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        told = [now_line(pilot)]
+        await ask(pilot, "enter")
+        await write(pilot, "vfs_read+0x1")
+        await wait_until(pilot, lambda: view(pilot).made == 1)
+        for key in ("down", "down", "right"):
+            told.append(now_line(pilot))
+            await press(pilot, key)
+        assert told == [
+            "Enter then write vfs_read+0x1 (1 of 5)",
+            "↓ until a step is one instruction",
+            "↓ until a step is one instruction",
+            "→ (2 of 5)",
+        ]
+        assert view(pilot).made == 2
 
 
 async def test_a_brief_lesson_tells_what_and_a_key_tells_why(lesson: Lesson) -> None:
