@@ -146,7 +146,9 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        text = folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST))
+        # Hidden it has no size, and comes back with the one that it had.
+        width = self.size.width or self._width
+        text = folded(with_refusals(self._text), max(width - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
