@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from kprobesim.course import Lesson, read_lesson
+from kprobesim.course import Lesson, ProgressStore, find_lesson, read_lesson
+from kprobesim.lab import Grain
 from kprobesim.tui import KprobesimApp
+from kprobesim.tui.lesson import LessonDesk, LessonView
+from kprobesim.tui.motions import Motion, step
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.step_list import with_short_steps
 from tests.tui.playing import ask, predict, write
@@ -57,6 +60,23 @@ async def test_who_goes_too_far_is_astray_until_they_are_back(lesson: Lesson) ->
         assert (view(pilot).made, view(pilot).astray) == (5, 0)
         await press(pilot, "right")
         assert view(pilot).made == 4
+
+
+def test_where_a_command_led_on_behind_the_listed_steps_the_next_step_begins(tmp_path: Path) -> None:
+    desk = LessonDesk(find_lesson("14-return-probes"), ProgressStore(tmp_path))
+    lab = desk.open()
+
+    def after(*motions: Motion) -> LessonView:
+        for motion in motions:
+            motion(lab, lambda: False)
+            seen = desk.view()
+        return seen
+
+    listed = after(desk.predict("on-the-stack", 1), step(Grain.HIT), step(Grain.PHASE))
+    assert (listed.done, listed.made, listed.astray) == (1, 2, 0)
+    led_on = after(desk.predict("traps", 1), desk.do("run to arch_rethook_trampoline"))
+    assert (led_on.done, led_on.made, led_on.astray) == (2, 2, 0)
+    assert after(desk.answer("2"), step(Grain.PHASE)).made == 3
 
 
 async def test_steps_made_are_known_again_after_leaving(lesson: Lesson) -> None:
