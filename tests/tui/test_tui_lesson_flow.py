@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from textual.app import App, ComposeResult
+from textual.widgets import Input
 
 from kprobesim.course import Lesson, ProgressStore, find_lesson, read_lesson
 from kprobesim.lab import Grain
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.lesson import LessonDesk, LessonView
 from kprobesim.tui.motions import Motion, step
+from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.step_list import with_short_steps
 from tests.tui.playing import ask, predict, write
@@ -153,6 +156,47 @@ async def test_one_key_is_named_at_each_moment_and_pressing_it_leads_to_the_end(
                 await press(pilot, keys.get(word, "f1"))
         assert view(pilot).over and view(pilot).done == len(lesson.tasks)
         assert {"→ (1 of 3)", "→ (2 of 3)", "→ (3 of 3)", "Space (1 of 3)", "← (2 of 3)", "1 2 choose"} <= set(told)
+
+
+async def test_of_the_dialogs_that_a_task_needs_the_one_that_comes_next_is_named(lesson: Lesson) -> None:
+    path = lesson.folder / "lesson.toml"
+    written = """program two\n  r0 = 2\n  exit\nend\nattach two vfs_write\n$ cat /etc/motd\n$ cat /etc/hostname"""
+    goal = 'kind = "event"\nevent = "bpf.exit"\nwhere = { prog = "two" }\ncount = 2\nsince = "task"\n'
+    head, tail = path.read_text(encoding="utf-8").split('solution = "answer which 1"', 1)
+    path.write_text(f'{head}solution = """\n{written}\n"""\n[[task.goal]]\n{goal}{tail[tail.index("[[task.hint]]") :]}')
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "ctrl+n", "ctrl+n", "end", "f2", "pagedown")
+        told = [now_line(pilot)]
+        for line, text in (("program two", "  r0 = 2\n  exit\n"), ("attach two vfs_write", "")):
+            lab_screen(pilot).study(lambda desk, line=line, text=text: desk.do(line, text))  # type: ignore[misc]
+            await press(pilot)
+            told.append(now_line(pilot))
+        for typed in ("cat /etc/motd", "cat /etc/hostname"):
+            await press(pilot, "f9")
+            pilot.app.screen.query_one(Input).value = typed
+            await pilot.press("enter")
+            await press(pilot)
+            told.append(now_line(pilot))
+        assert [line.split()[0] for line in told] == ["Insert", ":", "F9", "F9", "F2"]
+
+
+async def test_a_block_that_comes_while_the_text_is_hidden_is_as_wide_as_the_text() -> None:
+    class Page(App[None]):
+        def compose(self) -> ComposeResult:
+            yield TextPane()
+
+    async with Page().run_test(size=SMALL) as pilot:
+        pane = pilot.app.query_one(TextPane)
+        pane.show("1", "## Loading")
+        await pilot.pause()
+        pane.display = False
+        await pilot.pause()
+        pane.show("1", "## Loading\n\n```text\nkprobesim bpf verify a-program.bpf --log\n```")
+        await pilot.pause()
+        pane.display = True
+        await pilot.pause()
+        assert "kprobesim bpf verify a-program.bpf --log" in screen_text(pilot)
 
 
 async def test_a_task_is_done_by_itself_and_its_page_stays(lesson: Lesson) -> None:
