@@ -16,14 +16,18 @@ from kprobesim.lab import Grain, Moment
 if TYPE_CHECKING:
     from kprobesim.lab import Lab
 
-__all__ = ["HELD", "KEYS", "STEP_BLOCKS", "Cue", "Step", "Trail", "event_kind", "standing"]
+__all__ = ["HELD", "KEYS", "STEP_BLOCKS", "WRITTEN", "Cue", "Step", "Trail", "event_kind", "is_step", "standing"]
 
 _IF: Final = 1 << 9
 KEYS: Final = {
     "→": (Grain.PHASE, False), "←": (Grain.PHASE, True), "Space": (Grain.HIT, False),
     "→…": (Grain.PHASE, False), "←…": (Grain.PHASE, True),
+    "→ instruction": (Grain.INSTRUCTION, False), "← instruction": (Grain.INSTRUCTION, True),
+    "→ bpf": (Grain.BPF, False), "← bpf": (Grain.BPF, True),
 }  # fmt: skip
 """How a key that a text names moves the machine: at which grain, and whether backwards."""
+WRITTEN: Final = {"Enter": "run to ", ":": ""}
+"""Keys behind which something is written, as in ``Enter vfs_read``, and what makes an action of that."""
 HELD: Final = ("→…", "←…")
 """Keys to be held until the machine is where the step leads."""
 
@@ -36,7 +40,7 @@ class Step:
         page: index of the page on which it is listed.
         block: which of the page's blocks of steps lists it, from 0.
         tasks: so many tasks stand before it.
-        key: of `KEYS`.
+        key: of `KEYS`, or of `WRITTEN` with what is written.
         kind: of the block.
         wanted: where it leads, as the block writes it.
     """
@@ -130,9 +134,16 @@ class Trail:
         if self.made == len(self.steps) or lab.moment == before:
             return False
         step = self.steps[self.made]
-        if KEYS[step.key][1] != (lab.moment < before):
+        back = step.key in KEYS and KEYS[step.key][1]
+        if back != (lab.moment < before):
             return False
         return STEP_BLOCKS[step.kind](lab) == step.wanted
+
+
+def is_step(key: str) -> bool:
+    """Whether a line of a block may begin with this: a key, and what is written behind it."""
+    word, _, rest = key.partition(" ")
+    return key in KEYS or (word in WRITTEN and bool(rest))
 
 
 def standing(lab: Lab) -> str:
@@ -168,7 +179,7 @@ def _read(pages: Sequence[Page]) -> tuple[tuple[Step, ...], tuple[Cue, ...]]:
                     if fenced.kind in STEP_BLOCKS:
                         for line in fenced.text.splitlines():
                             key, _, wanted = line.partition("  ")
-                            if key in KEYS:
+                            if is_step(key):
                                 steps.append(Step(number, block, tasks, key, fenced.kind, wanted))
                         block += 1
         cues += [Cue(number, panel, before, before if before > first else len(steps)) for panel, before in shown]

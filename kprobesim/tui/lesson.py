@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kprobesim.course import (
     Cue,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from kprobesim.lab import Lab, Moment
 
 __all__ = ["LessonDesk", "LessonText", "LessonView"]
+
+_DIALOGS: Final = {"$": "type_line", "type": "type_line", "program": "write_program"}
+"""Actions of the screen by the verb that they carry out; all other verbs are given as a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,8 @@ class LessonView:
         notice: what went wrong with the progress file.
         praised: the task before was done by the last motion, and what is told is why that was it.
         by_hand: the task may be done, but the machine has to run aside to find out: only the learner asks for that.
-        means: actions of the screen that the task needs besides the motions.
+        means: actions of the screen that the task needs besides the motions, the one that comes next first.
+        begun: one of them was used since the task before was done.
         page: index of the page on which the text goes on behind the last task that is done.
         pages: how many there are, those not to be read yet too.
         steps: that the text lists, in order.
@@ -90,6 +95,7 @@ class LessonView:
     praised: bool
     by_hand: bool
     means: tuple[str, ...]
+    begun: bool
     page: int
     pages: int
     steps: tuple[Step, ...]
@@ -120,6 +126,8 @@ class LessonDesk:
         self._praised = False
         self.met_at = -math.inf
         self._acted = False
+        self._used: set[str] = set()
+        self._open: tuple[str, Moment] | None = None
         self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
         self._reveals: dict[tuple[str, Language], Reveal] = {}
@@ -172,7 +180,8 @@ class LessonDesk:
             session.notice,
             self._praised,
             self._is_by_hand(),
-            () if task is None else _means(task),
+            () if task is None else _means(task, self._used),
+            bool(self._used),
             session.next_page,
             len(session.pages("en")),
             self._trail.steps,
@@ -203,13 +212,23 @@ class LessonDesk:
         slow = [goal for goal in task.goals if not goal.what.quick]
         if any(isinstance(goal.what, AnswerGoal) for goal in slow) or (slow and not self._acted):
             return False
-        return session.is_met(task)
+        met = session.is_met(task)
+        if slow and not met:
+            self._open = (task.id, session.lab.moment)
+        return met
 
     def _is_by_hand(self) -> bool:
+        """The task may be done, and only the learner can have it found out.
+
+        It is not where nothing has happened since the task began, nor where it was just found open.
+        """
         session, task = self.session, self.session.task
         if task is None or session.exploring or self._held() or all(goal.what.quick for goal in task.goals):
             return False
         if task.question is not None and task.id not in session.progress.answers:
+            return False
+        here = session.lab.moment
+        if session.lab.seq == session.progress.task_seq or self._open == (task.id, here):
             return False
         return session.is_met(task, quick=True)
 
@@ -226,6 +245,7 @@ class LessonDesk:
             for language in LANGUAGES
         }
         self._told_at, self._praised, self._reports = session.lab.moment, True, {}
+        self._used.clear()
         self.met_at = time.monotonic()
 
     def _follow(self) -> None:
@@ -247,6 +267,7 @@ class LessonDesk:
             return Outcome("task_met")
         reports = {language: session.report(task, language) for language in LANGUAGES}
         if not reports["en"].met:
+            self._open = (task.id, session.lab.moment)
             self._told, self._told_at, self._praised, self._reports = {}, None, False, reports
             missing = {
                 language: next(goal.text for goal in report.goals if not goal.met)
@@ -311,6 +332,7 @@ class LessonDesk:
         self.session.skip()
         self._trail.begin(max(self._trail.made, self._trail.before_task(number)), lab.moment)
         self._told, self._told_at, self._praised, self._reports = {}, None, False, {}
+        self._used.clear()
         return Outcome("skipped")
 
     def solution(self, lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -337,6 +359,7 @@ class LessonDesk:
         self.session.reset()
         self._trail.begin(0, lab.moment)
         self._reports = {}
+        self._used.clear()
         return Outcome("was_reset")
 
     def do(self, line: str, text: str = "") -> Motion:
@@ -348,8 +371,10 @@ class LessonDesk:
         """
 
         def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-            self.session.act(parse_action(line, text), interrupt=interrupt)
+            action = parse_action(line, text)
+            self.session.act(action, interrupt=interrupt)
             self._acted = True
+            self._used.add(action.verb)
             return Outcome("did", {"line": line})
 
         return move
@@ -364,9 +389,16 @@ class LessonDesk:
         return LessonText(words.pages(), words.task(), goals, told, words.asked())
 
 
-def _means(task: Task) -> tuple[str, ...]:
-    """Which dialogs of the screen lead to a task's solution; arrows and Space are always at hand."""
-    verbs = {action.verb for action in task.solution if action.verb != "run" or action.words}
-    typed, written = {"$", "type"}, {"program"}
-    ways = (("type_line", typed), ("write_program", written), ("command", INPUT_VERBS - typed - written | {"run"}))
-    return tuple(name for name, leads in ways if verbs & leads)
+def _means(task: Task, used: Collection[str]) -> tuple[str, ...]:
+    """Which dialogs of the screen lead to a task's solution, the next one first; arrows and Space are always at hand.
+
+    Args:
+        task: the task.
+        used: verbs of what was done for it so far. Where everything was used, the last dialog comes again.
+    """
+    verbs: dict[str, set[str]] = {}
+    for action in task.solution:
+        if action.verb in INPUT_VERBS or (action.verb == "run" and action.words):
+            verbs.setdefault(_DIALOGS.get(action.verb, "command"), set()).add(action.verb)
+    due = [name for name, needed in verbs.items() if not needed <= set(used)]
+    return (*due, *(name for name in reversed(verbs) if name not in due))
