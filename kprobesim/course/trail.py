@@ -23,6 +23,7 @@ KEYS: Final = {
     "→": (Grain.PHASE, False), "←": (Grain.PHASE, True), "Space": (Grain.HIT, False),
     "→…": (Grain.PHASE, False), "←…": (Grain.PHASE, True),
     "→ instruction": (Grain.INSTRUCTION, False), "← instruction": (Grain.INSTRUCTION, True),
+    "→ bpf": (Grain.BPF, False), "← bpf": (Grain.BPF, True),
 }  # fmt: skip
 """How a key that a text names moves the machine: at which grain, and whether backwards."""
 WRITTEN: Final = {"Enter": "run to ", ":": ""}

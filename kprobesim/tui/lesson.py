@@ -127,6 +127,7 @@ class LessonDesk:
         self.met_at = -math.inf
         self._acted = False
         self._used: set[str] = set()
+        self._open: tuple[str, Moment] | None = None
         self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
         self._reveals: dict[tuple[str, Language], Reveal] = {}
@@ -211,13 +212,23 @@ class LessonDesk:
         slow = [goal for goal in task.goals if not goal.what.quick]
         if any(isinstance(goal.what, AnswerGoal) for goal in slow) or (slow and not self._acted):
             return False
-        return session.is_met(task)
+        met = session.is_met(task)
+        if slow and not met:
+            self._open = (task.id, session.lab.moment)
+        return met
 
     def _is_by_hand(self) -> bool:
+        """The task may be done, and only the learner can have it found out.
+
+        It is not where nothing has happened since the task began, nor where it was just found open.
+        """
         session, task = self.session, self.session.task
         if task is None or session.exploring or self._held() or all(goal.what.quick for goal in task.goals):
             return False
         if task.question is not None and task.id not in session.progress.answers:
+            return False
+        here = session.lab.moment
+        if session.lab.seq == session.progress.task_seq or self._open == (task.id, here):
             return False
         return session.is_met(task, quick=True)
 
@@ -260,6 +271,7 @@ class LessonDesk:
             return Outcome("task_met")
         reports = {language: session.report(task, language) for language in LANGUAGES}
         if not reports["en"].met:
+            self._open = (task.id, session.lab.moment)
             self._told, self._told_at, self._praised, self._reports = {}, None, False, reports
             missing = {
                 language: next(goal.text for goal in report.goals if not goal.met)

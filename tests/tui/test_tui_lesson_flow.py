@@ -332,6 +332,57 @@ async def test_a_step_of_one_instruction_and_a_place_to_write_are_named(tmp_path
         assert view(pilot).made == 2
 
 
+def test_a_compiled_program_goes_by_its_own_name() -> None:
+    block = "→ bpf  BPF  bpf_prog_9dff61549ec8cbf7_kib+0x15  IF 0  HIT_ACTIVE"
+    assert with_short_steps(f"```seen\n{block}\n```") == "```seen\n→  kib+0x15\n```"
+
+
+async def test_a_step_of_another_grain_is_made_at_that_grain() -> None:
+    async with KprobesimApp(find_lesson("25-jit"), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await walk(pilot, *["right"] * 4, "greater_than_sign")
+        await predict(pilot, 2)
+        await walk(pilot, "greater_than_sign", "greater_than_sign", "pagedown", "space", "right")
+        assert now_line(pilot) == "↓ until a step is one bpf", screen_text(pilot)
+        made = view(pilot).made
+        await walk(pilot, "down", "down", "down", "right", "right")
+        assert view(pilot).made == made + 2
+        await walk(pilot, "greater_than_sign", "right", "right", "greater_than_sign", "pagedown", "right")
+        assert now_line(pilot) == "↑ until a step is one instruction", screen_text(pilot)
+
+
+async def test_a_task_that_only_files_tell_of_is_not_for_checking_before_anything_was_done() -> None:
+    async with KprobesimApp(find_lesson("28-kprobe-events-by-hand"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "ctrl+n", "ctrl+n", "ctrl+n")
+        assert view(pilot).number == 4 and not view(pilot).by_hand
+        await ask(pilot, "f9")
+        await write(pilot, "pwd")
+        assert not view(pilot).by_hand, "what was typed was looked at at once"
+        await press(pilot, "left")
+        assert view(pilot).by_hand
+
+
+@pytest.mark.parametrize("length", [70, 77])
+async def test_a_block_that_came_while_the_text_was_out_of_sight_is_folded_to_the_texts_own_width(length: int) -> None:
+    class Page(App[None]):
+        def compose(self) -> ComposeResult:
+            yield TextPane()
+
+    line = f"first {'x' * (length - 11)} last"
+    async with Page().run_test(size=SMALL) as pilot:
+        pane = pilot.app.query_one(TextPane)
+        pane.show("1", "## Seen")
+        await pilot.pause()
+        pane.display = False
+        await pilot.pause()
+        pane.show("1", f"## Seen\n\n```text\n{line}\n```")
+        await pilot.pause()
+        pane.display = True
+        await pilot.pause()
+        assert "last" in screen_text(pilot) and (line in screen_text(pilot)) == (length == 70)
+
+
 async def test_a_brief_lesson_tells_what_and_a_key_tells_why(lesson: Lesson) -> None:
     async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
