@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from kprobesim.course import (
     default_store,
     parse_action,
 )
-from kprobesim.course.actions import INPUT_VERBS
+from kprobesim.course.actions import INPUT_VERBS, Action
 from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.course.state_goals import AnswerGoal
@@ -69,7 +71,7 @@ class LessonView:
         notice: what went wrong with the progress file.
         praised: the task before was done by the last motion, and what is told is why that was it.
         by_hand: the task may be done, but the machine has to run aside to find out: only the learner asks for that.
-        means: actions of the screen that the task needs besides the motions.
+        means: actions of the screen that the task needs besides the motions, the one that comes next first.
         page: index of the page on which the text goes on behind the last task that is done.
         pages: how many there are, those not to be read yet too.
         steps: that the text lists, in order.
@@ -120,6 +122,7 @@ class LessonDesk:
         self._praised = False
         self.met_at = -math.inf
         self._acted = False
+        self._used: list[str] = []
         self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
         self._reveals: dict[tuple[str, Language], Reveal] = {}
@@ -172,7 +175,7 @@ class LessonDesk:
             session.notice,
             self._praised,
             self._is_by_hand(),
-            () if task is None else _means(task),
+            () if task is None else _means(task, self._used),
             session.next_page,
             len(session.pages("en")),
             self._trail.steps,
@@ -225,7 +228,7 @@ class LessonDesk:
             else say(language, "lesson.done", number=number)
             for language in LANGUAGES
         }
-        self._told_at, self._praised, self._reports = session.lab.moment, True, {}
+        self._told_at, self._praised, self._reports, self._used = session.lab.moment, True, {}, []
         self.met_at = time.monotonic()
 
     def _follow(self) -> None:
@@ -310,7 +313,7 @@ class LessonDesk:
         number = self.lesson.tasks.index(self.session.task) + 1
         self.session.skip()
         self._trail.begin(max(self._trail.made, self._trail.before_task(number)), lab.moment)
-        self._told, self._told_at, self._praised, self._reports = {}, None, False, {}
+        self._told, self._told_at, self._praised, self._reports, self._used = {}, None, False, {}, []
         return Outcome("skipped")
 
     def solution(self, lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -336,7 +339,7 @@ class LessonDesk:
         """The machine as at the lesson's start; what was done stays done."""
         self.session.reset()
         self._trail.begin(0, lab.moment)
-        self._reports = {}
+        self._reports, self._used = {}, []
         return Outcome("was_reset")
 
     def do(self, line: str, text: str = "") -> Motion:
@@ -348,8 +351,10 @@ class LessonDesk:
         """
 
         def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-            self.session.act(parse_action(line, text), interrupt=interrupt)
+            action = parse_action(line, text)
+            self.session.act(action, interrupt=interrupt)
             self._acted = True
+            self._used.append(_way(action))
             return Outcome("did", {"line": line})
 
         return move
@@ -364,9 +369,28 @@ class LessonDesk:
         return LessonText(words.pages(), words.task(), goals, told, words.asked())
 
 
-def _means(task: Task) -> tuple[str, ...]:
-    """Which dialogs of the screen lead to a task's solution; arrows and Space are always at hand."""
-    verbs = {action.verb for action in task.solution if action.verb != "run" or action.words}
-    typed, written = {"$", "type"}, {"program"}
-    ways = (("type_line", typed), ("write_program", written), ("command", INPUT_VERBS - typed - written | {"run"}))
-    return tuple(name for name, leads in ways if verbs & leads)
+def _means(task: Task, used: Sequence[str]) -> tuple[str, ...]:
+    """Which dialogs of the screen lead to a task's solution, in its order; arrows and Space are always at hand.
+
+    Args:
+        task: the task.
+        used: those that the learner has used for it, one for each action; they come last.
+    """
+    ways = [way for way in map(_way, task.solution) if way]
+    left = Counter(used)
+    open_ = []
+    for way in ways:
+        if left[way]:
+            left[way] -= 1
+        else:
+            open_.append(way)
+    return tuple(dict.fromkeys([*open_, *ways]))
+
+
+def _way(action: Action) -> str:
+    """The dialog of the screen in which an action is written; empty if a key does it."""
+    if action.verb in ("$", "type"):
+        return "type_line"
+    if action.verb == "program":
+        return "write_program"
+    return "command" if action.verb in INPUT_VERBS or (action.verb == "run" and action.words) else ""
