@@ -49,6 +49,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     _text = ""
     _width = 0
+    _room = 0
     _quote: int | None = None
 
     class Moved(Message):
@@ -146,7 +147,9 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        text = folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST))
+        # While a panel stands in front, the text has no size; it comes back as wide as it was.
+        self._room = self.size.width or self._room
+        text = folded(with_refusals(self._text), max(self._room - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
