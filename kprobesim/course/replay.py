@@ -135,12 +135,9 @@ def _keys(session: LessonSession, text: str, seen: Callable[[Lab], str]) -> Iter
 def _move(session: LessonSession, key: str, seen: Callable[[Lab], str], wanted: str) -> None:
     grain, back = KEYS[key]
     budget = Budget()
-    before = None
-    while before != session.lab.moment:
-        before = session.lab.moment
-        session.lab.step(grain, back=back, interrupt=budget)
-        if key not in HELD or seen(session.lab) == wanted:
-            break
+    # Where something was done to the machine, the first step back only comes to the last event of that.
+    while session.lab.step(grain, back=back, interrupt=budget) and key in HELD and seen(session.lab) != wanted:
+        pass
 
 
 def _memory(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:

@@ -60,6 +60,9 @@ def next_key(view: LessonView, language: Language, how: Reading) -> str:
     if not how.shown:
         if how.gave_way:
             return say(language, "now.back_to_text")
+        if view.begun and not view.praised and not step and view.texts[language].asked is None:
+            # The task was begun in a dialog, and needs more than one line.
+            return _task(view, language, how)
         return step or say(language, "now.show_text")
     if step and how.listed:
         return step

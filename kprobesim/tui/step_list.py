@@ -14,6 +14,7 @@ __all__ = ["with_short_steps"]
 
 _BLOCK: Final = re.compile(rf"^```({'|'.join(STEP_BLOCKS)})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FIELDS: Final = 4
+_COMPILED: Final = re.compile(r"bpf_prog_[0-9a-f]{16}_(.+)")
 
 
 def with_short_steps(markdown: str) -> str:
@@ -50,7 +51,10 @@ def _shown(key: str) -> str:
 
 
 def _where(phase: str, place: str) -> list[str]:
-    """A phase that is called as the function is said once, and a BPF program runs at no place of the kernel's."""
+    """A phase that is called as the function is said once; a compiled program goes by its own name without its tag, and
+    one that is interpreted is at no place of the kernel's.
+    """
     if phase == "BPF":
-        return [phase]
+        compiled = _COMPILED.fullmatch(place)
+        return [compiled[1]] if compiled else [phase]
     return [place] if place.partition("+")[0] == phase else [phase, place]
