@@ -176,7 +176,7 @@ class LessonDesk:
             session.next_page,
             len(session.pages("en")),
             self._trail.steps,
-            len(Trail(session.visible("en")).steps),
+            self._trail.listed(session.visible("en")),
             self._trail.made,
             self._trail.astray,
             self._trail.cues,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kprobesim.course.actions import Budget, parse_action, perform
+from kprobesim.course.actions import parse_action
+from kprobesim.course.perform import Budget, perform
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain, Moment, Stop
@@ -33,6 +34,7 @@ __all__ += [
     "stay",
     "to_start",
     "type_line",
+    "unless",
     "who_set",
 ]
 
@@ -203,6 +205,15 @@ def repeated(motion: Motion, count: int) -> Motion:
             if interrupt() or lab.moment == before:
                 break
         return outcome
+
+    return move
+
+
+def unless(motion: Motion, over: Callable[[], bool]) -> Motion:
+    """A motion that is not made if something is over when its turn comes; then one stays."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        return stay(lab, interrupt) if over() else motion(lab, interrupt)
 
     return move
 
