@@ -9,8 +9,7 @@ import pytest
 
 from kprobesim.course import find_lesson
 from kprobesim.i18n import Language
-from kprobesim.tui import KprobesimApp
-from kprobesim.tui.screens import lab_face
+from kprobesim.tui import KprobesimApp, presses
 from tests.tui.rig import LARGE, SMALL, Run, lab_screen, now, opened, press, screen_text
 
 MOST_KEYS = 45
@@ -69,11 +68,11 @@ async def test_a_held_key_stops_where_the_task_is_met_and_the_next_press_goes_on
         while "hold" not in (told := current(pilot, "en")):
             await press(pilot, next(key for word, key in KEYS if word in told))
             await settled(pilot)
-        monkeypatch.setattr(lab_face, "_RELEASED", 600.0)
+        monkeypatch.setattr(presses, "_RELEASED", 600.0)
         await pilot.press(*["left"] * 60)
         await press(pilot)
         assert "55 again" in await settled(pilot)
         stopped = now(pilot).moment
-        monkeypatch.setattr(lab_face, "_RELEASED", 0.0)
+        monkeypatch.setattr(presses, "_RELEASED", 0.0)
         await press(pilot, "left")
         assert now(pilot).moment < stopped

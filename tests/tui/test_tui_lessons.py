@@ -133,7 +133,7 @@ async def test_while_something_is_under_way_that_is_said_and_no_question_of_befo
 
         screen.move(wait)
         await wait_until(pilot, lambda: "正在处理" in screen_lines(pilot)[-1])
-        screen.reply()
+        screen.dialogs.reply()
         assert front(pilot) is LabScreen
         gate.set()
         await wait_until(pilot, lambda: "正在处理" not in screen_lines(pilot)[-1])
