@@ -1,7 +1,5 @@
 """The whole course, played on the screen: each task's solution by the keys that a learner would press."""
 
-from pathlib import Path
-
 import pytest
 
 from kprobesim.course import Lesson, find_lesson, lessons_folder
@@ -10,13 +8,6 @@ from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.lab import LabScreen
 from tests.tui.playing import act, lesson_view, predict
 from tests.tui.rig import SMALL, Run, front, lab_screen, press, screen_text, wait_until
-
-
-@pytest.fixture(autouse=True)
-def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's real progress is touched."""
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
-
 
 NAMES = sorted(path.parent.name for path in lessons_folder().glob("*/lesson.toml"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -36,9 +35,8 @@ async def settled(pilot: Run) -> str:
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 async def test_the_next_key_always_stands_on_the_screen_and_few_are_enough(
-    size: tuple[int, int], language: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], language: Language
 ) -> None:
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
     async with KprobesimApp(find_lesson("01-the-first-probe"), language).run_test(size=size) as pilot:
         await opened(pilot)
         pressed, held, seen = 0, False, [await settled(pilot)]
@@ -59,9 +57,8 @@ async def test_the_next_key_always_stands_on_the_screen_and_few_are_enough(
 
 
 async def test_a_held_key_stops_where_the_task_is_met_and_the_next_press_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
     async with KprobesimApp(find_lesson("01-the-first-probe"), "en").run_test(size=LARGE) as pilot:
         await opened(pilot)
         await settled(pilot)

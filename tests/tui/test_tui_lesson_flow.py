@@ -13,12 +13,6 @@ from tests.tui.rig import LARGE, SMALL, Run, lab_screen, opened, press, screen_l
 from tests.tui.walked import walked_lesson
 
 
-@pytest.fixture(autouse=True)
-def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's real progress is touched."""
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path / "data"))
-
-
 @pytest.fixture
 def lesson(tmp_path: Path) -> Lesson:
     return walked_lesson(tmp_path)

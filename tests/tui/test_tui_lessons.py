@@ -1,7 +1,6 @@
 """A lesson on the screen: reading, doing, checking, hints, predictions, exploring; nothing is lost on leaving."""
 
 import threading
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -33,12 +32,6 @@ from tests.tui.rig import (
 )
 
 FIRST = "01-the-first-probe"
-
-
-@pytest.fixture(autouse=True)
-def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's real progress is touched."""
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
 
 
 @pytest.fixture
