@@ -1,4 +1,4 @@
-"""Every action there is, once: bindings, key line, help screen and command palette are all made from these tables."""
+"""Every action there is, once: bindings, help screen and command palette are all made from these tables."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ __all__ = ["GRAINS", "Interrupt", "Motion", "Outcome", "go_to_event", "go_to_pla
 __all__ += [
     "back_to",
     "do_line",
+    "finer",
     "go_to_moment",
     "in_turn",
     "moment_of",
@@ -47,6 +48,11 @@ _PLACE = re.compile(r"0x[0-9a-fA-F]{1,16}|[A-Za-z_][\w.]{2,}(\+(0x[0-9a-fA-F]+|\
 _FAR = 1_000_000_000
 _WINDOWS = (2_000, 60_000, 1_000_000, 16_000_000, 1 << 60)
 _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
+
+
+def finer(grain: Grain, by: int) -> Grain:
+    """The grain that is finer (1) or coarser (-1); the same one where there is none."""
+    return GRAINS[min(max(GRAINS.index(grain) + by, 0), len(GRAINS) - 1)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import LessonDesk
 from kprobesim.tui.lesson_words import Asked, option_keys
-from kprobesim.tui.motions import GRAINS, Motion, Outcome, back_to, go_to_event, go_to_moment, run_to, step, who_set
+from kprobesim.tui.motions import Motion, Outcome, back_to, finer, go_to_event, go_to_moment, run_to, step, who_set
 from kprobesim.tui.next_key import step_to_make
 from kprobesim.tui.panels.panel import Panel
 from kprobesim.tui.panels.text_pane import TextPane
@@ -184,8 +184,7 @@ class LabScreen(LabFace):
 
     def change_grain(self, by: int) -> None:
         """Step finer or coarser."""
-        index = GRAINS.index(self.grain) + by
-        self.grain = GRAINS[min(max(index, 0), len(GRAINS) - 1)]
+        self.grain = finer(self.grain, by)
         self._draw()
 
     def blank(self) -> None:
@@ -225,8 +224,7 @@ class LabScreen(LabFace):
         Args:
             by: in half panels.
         """
-        panel = self._panel()
-        panel.scroll_rows(by * max(panel.content_size.height // 2, 1))
+        self._panel().scroll_halves(by)
 
     def toggle_text(self) -> None:
         """Show or hide the scenario's text."""
