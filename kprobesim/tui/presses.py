@@ -27,6 +27,14 @@ class Presses:
         self.count: str | None = None
         self._last = self._since = -math.inf
 
+    def begin_count(self) -> None:
+        """Digits follow."""
+        self.count = ""
+
+    def forget_count(self) -> None:
+        """None is being typed."""
+        self.count = None
+
     def add_digit(self, digit: int) -> None:
         """One more digit of the count; what has too many is not made longer."""
         if len(self.count or "") < _DIGITS:

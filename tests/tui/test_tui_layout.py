@@ -43,10 +43,11 @@ def test_a_count_is_used_up_by_one_press_and_has_five_digits_at_most() -> None:
 
     presses = Presses()
     assert presses.press(motion) is motion
-    presses.count = ""
+    presses.begin_count()
     for digit in (1, 2, 3, 4, 5, 6):
         presses.add_digit(digit)
-    assert presses.count == "12345"
+    typed = presses.count
+    assert typed == "12345"
     assert presses.press(motion) is not motion
     assert presses.count is None
     assert presses.press(motion) is motion

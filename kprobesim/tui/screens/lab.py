@@ -67,7 +67,7 @@ class LabScreen(LabFace):
 
     def begin_count(self) -> None:
         """The digits that follow say how often the next motion is made."""
-        self.presses.count = ""
+        self.presses.begin_count()
         self._draw()
 
     def number_key(self, number: int) -> None:
@@ -257,7 +257,7 @@ class LabScreen(LabFace):
     def stop(self) -> None:
         """Stop the motion under way; when there is none, forget the count, or go back to the layout before."""
         if self.presses.count is not None:
-            self.presses.count = None
+            self.presses.forget_count()
             self._draw()
         elif self.stop_motion():
             return
