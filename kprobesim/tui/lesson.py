@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from kprobesim.course import (
     default_store,
     parse_action,
 )
-from kprobesim.course.actions import INPUT_VERBS
+from kprobesim.course.actions import INPUT_VERBS, Action
 from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.course.state_goals import AnswerGoal
@@ -69,7 +71,8 @@ class LessonView:
         notice: what went wrong with the progress file.
         praised: the task before was done by the last motion, and what is told is why that was it.
         by_hand: the task may be done, but the machine has to run aside to find out: only the learner asks for that.
-        means: actions of the screen that the task needs besides the motions.
+        means: actions of the screen that the task needs besides the motions, the one that comes next first.
+        begun: one of them was used since the task before was done.
         page: index of the page on which the text goes on behind the last task that is done.
         pages: how many there are, those not to be read yet too.
         steps: that the text lists, in order.
@@ -90,6 +93,7 @@ class LessonView:
     praised: bool
     by_hand: bool
     means: tuple[str, ...]
+    begun: bool
     page: int
     pages: int
     steps: tuple[Step, ...]
@@ -120,6 +124,8 @@ class LessonDesk:
         self._praised = False
         self.met_at = -math.inf
         self._acted = False
+        self._used: list[str] = []
+        self._open: tuple[str, Moment] | None = None
         self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
         self._reveals: dict[tuple[str, Language], Reveal] = {}
@@ -172,7 +178,8 @@ class LessonDesk:
             session.notice,
             self._praised,
             self._is_by_hand(),
-            () if task is None else _means(task),
+            () if task is None else _means(task, self._used),
+            bool(self._used),
             session.next_page,
             len(session.pages("en")),
             self._trail.steps,
@@ -203,13 +210,23 @@ class LessonDesk:
         slow = [goal for goal in task.goals if not goal.what.quick]
         if any(isinstance(goal.what, AnswerGoal) for goal in slow) or (slow and not self._acted):
             return False
-        return session.is_met(task)
+        met = session.is_met(task)
+        if slow and not met:
+            self._open = (task.id, session.lab.moment)
+        return met
 
     def _is_by_hand(self) -> bool:
+        """The task may be done, and only the learner can have it found out.
+
+        It is not where nothing has happened since the task began, nor where it was just found open.
+        """
         session, task = self.session, self.session.task
         if task is None or session.exploring or self._held() or all(goal.what.quick for goal in task.goals):
             return False
         if task.question is not None and task.id not in session.progress.answers:
+            return False
+        here = session.lab.moment
+        if session.lab.seq == session.progress.task_seq or self._open == (task.id, here):
             return False
         return session.is_met(task, quick=True)
 
@@ -219,13 +236,17 @@ class LessonDesk:
         assert task is not None
         number = self.lesson.tasks.index(task) + 1
         session.check("en")
+        trail = self._trail
+        if task.question is None and trail.astray and trail.made == trail.before_task(number):
+            # Behind the listed steps the task led further, by a command or to a place: the next step begins there.
+            trail.begin(trail.made, session.lab.moment)
         self._told = {
             language: say(language, "lesson.praise", number=number, text=task.praise[language])
             if task.praise
             else say(language, "lesson.done", number=number)
             for language in LANGUAGES
         }
-        self._told_at, self._praised, self._reports = session.lab.moment, True, {}
+        self._told_at, self._praised, self._reports, self._used = session.lab.moment, True, {}, []
         self.met_at = time.monotonic()
 
     def _follow(self) -> None:
@@ -247,6 +268,7 @@ class LessonDesk:
             return Outcome("task_met")
         reports = {language: session.report(task, language) for language in LANGUAGES}
         if not reports["en"].met:
+            self._open = (task.id, session.lab.moment)
             self._told, self._told_at, self._praised, self._reports = {}, None, False, reports
             missing = {
                 language: next(goal.text for goal in report.goals if not goal.met)
@@ -310,7 +332,7 @@ class LessonDesk:
         number = self.lesson.tasks.index(self.session.task) + 1
         self.session.skip()
         self._trail.begin(max(self._trail.made, self._trail.before_task(number)), lab.moment)
-        self._told, self._told_at, self._praised, self._reports = {}, None, False, {}
+        self._told, self._told_at, self._praised, self._reports, self._used = {}, None, False, {}, []
         return Outcome("skipped")
 
     def solution(self, lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -336,7 +358,7 @@ class LessonDesk:
         """The machine as at the lesson's start; what was done stays done."""
         self.session.reset()
         self._trail.begin(0, lab.moment)
-        self._reports = {}
+        self._reports, self._used = {}, []
         return Outcome("was_reset")
 
     def do(self, line: str, text: str = "") -> Motion:
@@ -348,8 +370,10 @@ class LessonDesk:
         """
 
         def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-            self.session.act(parse_action(line, text), interrupt=interrupt)
+            action = parse_action(line, text)
+            self.session.act(action, interrupt=interrupt)
             self._acted = True
+            self._used.append(_way(action))
             return Outcome("did", {"line": line})
 
         return move
@@ -364,9 +388,28 @@ class LessonDesk:
         return LessonText(words.pages(), words.task(), goals, told, words.asked())
 
 
-def _means(task: Task) -> tuple[str, ...]:
-    """Which dialogs of the screen lead to a task's solution; arrows and Space are always at hand."""
-    verbs = {action.verb for action in task.solution if action.verb != "run" or action.words}
-    typed, written = {"$", "type"}, {"program"}
-    ways = (("type_line", typed), ("write_program", written), ("command", INPUT_VERBS - typed - written | {"run"}))
-    return tuple(name for name, leads in ways if verbs & leads)
+def _means(task: Task, used: Sequence[str]) -> tuple[str, ...]:
+    """Which dialogs of the screen lead to a task's solution, in its order; arrows and Space are always at hand.
+
+    Args:
+        task: the task.
+        used: those that the learner has used for it, one for each action; they come last.
+    """
+    ways = [way for way in map(_way, task.solution) if way]
+    left = Counter(used)
+    open_ = []
+    for way in ways:
+        if left[way]:
+            left[way] -= 1
+        else:
+            open_.append(way)
+    return tuple(dict.fromkeys([*open_, *ways]))
+
+
+def _way(action: Action) -> str:
+    """The dialog of the screen in which an action is written; empty if a key does it."""
+    if action.verb in ("$", "type"):
+        return "type_line"
+    if action.verb == "program":
+        return "write_program"
+    return "command" if action.verb in INPUT_VERBS or (action.verb == "run" and action.words) else ""

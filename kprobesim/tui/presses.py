@@ -12,8 +12,8 @@ from kprobesim.tui.motions import Motion, repeated, unless
 __all__ = ["Presses"]
 
 _DIGITS: Final = 5
-_RELEASED = 0.3
-"""Seconds without a press after which a key is no longer held."""
+_RELEASED = 0.5
+"""Seconds without a press after which a key is no longer held; drawing does not count, as presses wait for it."""
 
 
 class Presses:
@@ -25,7 +25,7 @@ class Presses:
 
     def __init__(self) -> None:
         self.count: str | None = None
-        self._last = self._since = -math.inf
+        self._last = self._drawn = self._since = -math.inf
 
     def begin_count(self) -> None:
         """Digits follow."""
@@ -51,10 +51,14 @@ class Presses:
         """
         count, self.count = int(self.count or 1), None
         now = time.monotonic()
-        if now - self._last > _RELEASED:
+        if now - max(self._last, self._drawn) > _RELEASED:
             self._since = now
         self._last = now
         return repeated(motion, count) if count > 1 else motion
+
+    def drawn(self) -> None:
+        """What a motion led to was drawn, now by the host's clock."""
+        self._drawn = time.monotonic()
 
     def ended_by(self, motion: Motion, happened: Callable[[], float]) -> Motion:
         """A motion of a held key, not made once something has happened: nobody lets go of a key in time.

@@ -172,6 +172,7 @@ class LabFace(SizedScreen):
             self._arrange()
         self._draw()
         self.lecture.arrived(message.outcome, message.snapshot)
+        self.presses.drawn()
 
     def _bring_up(self, panel: str) -> None:
         """The panel that the page asks for, if it does."""
