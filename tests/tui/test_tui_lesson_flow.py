@@ -9,7 +9,8 @@ from textual.widgets import Input
 from kprobesim.course import Lesson, ProgressStore, find_lesson, read_lesson
 from kprobesim.lab import Grain
 from kprobesim.tui import KprobesimApp
-from kprobesim.tui.lesson import LessonDesk, LessonView
+from kprobesim.tui.lesson import LessonDesk
+from kprobesim.tui.lesson_view import LessonView
 from kprobesim.tui.motions import Motion, step
 from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.screens.start import StartScreen

@@ -21,7 +21,8 @@ from kprobesim.tui.bookmarks import Bookmarks
 from kprobesim.tui.conductor import Arrived, Conductor, Failed
 from kprobesim.tui.layout import has_room_for_all, layout_of
 from kprobesim.tui.lecture import Lecture
-from kprobesim.tui.lesson import LessonDesk, LessonView
+from kprobesim.tui.lesson import LessonDesk
+from kprobesim.tui.lesson_view import LessonView
 from kprobesim.tui.motions import Motion, Outcome, stay
 from kprobesim.tui.next_key import Reading, next_key, step_to_make
 from kprobesim.tui.panels.banner import Banner
