@@ -54,7 +54,8 @@ class CodeView:
     Attributes:
         name: the function, or empty in a user program.
         start: its first address.
-        current: address that the CPU stands at, of a ``syscall`` that is under way, or of the probed instruction while the host plays a function.
+        current: address that the CPU stands at, of a ``syscall`` that is under way, or of the probed instruction while
+            the host plays a function.
         host: the function that the host plays at this moment, or empty.
         about: an event is about this code while the CPU sleeps elsewhere, in the function named here; or empty.
         rows: the instructions.

@@ -382,7 +382,7 @@ def test_a_compiled_program_goes_by_its_own_name() -> None:
 
 def test_of_a_line_to_write_nothing_but_that_line_is_listed() -> None:
     block = "Enter vfs_read  run  vfs_read+0x0  IF 1  NONE\n→ instruction  run  vfs_read+0x1  IF 1  NONE"
-    assert with_short_steps(f"```seen\n{block}\n```") == "```seen\nEnter vfs_read\n→  run  vfs_read+0x1  IF 1  NONE\n```"
+    assert with_short_steps(f"```seen\n{block}\n```") == "```seen\nEnter vfs_read\n→  run  vfs_read+0x1\n```"
 
 
 async def test_a_step_of_another_grain_is_made_at_that_grain() -> None:
