@@ -422,8 +422,9 @@ async def test_an_address_that_the_right_option_names_in_digits_is_not_said_agai
     async with KprobesimApp(find_lesson("05-a-page-fault"), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
         await press(pilot, "ctrl+a", "1")
-        text = "".join(view(pilot).texts["en"].pages)
-        assert "You were right: “0x400000, the instruction itself”." in text and "The machine says" not in text
+        text = view(pilot).texts["en"]
+        assert text.told == "You were right: “0x400000, the instruction itself”."
+        assert "The machine says" not in "".join(text.pages)
 
 
 async def test_a_line_for_the_console_may_be_copied_with_its_prompt() -> None:
