@@ -121,9 +121,12 @@ def _keys(session: LessonSession, text: str, seen: Callable[[Lab], str]) -> Iter
             raise BadInput(f"{line[:60]!r} does not begin with a key and two blanks.", hint=f"Keys: {', '.join(KEYS)}.")
         grain, back = KEYS[key]
         budget = Budget()
-        # Where something was done to the machine, the first step back only comes to the last event of that.
-        while session.lab.step(grain, back=back, interrupt=budget) and key in HELD and seen(session.lab) != wanted:
-            pass
+        before = None
+        while before != session.lab.moment:
+            before = session.lab.moment
+            session.lab.step(grain, back=back, interrupt=budget)
+            if key not in HELD or seen(session.lab) == wanted:
+                break
         if seen(session.lab) != wanted:
             yield f"{key} shows {seen(session.lab)!r}, not {wanted!r}"
 

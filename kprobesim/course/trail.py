@@ -87,6 +87,7 @@ class Trail:
         self.made = 0
         self.astray = 0
         self._places: list[tuple[int, Moment]] = []
+        self._passed = 0
 
     def begin(self, made: int, at: Moment) -> None:
         """So many steps are made, and the next one begins here."""
@@ -115,6 +116,10 @@ class Trail:
             self.made = self._places[-1][0]
         if self.made < least:
             self.begin(least, here)
+        if passed > self._passed and self.made == self.before_task(passed) and here != self._places[-1][1]:
+            # The task was done by other ways than steps: those that are listed behind it begin where it was done.
+            self._places.append((self.made, here))
+        self._passed = passed
         last = self._places[-1][1]
         self.astray = (here > last) - (here < last)
         if self.astray and self.made < self.before_task(passed):

@@ -71,7 +71,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """In another width long lines of blocks are broken elsewhere; otherwise the reader stays at their line."""
-        if event.size.width != self._width:
+        if event.size.width not in (0, self._width):
             self._width = event.size.width
             self._fill()
 
@@ -146,9 +146,8 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        # Hidden it has no size, and comes back with the one that it had.
-        width = self.size.width or self._width
-        text = folded(with_refusals(self._text), max(width - _AROUND, _LEAST))
+        # Out of sight the pane has no width: it will have the one of before.
+        text = folded(with_refusals(self._text), max(self._width - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
