@@ -146,8 +146,9 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        # Out of sight the pane has no width: it will have the one of before.
-        text = folded(with_refusals(self._text), max(self._width - _AROUND, _LEAST))
+        # Behind a panel that stands in front the pane has no size; it will have the one of before again.
+        width = self.size.width or self._width
+        text = folded(with_refusals(self._text), max(width - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
