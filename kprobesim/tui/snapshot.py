@@ -45,6 +45,9 @@ _SYSCALL = 2
 """Bytes of the instruction."""
 _FROM_OUTSIDE = ("input", "map.create", "map.update", "bpf.load", "bpf.attach", "bpf.detach", "kprobe.opt_prepare")
 """What may lie between the patch of some code and the wish to look at it."""
+_AT_CODE = ("text.poke", "text.sync", "kprobe.prepare", "kprobe.register", "kprobe.unregister")
+_AT_CODE += ("kprobe.opt_queue", "kprobe.optimize", "kprobe.unoptimize")
+"""Events about code that nobody runs just then; their field addr says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +349,7 @@ def _patched(lab: Lab) -> int | None:
     """The function that was probed or patched last from outside, since anything else happened."""
     for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
         event = lab.events(seq, seq + 1)[0]
-        if event.kind in ("text.poke", "kprobe.prepare", "kprobe.register", "kprobe.unregister"):
+        if event.kind in _AT_CODE:
             return int(event.fields["addr"])
         if event.kind not in _FROM_OUTSIDE:
             break

@@ -277,6 +277,19 @@ async def test_the_machines_answer_is_not_repeated_where_it_is_the_options_own_t
         assert "正确的是“cc”，不是“e9”。每个 probe" in "".join(view(pilot).texts["zh"].pages)
 
 
+async def test_the_code_that_is_patched_stays_in_sight_from_the_first_stage_to_the_jump() -> None:
+    async with KprobesimApp(find_lesson("15-optimised-probes"), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await press(pilot, "colon", *typed("run until text.poke stage=1"), "enter")
+        seen = [now(pilot).event]
+        while (event := seen[-1]) is not None and event.kind != "kprobe.optimize":
+            assert now(pilot).code.name == "vfs_read"
+            await press(pilot, "right")
+            seen.append(now(pilot).event)
+        assert [event.kind for event in seen if event is not None].count("text.sync") == 3
+        assert now(pilot).code.name == "vfs_read"
+
+
 async def test_the_instruction_to_come_is_named_also_in_a_function_that_the_host_plays() -> None:
     async with KprobesimApp(find_lesson("13-reentry-and-nmissed"), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
