@@ -49,6 +49,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     _text = ""
     _width = 0
+    _room = 0
     _quote: int | None = None
 
     class Moved(Message):
@@ -147,7 +148,8 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     def _fill(self) -> None:
         # Out of sight the pane has no width: it will have the one of before.
-        text = folded(with_refusals(self._text), max(self._width - _AROUND, _LEAST))
+        self._room = self.size.width or self._room
+        text = folded(with_refusals(self._text), max(self._room - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
