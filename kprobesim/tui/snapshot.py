@@ -367,7 +367,7 @@ def _source_before(code: CodeView, index: int | None) -> str:
 
 
 def _program(lab: Lab, inside: BpfView | None) -> Program | None:
-    """The program that runs, otherwise the one that ran last, otherwise any that is loaded."""
+    """The program that runs, otherwise the one that ran or was loaded last, otherwise any that is loaded."""
     running = lab.bpf.running or inside
     if running is not None:
         return running.program
@@ -375,7 +375,7 @@ def _program(lab: Lab, inside: BpfView | None) -> Program | None:
         return None
     for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
         event = lab.events(seq, seq + 1)[0]
-        if event.kind == "bpf.enter" and event.fields["prog"] in lab.bpf.programs:
+        if event.kind in ("bpf.enter", "bpf.load") and event.fields["prog"] in lab.bpf.programs:
             return lab.bpf.programs[event.fields["prog"]]
     return next(reversed(lab.bpf.programs.values()))
 
