@@ -20,7 +20,7 @@ One action a line; ``#`` at the beginning of a line makes it a comment::
     step phase 3                forwards, at a grain (phase, instruction, line, bpf, hit), so often
     back instruction            backwards
     seek start                  to the start, the end of what is known, or an event by its number
-    answer two-traps 2          the answer to a task's question
+    answer how-many 2           the answer to a task's question
     predict saved-ip 2          the choice made at a prediction, counted from 1
 """
 

@@ -5,8 +5,8 @@ solution is played at its mark, unless the blocks before it have done the task a
 
 ======= ==========================================================================================================
 do      actions, one a line
-events  ``→  trap``: a key (→ ← Space, →… ←… held down, ``→ instruction``, ``Enter vfs_read``, ``: run until trap``), and
-        the kind of the event that it comes to
+events  ``→  trap``: a key (→ ← Space, →… ←… held down, ``→ instruction``, ``Enter vfs_read``, ``: run until trap``),
+        and the kind of the event that it comes to
 seen    ``→  #BP  vfs_read+0x1  IF 1  NONE``: a key; phase, place, interrupt flag, kprobe_status
 memory  ``vfs_read+0x0  cc 48 89 e5``: bytes at a place, now
 value   ``count trap vector=3  2``: a reading, two blanks, what it gives
@@ -135,12 +135,9 @@ def _keys(session: LessonSession, text: str, seen: Callable[[Lab], str]) -> Iter
 def _move(session: LessonSession, key: str, seen: Callable[[Lab], str], wanted: str) -> None:
     grain, back = KEYS[key]
     budget = Budget()
-    before = None
-    while before != session.lab.moment:
-        before = session.lab.moment
-        session.lab.step(grain, back=back, interrupt=budget)
-        if key not in HELD or seen(session.lab) == wanted:
-            break
+    # Where something was done to the machine, the first step back only comes to the last event of that.
+    while session.lab.step(grain, back=back, interrupt=budget) and key in HELD and seen(session.lab) != wanted:
+        pass
 
 
 def _memory(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:

@@ -91,6 +91,7 @@ class Trail:
         self.made = 0
         self.astray = 0
         self._places: list[tuple[int, Moment]] = []
+        self._passed = 0
 
     def begin(self, made: int, at: Moment) -> None:
         """So many steps are made, and the next one begins here."""
@@ -111,12 +112,18 @@ class Trail:
         if self._comes_next(lab, before):
             self.made += 1
             self._places.append((self.made, here))
-        elif any(place == here for made, place in self._places if made >= least):
+        elif not self._on_the_way(here < before) and any(
+            place == here for made, place in self._places if made >= least
+        ):
             while self._places[-1][1] != here:
                 self._places.pop()
             self.made = self._places[-1][0]
         if self.made < least:
             self.begin(least, here)
+        if passed > self._passed and self.made == self.before_task(passed) and here != self._places[-1][1]:
+            # The task was done by other ways than steps: those that are listed behind it begin where it was done.
+            self._places.append((self.made, here))
+        self._passed = passed
         last = self._places[-1][1]
         self.astray = (here > last) - (here < last)
         if self.astray and self.made < self.before_task(passed):
@@ -129,6 +136,10 @@ class Trail:
             number: of the task, from 1.
         """
         return sum(step.tasks < number for step in self.steps)
+
+    def _on_the_way(self, back: bool) -> bool:
+        """The next step is a key to be held that moves this way: what it comes by is not taken back."""
+        return self.made < len(self.steps) and (key := self.steps[self.made].key) in HELD and KEYS[key][1] == back
 
     def _comes_next(self, lab: Lab, before: Moment) -> bool:
         if self.made == len(self.steps) or lab.moment == before:

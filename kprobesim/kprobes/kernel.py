@@ -152,14 +152,15 @@ class RunningKernel:
 
     def percpu_physical(self, symbol: str, cpu: int) -> int:
         """The same as a physical address, for what is read on every hit."""
-        key = symbol, cpu
-        if key not in self._percpu:
-            place = self.percpu_address(symbol, cpu) & (1 << 64) - 1
-            physical = self.machine.ram.translate(self.root, place)
-            if place == self.symbol(symbol) and self.has_symbol("__per_cpu_offset"):
-                return physical  # the kernel has not laid out its per-CPU areas yet
-            self._percpu[key] = physical
-        return self._percpu[key]
+        known = self._percpu.get((symbol, cpu))
+        if known is not None:
+            return known
+        place = self.percpu_address(symbol, cpu) & (1 << 64) - 1
+        physical = self.machine.ram.translate(self.root, place)
+        if place == self.symbol(symbol) and self.has_symbol("__per_cpu_offset"):
+            return physical  # the kernel has not laid out its per-CPU areas yet
+        self._percpu[symbol, cpu] = physical
+        return physical
 
     def preempt_count(self, cpu: int) -> int:
         """A CPU's ``__preempt_count``; 0 where the kernel has none."""

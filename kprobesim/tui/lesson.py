@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from kprobesim.course import (
     Cue,
@@ -23,7 +24,7 @@ from kprobesim.course import (
     default_store,
     parse_action,
 )
-from kprobesim.course.actions import INPUT_VERBS
+from kprobesim.course.actions import INPUT_VERBS, Action
 from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.course.state_goals import AnswerGoal
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     from kprobesim.lab import Lab, Moment
 
 __all__ = ["LessonDesk", "LessonText", "LessonView"]
-
-_DIALOGS: Final = {"$": "type_line", "type": "type_line", "program": "write_program"}
-"""Actions of the screen by the verb that they carry out; all other verbs are given as a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,7 @@ class LessonDesk:
         self._praised = False
         self.met_at = -math.inf
         self._acted = False
-        self._used: set[str] = set()
+        self._used: list[str] = []
         self._open: tuple[str, Moment] | None = None
         self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
@@ -238,14 +236,17 @@ class LessonDesk:
         assert task is not None
         number = self.lesson.tasks.index(task) + 1
         session.check("en")
+        trail = self._trail
+        if task.question is None and trail.astray and trail.made == trail.before_task(number):
+            # Behind the listed steps the task led further, by a command or to a place: the next step begins there.
+            trail.begin(trail.made, session.lab.moment)
         self._told = {
             language: say(language, "lesson.praise", number=number, text=task.praise[language])
             if task.praise
             else say(language, "lesson.done", number=number)
             for language in LANGUAGES
         }
-        self._told_at, self._praised, self._reports = session.lab.moment, True, {}
-        self._used.clear()
+        self._told_at, self._praised, self._reports, self._used = session.lab.moment, True, {}, []
         self.met_at = time.monotonic()
 
     def _follow(self) -> None:
@@ -331,8 +332,7 @@ class LessonDesk:
         number = self.lesson.tasks.index(self.session.task) + 1
         self.session.skip()
         self._trail.begin(max(self._trail.made, self._trail.before_task(number)), lab.moment)
-        self._told, self._told_at, self._praised, self._reports = {}, None, False, {}
-        self._used.clear()
+        self._told, self._told_at, self._praised, self._reports, self._used = {}, None, False, {}, []
         return Outcome("skipped")
 
     def solution(self, lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -358,8 +358,7 @@ class LessonDesk:
         """The machine as at the lesson's start; what was done stays done."""
         self.session.reset()
         self._trail.begin(0, lab.moment)
-        self._reports = {}
-        self._used.clear()
+        self._reports, self._used = {}, []
         return Outcome("was_reset")
 
     def do(self, line: str, text: str = "") -> Motion:
@@ -374,7 +373,7 @@ class LessonDesk:
             action = parse_action(line, text)
             self.session.act(action, interrupt=interrupt)
             self._acted = True
-            self._used.add(action.verb)
+            self._used.append(_way(action))
             return Outcome("did", {"line": line})
 
         return move
@@ -389,16 +388,28 @@ class LessonDesk:
         return LessonText(words.pages(), words.task(), goals, told, words.asked())
 
 
-def _means(task: Task, used: Collection[str]) -> tuple[str, ...]:
-    """Which dialogs of the screen lead to a task's solution, the next one first; arrows and Space are always at hand.
+def _means(task: Task, used: Sequence[str]) -> tuple[str, ...]:
+    """Which dialogs of the screen lead to a task's solution, in its order; arrows and Space are always at hand.
 
     Args:
         task: the task.
-        used: verbs of what was done for it so far. Where everything was used, the last dialog comes again.
+        used: those that the learner has used for it, one for each action; they come last.
     """
-    verbs: dict[str, set[str]] = {}
-    for action in task.solution:
-        if action.verb in INPUT_VERBS or (action.verb == "run" and action.words):
-            verbs.setdefault(_DIALOGS.get(action.verb, "command"), set()).add(action.verb)
-    due = [name for name, needed in verbs.items() if not needed <= set(used)]
-    return (*due, *(name for name in reversed(verbs) if name not in due))
+    ways = [way for way in map(_way, task.solution) if way]
+    left = Counter(used)
+    open_ = []
+    for way in ways:
+        if left[way]:
+            left[way] -= 1
+        else:
+            open_.append(way)
+    return tuple(dict.fromkeys([*open_, *ways]))
+
+
+def _way(action: Action) -> str:
+    """The dialog of the screen in which an action is written; empty if a key does it."""
+    if action.verb in ("$", "type"):
+        return "type_line"
+    if action.verb == "program":
+        return "write_program"
+    return "command" if action.verb in INPUT_VERBS or (action.verb == "run" and action.words) else ""

@@ -150,7 +150,7 @@ class LessonWords:
         if short:
             return told
         right = options[revealed.right - 1]
-        new = revealed.value != right and revealed.value not in right.split()
+        new = re.search(rf"(?<!\w){re.escape(revealed.value)}(?!\w)", right, re.ASCII) is None
         value = say(language, "lesson.value", value=revealed.value) if revealed.value and new else ""
         # Chinese sentences are not parted by blanks.
         return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)

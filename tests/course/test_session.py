@@ -73,12 +73,13 @@ def test_hints_come_one_rung_at_a_time_and_the_last_one_stays(session: LessonSes
     assert hints[1] == hints[2] == hints[3]
 
 
-def test_an_answer_is_compared_with_what_the_machine_works_out(session: LessonSession) -> None:
-    for task in ("a-program", "one-byte", "the-trap", "the-count", "back-in-the-function"):
+def test_an_answer_is_compared_with_what_the_machine_works_out() -> None:
+    session = LessonSession.open(find_lesson("03-a-trap"))
+    for task in ("the-interrupt", "the-handler"):
         assert session.task is not None and session.task.id == task
         session.skip()
     before = state(session)
-    for given_, met in (("3", False), ("two", False), ("", False), ("0x2", True)):
+    for given_, met in (("vfs_read", False), ("2", False), ("", False), ("native_safe_halt+2", True)):
         session.answer(given_)
         assert session.check("en").met == met
     assert state(session) == before

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.widgets import Input
 
-from kprobesim.course import Lesson, find_lesson, read_lesson
+from kprobesim.course import Lesson, ProgressStore, find_lesson, read_lesson
+from kprobesim.lab import Grain
 from kprobesim.tui import KprobesimApp
+from kprobesim.tui.lesson import LessonDesk, LessonView
+from kprobesim.tui.motions import Motion, step
 from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.step_list import with_short_steps
@@ -59,6 +63,23 @@ async def test_who_goes_too_far_is_astray_until_they_are_back(lesson: Lesson) ->
         assert (view(pilot).made, view(pilot).astray) == (5, 0)
         await press(pilot, "right")
         assert view(pilot).made == 4
+
+
+def test_where_a_command_led_on_behind_the_listed_steps_the_next_step_begins(tmp_path: Path) -> None:
+    desk = LessonDesk(find_lesson("14-return-probes"), ProgressStore(tmp_path))
+    lab = desk.open()
+
+    def after(*motions: Motion) -> LessonView:
+        for motion in motions:
+            motion(lab, lambda: False)
+            seen = desk.view()
+        return seen
+
+    listed = after(desk.predict("on-the-stack", 1), step(Grain.HIT), step(Grain.PHASE))
+    assert (listed.done, listed.made, listed.astray) == (1, 2, 0)
+    led_on = after(desk.predict("traps", 1), desk.do("run to arch_rethook_trampoline"))
+    assert (led_on.done, led_on.made, led_on.astray) == (2, 2, 0)
+    assert after(desk.answer("2"), step(Grain.PHASE)).made == 3
 
 
 async def test_steps_made_are_known_again_after_leaving(lesson: Lesson) -> None:
@@ -137,6 +158,47 @@ async def test_one_key_is_named_at_each_moment_and_pressing_it_leads_to_the_end(
         assert {"→ (1 of 3)", "→ (2 of 3)", "→ (3 of 3)", "Space (1 of 3)", "← (2 of 3)", "1 2 choose"} <= set(told)
 
 
+async def test_of_the_dialogs_that_a_task_needs_the_one_that_comes_next_is_named(lesson: Lesson) -> None:
+    path = lesson.folder / "lesson.toml"
+    written = """program two\n  r0 = 2\n  exit\nend\nattach two vfs_write\n$ cat /etc/motd\n$ cat /etc/hostname"""
+    goal = 'kind = "event"\nevent = "bpf.exit"\nwhere = { prog = "two" }\ncount = 2\nsince = "task"\n'
+    head, tail = path.read_text(encoding="utf-8").split('solution = "answer which 1"', 1)
+    path.write_text(f'{head}solution = """\n{written}\n"""\n[[task.goal]]\n{goal}{tail[tail.index("[[task.hint]]") :]}')
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "ctrl+n", "ctrl+n", "end", "f2", "pagedown")
+        told = [now_line(pilot)]
+        for line, text in (("program two", "  r0 = 2\n  exit\n"), ("attach two vfs_write", "")):
+            lab_screen(pilot).study(lambda desk, line=line, text=text: desk.do(line, text))  # type: ignore[misc]
+            await press(pilot)
+            told.append(now_line(pilot))
+        for typed in ("cat /etc/motd", "cat /etc/hostname"):
+            await press(pilot, "f9")
+            pilot.app.screen.query_one(Input).value = typed
+            await pilot.press("enter")
+            await press(pilot)
+            told.append(now_line(pilot))
+        assert [line.split()[0] for line in told] == ["Insert", ":", "F9", "F9", "F2"]
+
+
+async def test_a_block_that_comes_while_the_text_is_hidden_is_as_wide_as_the_text() -> None:
+    class Page(App[None]):
+        def compose(self) -> ComposeResult:
+            yield TextPane()
+
+    async with Page().run_test(size=SMALL) as pilot:
+        pane = pilot.app.query_one(TextPane)
+        pane.show("1", "## Loading")
+        await pilot.pause()
+        pane.display = False
+        await pilot.pause()
+        pane.show("1", "## Loading\n\n```text\nkprobesim bpf verify a-program.bpf --log\n```")
+        await pilot.pause()
+        pane.display = True
+        await pilot.pause()
+        assert "kprobesim bpf verify a-program.bpf --log" in screen_text(pilot)
+
+
 async def test_a_task_is_done_by_itself_and_its_page_stays(lesson: Lesson) -> None:
     async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
         await opened(pilot)
@@ -154,6 +216,36 @@ async def test_no_task_is_passed_while_a_prediction_before_it_is_open(lesson: Le
         assert view(pilot).done == 1 and now_line(pilot) == "1 2 choose"
         await press(pilot, "2")
         assert view(pilot).done == 2
+
+
+async def test_of_several_dialogs_the_one_that_the_task_needs_next_is_named_first(lesson: Lesson) -> None:
+    path = lesson.folder / "lesson.toml"
+    solution = 'solution = """\nprobe vfs_write\nprobe vfs_open\n$ cat /etc/motd\n"""'
+    path.write_text(path.read_text(encoding="utf-8").replace('solution = "step 3"', solution), encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        told = [view(pilot).means]
+        for place in ("vfs_write", "nowhere", "vfs_open"):
+            await press(pilot, "colon", *f"probe {place}", "enter")
+            told.append(view(pilot).means)
+        assert [means[0] for means in told] == ["command", "command", "command", "type_line"]
+        assert all(set(means) == {"command", "type_line"} for means in told), "the key line offers both all the time"
+
+
+async def test_a_verdict_does_not_repeat_a_value_that_the_right_option_names(lesson: Lesson) -> None:
+    path = lesson.folder / "lesson.toml"
+    machine = 'machine = { after = "step 3", read = "bytes 1 vfs_read" }'
+    options = '[[prediction.option]]\ntext = "55: as it was"\nvalue = "55"\n'
+    options += '[[prediction.option]]\ntext = "cc: armed"\nvalue = "cc"\n'
+    text = path.read_text(encoding="utf-8").replace("right = 2\n", f"{machine}\n")
+    head, _, rest = text.partition("[[prediction.option]]")
+    path.write_text(f"{head}{options}\n[[task]]{rest.partition('[[task]]')[2]}", encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await walk(pilot, "right", "right", "right", "c")
+        await predict(pilot, 2)
+        text = "".join(view(pilot).texts["en"].pages)
+        assert "You were right" in text and "The machine says" not in text
 
 
 async def test_check_says_what_is_needed_and_where_one_is(lesson: Lesson) -> None:
@@ -192,6 +284,24 @@ async def test_a_page_is_not_left_by_reading_on_before_its_steps_were_made(lesso
         await walk(pilot, "right", "right", "right", "pagedown", "2", "pagedown", "pagedown")
         assert "Page 2 of 4" in screen_text(pilot)
         assert "First the steps of this page" in screen_text(pilot) and now_line(pilot) == "Space (1 of 3)"
+
+
+async def test_a_text_that_grows_behind_a_panel_comes_back_with_its_lines_whole(lesson: Lesson) -> None:
+    wide = "cc 48 89 e5 stands where 55 48 89 e5 was before it"
+    for name in ("en.md", "zh.md"):
+        path = lesson.folder / name
+        task = "<!-- task armed -->"
+        path.write_text(
+            path.read_text(encoding="utf-8").replace(task, f"{task}\n\n```text\n{wide}\n```"), encoding="utf-8"
+        )
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "f2", "right", "right", "right")
+        assert view(pilot).done == 1 and wide not in screen_text(pilot), "the task is done in front of a panel"
+        await press(pilot, "f2")
+        while wide not in screen_text(pilot) and "PgDn reads on" in now_line(pilot):
+            await press(pilot, "pagedown")
+        assert wide in screen_text(pilot)
 
 
 async def test_the_number_of_pages_is_told_from_the_beginning(lesson: Lesson) -> None:
@@ -235,6 +345,39 @@ def test_steps_are_listed_in_columns_and_repetitions_are_counted() -> None:
     assert with_short_steps(f"Text.\n```seen\n{block}\n```\nMore.") == (
         "Text.\n```seen\n→ x2   BPF\n→      kprobe_int3_handler+0x9  HIT_SS\nSpace  run  vfs_read+0x1  IF 1\n```\nMore."
     )
+
+
+async def test_blocks_of_a_text_that_grew_behind_a_panel_are_as_wide_as_ever(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "f2", "right", "right", "right", "f2")
+        assert "✓ Task 1" in screen_text(pilot) and "→  kprobe.prepare" in screen_text(pilot)
+
+
+async def test_a_step_of_one_instruction_and_a_place_to_write_are_named(tmp_path: Path) -> None:
+    lesson = walked_lesson(tmp_path)
+    blocks = "```seen\nEnter vfs_read+0x1  run  vfs_read+0x1  IF 1  NONE\n```\n"
+    blocks += "```seen\n→ instruction  run  vfs_read+0x4  IF 1  NONE\n```\n"
+    for language in ("en", "zh"):
+        text = lesson.folder / f"{language}.md"
+        title, _, rest = text.read_text(encoding="utf-8").partition("\n")
+        text.write_text(f"{title}\n\n{blocks}{rest}", encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        told = [now_line(pilot)]
+        await ask(pilot, "enter")
+        await write(pilot, "vfs_read+0x1")
+        await wait_until(pilot, lambda: view(pilot).made == 1)
+        for key in ("down", "down", "right"):
+            told.append(now_line(pilot))
+            await press(pilot, key)
+        assert told == [
+            "Enter then write vfs_read+0x1 (1 of 5)",
+            "↓ until a step is one instruction",
+            "↓ until a step is one instruction",
+            "→ (2 of 5)",
+        ]
+        assert view(pilot).made == 2
 
 
 def test_a_compiled_program_goes_by_its_own_name() -> None:

@@ -56,8 +56,8 @@ _BROAD = ("verifier", "console")
 _BROAD_IF_LOW = (*_BROAD, "bpf")
 """Those that need it where there are few rows."""
 _SLOW = 0.2
-_RELEASED = 0.3
-"""Seconds without a press after which a key is no longer held."""
+_RELEASED = 0.5
+"""Seconds without a press after which a key is no longer held; drawing does not count, as presses wait for it."""
 
 
 class LabFace(SizedScreen):
@@ -134,7 +134,7 @@ class LabFace(SizedScreen):
         self._cue: Cue | None = None
         self._why = not isinstance(scenario, Lesson) or scenario.narration != "brief"
         self._count: str | None = None
-        self._pressed_at = self._held_since = -math.inf
+        self._pressed_at = self._drawn_at = self._held_since = -math.inf
         self._waits = 0
         self._bookmarks: dict[Moment, Snapshot] = {}
 
@@ -196,6 +196,7 @@ class LabFace(SizedScreen):
             self._arrange()
         self._draw()
         self.lecture.arrived(message.outcome, message.snapshot)
+        self._drawn_at = time.monotonic()
 
     def _read(self) -> None:
         """The text is wanted in front."""
@@ -386,7 +387,7 @@ class LabFace(SizedScreen):
         """Make a motion when those before it are done, as often as the count says."""
         count, self._count = int(self._count or 1), None
         now = time.monotonic()
-        if now - self._pressed_at > _RELEASED:
+        if now - max(self._pressed_at, self._drawn_at) > _RELEASED:
             self._held_since = now
         self._pressed_at = now
         if self.snapshot is not None:
