@@ -181,24 +181,6 @@ async def test_of_the_dialogs_that_a_task_needs_the_one_that_comes_next_is_named
         assert [line.split()[0] for line in told] == ["Insert", ":", "F9", "F9", "F2"]
 
 
-async def test_a_block_that_comes_while_the_text_is_hidden_is_as_wide_as_the_text() -> None:
-    class Page(App[None]):
-        def compose(self) -> ComposeResult:
-            yield TextPane()
-
-    async with Page().run_test(size=SMALL) as pilot:
-        pane = pilot.app.query_one(TextPane)
-        pane.show("1", "## Loading")
-        await pilot.pause()
-        pane.display = False
-        await pilot.pause()
-        pane.show("1", "## Loading\n\n```text\nkprobesim bpf verify a-program.bpf --log\n```")
-        await pilot.pause()
-        pane.display = True
-        await pilot.pause()
-        assert "kprobesim bpf verify a-program.bpf --log" in screen_text(pilot)
-
-
 async def test_a_task_is_done_by_itself_and_its_page_stays(lesson: Lesson) -> None:
     async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
         await opened(pilot)
