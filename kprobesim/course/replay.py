@@ -22,10 +22,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from kprobesim.bpf import assemble
-from kprobesim.course.actions import Budget, parse_action, parse_actions
+from kprobesim.course.actions import parse_action, parse_actions
+from kprobesim.course.aside import aside
 from kprobesim.course.conditions import Condition, as_text
 from kprobesim.course.lesson import Lesson, Task
 from kprobesim.course.pages import Block, fenced_blocks
+from kprobesim.course.perform import Budget
 from kprobesim.course.readings import check_reading, memory_at, read_value
 from kprobesim.course.session import LessonSession
 from kprobesim.course.trail import HELD, KEYS, WRITTEN, event_kind, is_step, standing
@@ -190,7 +192,7 @@ def _is_line(printed: str, wanted: str) -> bool:
 def _bpf(session: LessonSession, text: str, words: list[str]) -> Iterator[str]:
     try:
         assembly = assemble(text)
-        with session.aside():
+        with aside(session.lab):
             session.lab.load_program(assembly, "quoted")
     except KprobesimError as error:
         if words[:1] != ["rejected"]:

@@ -87,7 +87,7 @@ class Trail:
     def __init__(self, pages: Sequence[Page]) -> None:
         self.steps: tuple[Step, ...]
         self.cues: tuple[Cue, ...]
-        self.steps, self.cues = _read(pages)
+        self.steps, self.cues, self._listed = _read(pages)
         self.made = 0
         self.astray = 0
         self._places: list[tuple[int, Moment]] = []
@@ -128,6 +128,14 @@ class Trail:
         self.astray = (here > last) - (here < last)
         if self.astray and self.made < self.before_task(passed):
             self.begin(self.before_task(passed), here)
+
+    def listed(self, beginning: Sequence[Page]) -> int:
+        """How many steps a beginning of the text lists.
+
+        Args:
+            beginning: of the lesson's whole text, cut between two parts of a page or behind a page.
+        """
+        return self._listed[sum(len(page.parts) for page in beginning)]
 
     def before_task(self, number: int) -> int:
         """How many steps are listed before a task.
@@ -174,9 +182,11 @@ STEP_BLOCKS: Final = {"seen": standing, "events": event_kind}
 """The kinds of blocks that list steps, and what tells where one has led."""
 
 
-def _read(pages: Sequence[Page]) -> tuple[tuple[Step, ...], tuple[Cue, ...]]:
+def _read(pages: Sequence[Page]) -> tuple[tuple[Step, ...], tuple[Cue, ...], tuple[int, ...]]:
+    """The steps, the cues, and how many steps stand before each part of the text and before its end."""
     steps: list[Step] = []
     cues: list[Cue] = []
+    listed = [0]
     tasks = 0
     for number, page in enumerate(pages):
         first, block, shown = len(steps), 0, list[tuple[str, int]]()
@@ -193,5 +203,6 @@ def _read(pages: Sequence[Page]) -> tuple[tuple[Step, ...], tuple[Cue, ...]]:
                             if is_step(key):
                                 steps.append(Step(number, block, tasks, key, fenced.kind, wanted))
                         block += 1
+            listed.append(len(steps))
         cues += [Cue(number, panel, before, before if before > first else len(steps)) for panel, before in shown]
-    return tuple(steps), tuple(cues)
+    return tuple(steps), tuple(cues), tuple(listed)

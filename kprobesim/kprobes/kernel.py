@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
 from kprobesim.errors import ImageError, LinuxError
 from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, Symbol, SymbolOverlay, read_tables
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import PAGE_SIZE, Machine, MemoryFault
+from kprobesim.machine import PAGE_SIZE, Hypercall, Machine, MemoryFault
 
 __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 
@@ -99,6 +100,28 @@ class RunningKernel:
     def has_symbol(self, name: str) -> bool:
         """Whether there is such a symbol."""
         return bool(self.kallsyms.lookup_name(name))
+
+    # What the host plays of it
+
+    @cached_property
+    def stubs(self) -> tuple[tuple[str, int], ...]:
+        """The image's functions that the host plays: name (empty: no symbol) and number of the hypercall."""
+        found = ((self.kallsyms.lookup_size_offset(address), number) for address, number in self.tables.hypercalls)
+        return tuple((place[0].name if place is not None else "", number) for place, number in found)
+
+    def bind(self, functions: Mapping[str, Hypercall], deferred: Mapping[str, Hypercall] | None = None) -> None:
+        """Connect the image's stubs to functions of the host, as far as these name any.
+
+        Args:
+            functions: by the stub's name.
+            deferred: those that may change the kernel's code, see `Devices.deferred`.
+        """
+        devices = self.machine.devices
+        for name, number in self.stubs:
+            if name in functions:
+                devices.hypercalls[number] = functions[name]
+            elif deferred is not None and name in deferred:
+                devices.deferred[number] = deferred[name]
 
     # Memory
 

@@ -8,7 +8,7 @@ from typing import Final
 from kprobesim.course.trail import HELD, KEYS, WRITTEN
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
-from kprobesim.tui.lesson import LessonView
+from kprobesim.tui.lesson_view import LessonView
 from kprobesim.tui.lesson_words import option_keys
 from kprobesim.tui.motions import GRAINS
 from kprobesim.tui.wording import say

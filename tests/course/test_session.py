@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kprobesim.course import LessonSession, find_lesson
+from kprobesim.course.aside import read_file
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.lab import Moment
 
@@ -142,10 +143,10 @@ def test_what_is_done_while_exploring_does_not_count(session: LessonSession) -> 
 def test_a_file_is_read_without_the_machine_moving(session: LessonSession) -> None:
     before = state(session)
     assert (
-        session.read_file("/etc/motd")
+        read_file(session.lab, "/etc/motd")
         == "This is toyix: a kernel small enough to read, on a machine that can run backwards.\n"
     )
-    assert session.read_file("/no/such/file") is None
+    assert read_file(session.lab, "/no/such/file") is None
     assert state(session) == before
 
 

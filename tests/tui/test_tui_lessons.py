@@ -1,7 +1,6 @@
 """A lesson on the screen: reading, doing, checking, hints, predictions, exploring; nothing is lost on leaving."""
 
 import threading
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -35,12 +34,6 @@ from tests.tui.rig import (
 )
 
 FIRST = "01-the-first-probe"
-
-
-@pytest.fixture(autouse=True)
-def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's real progress is touched."""
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
 
 
 @pytest.fixture
@@ -135,7 +128,7 @@ async def test_while_something_is_under_way_that_is_said_and_no_question_of_befo
 
         screen.move(wait)
         await wait_until(pilot, lambda: "正在处理" in screen_lines(pilot)[-1])
-        screen.reply()
+        screen.dialogs.reply()
         assert front(pilot) is LabScreen
         gate.set()
         await wait_until(pilot, lambda: "正在处理" not in screen_lines(pilot)[-1])
