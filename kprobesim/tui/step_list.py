@@ -8,12 +8,13 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from kprobesim.course.trail import STEP_BLOCKS
+from kprobesim.course.trail import KEYS, STEP_BLOCKS
 
 __all__ = ["with_short_steps"]
 
 _BLOCK: Final = re.compile(rf"^```({'|'.join(STEP_BLOCKS)})\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FIELDS: Final = 4
+_COMPILED: Final = re.compile(r"bpf_prog_[0-9a-f]{16}_(.+)")
 
 
 def with_short_steps(markdown: str) -> str:
@@ -30,6 +31,7 @@ def _columns(block: str) -> str:
     before = ["", ""]
     for line, same in groupby(block.splitlines()):
         key, _, rest = line.partition("  ")
+        key = _shown(key)
         count = len(list(same))
         fields = rest.split("  ")
         if len(fields) == _FIELDS:
@@ -43,8 +45,16 @@ def _columns(block: str) -> str:
     return "\n".join(f"{key}{' ' * (width - cell_len(key))}  {rest}" for key, rest in rows)
 
 
+def _shown(key: str) -> str:
+    """An arrow without its grain: the screen says it."""
+    return key.partition(" ")[0] if key in KEYS else key
+
+
 def _where(phase: str, place: str) -> list[str]:
-    """A phase that is called as the function is said once, and a BPF program runs at no place of the kernel's."""
+    """A phase that is called as the function is said once; a compiled program goes by its own name without its tag, and
+    one that is interpreted is at no place of the kernel's.
+    """
     if phase == "BPF":
-        return [phase]
+        compiled = _COMPILED.fullmatch(place)
+        return [compiled[1]] if compiled else [phase]
     return [place] if place.partition("+")[0] == phase else [phase, place]

@@ -6,11 +6,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from kprobesim.course import LessonSession, lessons_folder, read_lesson
+from kprobesim.course.aside import read_file
 from kprobesim.course.conditions import Condition
 from kprobesim.course.finding import View
 from kprobesim.course.goals import GOAL_KINDS, TEXTS, Goal, read_goal
@@ -57,7 +59,7 @@ def session(opened: LessonSession) -> Iterator[LessonSession]:
 
 def view(session: LessonSession) -> View:
     starts = {"start": first_event(session.lab), "task": session.progress.task_seq}
-    return View(session.lab, starts, None, session.compute, session.read_file)
+    return View(session.lab, starts, None, session.compute, partial(read_file, session.lab))
 
 
 @pytest.mark.parametrize(("kind", "text", "way"), CASES, ids=[f"{kind}-{way.split()[0]}" for kind, _, way in CASES])

@@ -1,17 +1,18 @@
 """A lesson on the screen: reading, doing, checking, hints, predictions, exploring; nothing is lost on leaving."""
 
 import threading
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from textual.widgets.markdown import MarkdownFence
 
 from kprobesim.course import Lesson, find_lesson
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.motions import Interrupt, Outcome
-from kprobesim.tui.panels.text_pane import folded, with_refusals
+from kprobesim.tui.panels.text_pane import TextPane, folded, with_refusals
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.reply import ReplyScreen
 from tests.tui.rig import (
@@ -33,12 +34,6 @@ from tests.tui.rig import (
 )
 
 FIRST = "01-the-first-probe"
-
-
-@pytest.fixture(autouse=True)
-def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's real progress is touched."""
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
 
 
 @pytest.fixture
@@ -133,7 +128,7 @@ async def test_while_something_is_under_way_that_is_said_and_no_question_of_befo
 
         screen.move(wait)
         await wait_until(pilot, lambda: "正在处理" in screen_lines(pilot)[-1])
-        screen.reply()
+        screen.dialogs.reply()
         assert front(pilot) is LabScreen
         gate.set()
         await wait_until(pilot, lambda: "正在处理" not in screen_lines(pilot)[-1])
@@ -373,6 +368,24 @@ async def test_in_a_terminal_that_is_too_small_nothing_else_is_said(size: tuple[
             f"This terminal is {size[0]} x {size[1]}.", "kprobesim needs at least 60 x 20.",
             "Please make the window larger,", "or press q to leave.",
         ]  # fmt: skip
+
+
+async def test_a_text_that_changes_while_it_is_hidden_is_not_folded_more_narrowly() -> None:
+    class OnePane(App[None]):
+        def compose(self) -> ComposeResult:
+            yield TextPane()
+
+    line = "cat /sys/kernel/debug/kprobes/enabled"
+    async with OnePane().run_test(size=(80, 24)) as pilot:
+        pane = pilot.app.query_one(TextPane)
+        pane.show("before", "# Before")
+        await pilot.pause()
+        pane.display = False
+        await pilot.pause()
+        pane.show("page", f"# Page\n\n```text\n{line}\n```")
+        pane.display = True
+        await pilot.pause()
+        assert line in pilot.app.query_one(MarkdownFence).code
 
 
 def test_a_fence_is_never_folded() -> None:

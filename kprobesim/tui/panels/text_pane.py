@@ -49,7 +49,6 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     _text = ""
     _width = 0
-    _room = 0
     _quote: int | None = None
 
     class Moved(Message):
@@ -72,7 +71,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """In another width long lines of blocks are broken elsewhere; otherwise the reader stays at their line."""
-        if event.size.width != self._width:
+        if event.size.width not in (0, self._width):
             self._width = event.size.width
             self._fill()
 
@@ -147,9 +146,9 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        # While a panel stands in front, the text has no size; it comes back as wide as it was.
-        self._room = self.size.width or self._room
-        text = folded(with_refusals(self._text), max(self._room - _AROUND, _LEAST))
+        # Behind a panel that stands in front the pane has no size; it will have the one of before again.
+        width = self.size.width or self._width
+        text = folded(with_refusals(self._text), max(width - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
