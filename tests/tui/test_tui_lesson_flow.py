@@ -157,8 +157,8 @@ async def test_of_the_dialogs_that_a_task_needs_the_one_that_comes_next_is_named
     path = lesson.folder / "lesson.toml"
     written = """program two\n  r0 = 2\n  exit\nend\nattach two vfs_write\n$ cat /etc/motd\n$ cat /etc/hostname"""
     goal = 'kind = "event"\nevent = "bpf.exit"\nwhere = { prog = "two" }\ncount = 2\nsince = "task"\n'
-    head, tail = path.read_text(encoding="utf-8").split('solution = "answer which 1"', 1)
-    path.write_text(f'{head}solution = """\n{written}\n"""\n[[task.goal]]\n{goal}{tail[tail.index("[[task.hint]]") :]}')
+    head = path.read_text(encoding="utf-8").partition('solution = "answer which 1"')[0]
+    path.write_text(f'{head}solution = """\n{written}\n"""\n[[task.goal]]\n{goal}')
     async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
         await walk(pilot, "ctrl+n", "ctrl+n", "end", "f2", "pagedown")

@@ -71,8 +71,8 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """In another width long lines of blocks are broken elsewhere; otherwise the reader stays at their line."""
-        if event.size.width not in (0, self._width):
-            self._width = event.size.width
+        if self.size.width not in (0, self._width):
+            self._width = self.size.width
             self._fill()
 
     def on_mount(self) -> None:
