@@ -6,7 +6,7 @@ are attached (`Guard`).
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -244,16 +244,10 @@ class BpfRuns:
 
     def _bind_helpers(self) -> None:
         """Connect the image's functions ``bpf_<helper>``, which machine code calls, to the helpers."""
-        for name, number in self._stubs():
+        for name, number in self._kernel.stubs:
             helper = HELPERS.get(HELPER_IDS.get(name.removeprefix("bpf_"), 0))
             if name.startswith("bpf_") and helper is not None:
                 self._machine.devices.hypercalls[number] = self._called_by_code(helper)
-
-    def _stubs(self) -> Iterable[tuple[str, int]]:
-        for address, number in self._kernel.tables.hypercalls:
-            place = self._kernel.kallsyms.lookup_size_offset(address)
-            if place is not None:
-                yield place[0].name, number
 
     def _called_by_code(self, helper: Helper) -> Hypercall:
         count = len(helper.args)
