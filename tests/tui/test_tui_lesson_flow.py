@@ -362,6 +362,11 @@ def test_a_compiled_program_goes_by_its_own_name() -> None:
     assert with_short_steps(f"```seen\n{block}\n```") == "```seen\n→  kib+0x15\n```"
 
 
+def test_of_a_line_to_write_nothing_but_that_line_is_listed() -> None:
+    block = "Enter vfs_read  run  vfs_read+0x0  IF 1  NONE\n→ instruction  run  vfs_read+0x1  IF 1  NONE"
+    assert with_short_steps(f"```seen\n{block}\n```") == "```seen\nEnter vfs_read\n→  run  vfs_read+0x1\n```"
+
+
 async def test_a_step_of_another_grain_is_made_at_that_grain() -> None:
     async with KprobesimApp(find_lesson("25-jit"), "en").run_test(size=LARGE) as pilot:
         await opened(pilot)

@@ -49,6 +49,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     _text = ""
     _width = 0
+    _room = 0
     _quote: int | None = None
 
     class Moved(Message):
@@ -149,7 +150,9 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        text = folded(with_refusals(self._text), max(self._width - _AROUND, _LEAST))
+        # Behind a panel that stands in front the pane has no width; it will have the one of before again.
+        self._room = self.size.width or self._room
+        text = folded(with_refusals(self._text), max(self._room - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 
