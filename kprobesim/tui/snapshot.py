@@ -45,8 +45,10 @@ _SYSCALL = 2
 """Bytes of the instruction."""
 _FROM_OUTSIDE = ("input", "map.create", "map.update", "bpf.load", "bpf.attach", "bpf.detach", "kprobe.opt_prepare")
 """What may lie between the patch of some code and the wish to look at it."""
-_AT_CODE = ("text.poke", "text.sync", "kprobe.prepare", "kprobe.register", "kprobe.unregister")
-_AT_CODE += ("kprobe.opt_queue", "kprobe.optimize", "kprobe.unoptimize")
+_AT_CODE = (
+    "text.poke", "text.sync", "kprobe.prepare", "kprobe.register", "kprobe.unregister", "kprobe.opt_queue",
+    "kprobe.optimize", "kprobe.unoptimize",
+)  # fmt: skip
 """Events about code that nobody runs just then; their field addr says which."""
 
 
