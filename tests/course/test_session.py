@@ -185,19 +185,18 @@ def test_a_lesson_that_begins_behind_its_start_goes_back_to_where_it_began_and_n
 
 
 def test_steps_listed_behind_a_task_begin_where_it_was_done_also_without_steps() -> None:
-    session = LessonSession.open(find_lesson("20-registers-and-stack"))
+    session = LessonSession.open(find_lesson("18-two-cpus-and-text-poke"))
     trail = Trail(session.pages("en"))
     trail.begin(0, session.lab.moment)
     made = []
     for line, passed in (
-        ("run until kprobe.hit", 0),
-        ("step", 1),
-        ("step bpf", 2),
-        ("step bpf", 3),
-        ("step bpf 2", 4),
-        ("step", 5),
+        ("run until text.poke", 1),
+        ("run until text.poke stage=2", 2),
+        ("seek start", 2),
+        ("run until trap vector=3", 3),
+        ("run until text.emulate", 4),
     ):
         session.do(line)
         trail.follow(session.lab, passed)
         made.append((trail.made, trail.astray))
-    assert made == [(1, 0), (2, 0), (2, 0), (2, 0), (2, 0), (3, 0)]
+    assert made == [(1, 0), (2, 0), (2, -1), (2, 0), (3, 0)]
