@@ -167,10 +167,6 @@ class LessonDesk:
         assert task is not None
         number = self.lesson.tasks.index(task) + 1
         session.check("en")
-        trail = self._trail
-        if task.question is None and trail.astray and trail.made == trail.before_task(number):
-            # Behind the listed steps the task led further, by a command or to a place: the next step begins there.
-            trail.begin(trail.made, session.lab.moment)
         self._told = {
             language: say(language, "lesson.praise", number=number, text=task.praise[language])
             if task.praise

@@ -99,7 +99,7 @@ def _step(view: LessonView, language: Language, how: Reading) -> str:
     grain, back = KEYS[step.key]
     if grain is not Grain.HIT and how.grain is not grain:
         key = "↓" if GRAINS.index(how.grain) < GRAINS.index(grain) else "↑"
-        return say(language, "now.grain", press=key, grain=say(language, f"grain.{grain.value}"))
+        return say(language, "now.grain", press=key, grain=say(language, f"one.{grain.value}"))
     if step.key in HELD:
         return say(language, "now.hold", press=_ARROWS[back])
     if view.astray == (-1 if back else 1):

@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from kprobesim.course.trail import KEYS, STEP_BLOCKS
+from kprobesim.course.trail import KEYS, STEP_BLOCKS, WRITTEN
 
 __all__ = ["with_short_steps"]
 
@@ -31,8 +31,12 @@ def _columns(block: str) -> str:
     before = ["", ""]
     for line, same in groupby(block.splitlines()):
         key, _, rest = line.partition("  ")
-        key = _shown(key)
         count = len(list(same))
+        if key.partition(" ")[0] in WRITTEN:
+            # What is written says where it leads.
+            rows.append((key, ""))
+            continue
+        key = _shown(key)
         fields = rest.split("  ")
         if len(fields) == _FIELDS:
             phase, place, *state = fields
@@ -41,8 +45,8 @@ def _columns(block: str) -> str:
             before = state
             rest = "  ".join([*_where(phase, place), *changed])
         rows.append((f"{key} x{count}" if count > 1 else key, rest))
-    width = max((cell_len(key) for key, _ in rows), default=0)
-    return "\n".join(f"{key}{' ' * (width - cell_len(key))}  {rest}" for key, rest in rows)
+    width = max((cell_len(key) for key, rest in rows if rest), default=0)
+    return "\n".join(f"{key}{' ' * (width - cell_len(key))}  {rest}".rstrip() for key, rest in rows)
 
 
 def _shown(key: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kprobesim.course import LessonSession, find_lesson
+from kprobesim.course import LessonSession, Trail, find_lesson
 from kprobesim.course.aside import read_file
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.lab import Moment
@@ -170,7 +170,7 @@ def test_an_action_that_makes_no_sense_is_one_sentence(session: LessonSession, l
     assert state(session) == before
 
 
-@pytest.mark.parametrize("name", ["26-ring-buffer-and-perf-events", "28-kprobe-events-by-hand"])
+@pytest.mark.parametrize("name", ["28-kprobe-events-by-hand", "29-fetch-args"])
 def test_a_lesson_that_begins_behind_its_start_goes_back_to_where_it_began_and_no_further(name: str) -> None:
     session = LessonSession.open(find_lesson(name))
     lab = session.lab
@@ -182,3 +182,22 @@ def test_a_lesson_that_begins_behind_its_start_goes_back_to_where_it_began_and_n
     for grain in ("phase", "instruction", "line", "hit"):
         session.do(f"back {grain}")
         assert (lab.moment, lab.seq) == (began, behind)
+
+
+def test_steps_listed_behind_a_task_begin_where_it_was_done_also_without_steps() -> None:
+    session = LessonSession.open(find_lesson("20-registers-and-stack"))
+    trail = Trail(session.pages("en"))
+    trail.begin(0, session.lab.moment)
+    made = []
+    for line, passed in (
+        ("run until kprobe.hit", 0),
+        ("step", 1),
+        ("step bpf", 2),
+        ("step bpf", 3),
+        ("step bpf 2", 4),
+        ("step", 5),
+    ):
+        session.do(line)
+        trail.follow(session.lab, passed)
+        made.append((trail.made, trail.astray))
+    assert made == [(1, 0), (2, 0), (2, 0), (2, 0), (2, 0), (3, 0)]

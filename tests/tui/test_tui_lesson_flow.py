@@ -157,8 +157,8 @@ async def test_of_the_dialogs_that_a_task_needs_the_one_that_comes_next_is_named
     path = lesson.folder / "lesson.toml"
     written = """program two\n  r0 = 2\n  exit\nend\nattach two vfs_write\n$ cat /etc/motd\n$ cat /etc/hostname"""
     goal = 'kind = "event"\nevent = "bpf.exit"\nwhere = { prog = "two" }\ncount = 2\nsince = "task"\n'
-    head, tail = path.read_text(encoding="utf-8").split('solution = "answer which 1"', 1)
-    path.write_text(f'{head}solution = """\n{written}\n"""\n[[task.goal]]\n{goal}{tail[tail.index("[[task.hint]]") :]}')
+    head = path.read_text(encoding="utf-8").partition('solution = "answer which 1"')[0]
+    path.write_text(f'{head}solution = """\n{written}\n"""\n[[task.goal]]\n{goal}', encoding="utf-8")
     async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
         await walk(pilot, "ctrl+n", "ctrl+n", "end", "f2", "pagedown")
@@ -174,24 +174,6 @@ async def test_of_the_dialogs_that_a_task_needs_the_one_that_comes_next_is_named
             await press(pilot)
             told.append(now_line(pilot))
         assert [line.split()[0] for line in told] == ["Insert", ":", "F9", "F9", "F2"]
-
-
-async def test_a_block_that_comes_while_the_text_is_hidden_is_as_wide_as_the_text() -> None:
-    class Page(App[None]):
-        def compose(self) -> ComposeResult:
-            yield TextPane()
-
-    async with Page().run_test(size=SMALL) as pilot:
-        pane = pilot.app.query_one(TextPane)
-        pane.show("1", "## Loading")
-        await pilot.pause()
-        pane.display = False
-        await pilot.pause()
-        pane.show("1", "## Loading\n\n```text\nkprobesim bpf verify a-program.bpf --log\n```")
-        await pilot.pause()
-        pane.display = True
-        await pilot.pause()
-        assert "kprobesim bpf verify a-program.bpf --log" in screen_text(pilot)
 
 
 async def test_a_task_is_done_by_itself_and_its_page_stays(lesson: Lesson) -> None:
@@ -380,13 +362,18 @@ def test_a_compiled_program_goes_by_its_own_name() -> None:
     assert with_short_steps(f"```seen\n{block}\n```") == "```seen\n→  kib+0x15\n```"
 
 
+def test_of_a_line_to_write_nothing_but_that_line_is_listed() -> None:
+    block = "Enter vfs_read  run  vfs_read+0x0  IF 1  NONE\n→ instruction  run  vfs_read+0x1  IF 1  NONE"
+    assert with_short_steps(f"```seen\n{block}\n```") == "```seen\nEnter vfs_read\n→  run  vfs_read+0x1\n```"
+
+
 async def test_a_step_of_another_grain_is_made_at_that_grain() -> None:
     async with KprobesimApp(find_lesson("25-jit"), "en").run_test(size=LARGE) as pilot:
         await opened(pilot)
         await walk(pilot, *["right"] * 4, "greater_than_sign")
         await predict(pilot, 2)
         await walk(pilot, "greater_than_sign", "greater_than_sign", "pagedown", "space", "right")
-        assert now_line(pilot) == "↓ until a step is one bpf", screen_text(pilot)
+        assert now_line(pilot) == "↓ until a step is one BPF instruction", screen_text(pilot)
         made = view(pilot).made
         await walk(pilot, "down", "down", "down", "right", "right")
         assert view(pilot).made == made + 2
