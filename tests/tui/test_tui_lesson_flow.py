@@ -281,6 +281,21 @@ async def test_a_text_that_grows_behind_a_panel_comes_back_with_its_lines_whole(
         assert wide in screen_text(pilot)
 
 
+async def test_a_text_that_comes_back_from_behind_a_panel_says_that_it_goes_on(lesson: Lesson) -> None:
+    for name in ("en.md", "zh.md"):
+        path = lesson.folder / name
+        lines = "A line.\n\n" * 20
+        begin, mark, rest = path.read_text(encoding="utf-8").partition("```events")
+        path.write_text(f"{begin}{lines}{mark}{rest}", encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await wait_until(pilot, lambda: now_line(pilot) == "PgDn reads on")
+        await press(pilot, "f2")
+        assert now_line(pilot) != "PgDn reads on"
+        await press(pilot, "f2")
+        await wait_until(pilot, lambda: now_line(pilot) == "PgDn reads on")
+
+
 async def test_the_number_of_pages_is_told_from_the_beginning(lesson: Lesson) -> None:
     for language, place in (("en", "Page 1 of 4"), ("zh", "第 1 / 4 页")):
         async with KprobesimApp(lesson, language).run_test(size=SMALL) as pilot:  # type: ignore[arg-type]

@@ -79,6 +79,10 @@ class TextPane(VerticalScroll, inherit_bindings=False):
             self._width = self.size.width
             self._fill()
 
+    def on_show(self) -> None:
+        """What is in sight could not be told while a panel stood in front."""
+        self._tell_moved()
+
     def on_mount(self) -> None:
         """Whatever changes what is in sight is told."""
         self.watch(self, "virtual_size", self._tell_moved, init=False)
