@@ -195,20 +195,6 @@ async def test_no_task_is_passed_while_a_prediction_before_it_is_open(lesson: Le
         assert view(pilot).done == 2
 
 
-async def test_of_several_dialogs_the_one_that_the_task_needs_next_is_named_first(lesson: Lesson) -> None:
-    path = lesson.folder / "lesson.toml"
-    solution = 'solution = """\nprobe vfs_write\nprobe vfs_open\n$ cat /etc/motd\n"""'
-    path.write_text(path.read_text(encoding="utf-8").replace('solution = "step 3"', solution), encoding="utf-8")
-    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
-        await opened(pilot)
-        told = [view(pilot).means]
-        for place in ("vfs_write", "nowhere", "vfs_open"):
-            await press(pilot, "colon", *f"probe {place}", "enter")
-            told.append(view(pilot).means)
-        assert [means[0] for means in told] == ["command", "command", "command", "type_line"]
-        assert all(set(means) == {"command", "type_line"} for means in told), "the key line offers both all the time"
-
-
 async def test_a_verdict_does_not_repeat_a_value_that_the_right_option_names(lesson: Lesson) -> None:
     path = lesson.folder / "lesson.toml"
     machine = 'machine = { after = "step 3", read = "bytes 1 vfs_read" }'
@@ -261,24 +247,6 @@ async def test_a_page_is_not_left_by_reading_on_before_its_steps_were_made(lesso
         await walk(pilot, "right", "right", "right", "pagedown", "2", "pagedown", "pagedown")
         assert "Page 2 of 4" in screen_text(pilot)
         assert "First the steps of this page" in screen_text(pilot) and now_line(pilot) == "Space (1 of 3)"
-
-
-async def test_a_text_that_grows_behind_a_panel_comes_back_with_its_lines_whole(lesson: Lesson) -> None:
-    wide = "cc 48 89 e5 stands where 55 48 89 e5 was before it"
-    for name in ("en.md", "zh.md"):
-        path = lesson.folder / name
-        task = "<!-- task armed -->"
-        path.write_text(
-            path.read_text(encoding="utf-8").replace(task, f"{task}\n\n```text\n{wide}\n```"), encoding="utf-8"
-        )
-    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
-        await opened(pilot)
-        await walk(pilot, "f2", "right", "right", "right")
-        assert view(pilot).done == 1 and wide not in screen_text(pilot), "the task is done in front of a panel"
-        await press(pilot, "f2")
-        while wide not in screen_text(pilot) and "PgDn reads on" in now_line(pilot):
-            await press(pilot, "pagedown")
-        assert wide in screen_text(pilot)
 
 
 async def test_a_text_that_comes_back_from_behind_a_panel_says_that_it_goes_on(lesson: Lesson) -> None:
@@ -337,13 +305,6 @@ def test_steps_are_listed_in_columns_and_repetitions_are_counted() -> None:
     assert with_short_steps(f"Text.\n```seen\n{block}\n```\nMore.") == (
         "Text.\n```seen\n→ x2   BPF\n→      kprobe_int3_handler+0x9  HIT_SS\nSpace  run  vfs_read+0x1  IF 1\n```\nMore."
     )
-
-
-async def test_blocks_of_a_text_that_grew_behind_a_panel_are_as_wide_as_ever(lesson: Lesson) -> None:
-    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
-        await opened(pilot)
-        await walk(pilot, "f2", "right", "right", "right", "f2")
-        assert "✓ Task 1" in screen_text(pilot) and "→  kprobe.prepare" in screen_text(pilot)
 
 
 async def test_a_step_of_one_instruction_and_a_place_to_write_are_named(tmp_path: Path) -> None:
