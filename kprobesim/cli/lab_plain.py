@@ -15,6 +15,7 @@ import click
 from kprobesim.bpf.verifier import Rejected
 from kprobesim.cli.ctrl_c import DROPPED, CtrlC, body
 from kprobesim.course.actions import VERBS, Budget, parse_action, perform
+from kprobesim.error_texts import in_language
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language, Texts
 from kprobesim.kprobes import FixUp
@@ -85,9 +86,9 @@ class PlainLab:
             try:
                 self._take(line.strip(), lines)
             except Rejected as refusal:
-                self._tell([str(refusal), *refusal.log.splitlines()])
+                self._tell([in_language(refusal, self._language), *refusal.log.splitlines()])
             except KprobesimError as error:
-                self._say(str(error))
+                self._say(in_language(error, self._language))
 
     def _take(self, line: str, lines: Iterator[str]) -> None:
         word, _, rest = line.partition(" ")

@@ -10,6 +10,7 @@ import click
 from kprobesim.cli.ctrl_c import DROPPED, CtrlC, body
 from kprobesim.course import LessonSession, Part, Task, parse_action
 from kprobesim.course.goals import TEXTS
+from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
 
@@ -67,7 +68,7 @@ class PlainLesson:
             try:
                 self._take(line.strip(), lines)
             except KprobesimError as error:
-                self._say(f"{error}")
+                self._say(in_language(error, self._language))
             self._tell_notice()
         self._session.save()
         self._tell_notice()
@@ -235,7 +236,7 @@ class PlainLesson:
 
     def _tell_notice(self) -> None:
         if self._session.notice and self._session.notice != self._notice:
-            self._say(self._session.notice)
+            self._say(in_language(self._session.notice, self._language))
         self._notice = self._session.notice
 
     def _text(self, key: str, **values: object) -> str:

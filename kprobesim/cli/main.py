@@ -11,10 +11,13 @@ import click
 
 from kprobesim import __version__
 from kprobesim.cli.options import lang_option
+from kprobesim.error_texts import in_language
 from kprobesim.errors import GuestError, KprobesimError
+from kprobesim.i18n import Texts, default_language
 
 __all__ = ["main"]
 
+_TEXTS: Final = Texts("kprobesim.cli.texts")
 _COMMANDS: Final = {
     "bpf": ("kprobesim.cli.bpf", "BPF programs: assemble, disassemble, run."),
     "demo": ("kprobesim.cli.demo", "Play a demo."),
@@ -95,7 +98,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except KprobesimError as error:
-        click.echo(f"kprobesim: {error}", err=True)
+        click.echo(f"kprobesim: {in_language(error, default_language())}", err=True)
         if isinstance(error, GuestError) and error.report:
             click.echo(error.report, err=True)
         sys.exit(1)
@@ -109,6 +112,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("KPROBESIM_DEBUG"):
             raise
-        click.echo(f"kprobesim: this should not have happened: {type(error).__name__}: {error}", err=True)
-        click.echo("With KPROBESIM_DEBUG=1 the same command shows where.", err=True)
+        for line in ("mistake", "mistake_hint"):
+            said = _TEXTS.get(default_language(), f"main.{line}", kind=type(error).__name__, message=error)
+            click.echo(said, err=True)
         sys.exit(1)

@@ -22,12 +22,21 @@ _ROOT: Final = Path(kprobesim.__file__).parent
 _DEEPEST: Final = 7
 _MOST_FILLED: Final = 4
 """A hole is filled in with that many literal texts; with more of them it stays one, and they are entries."""
+_FEWEST_LETTERS: Final = 5
 _SENTENCES: Final = ("message", "hint", "expected")
 _LINUX_TABLES: Final = frozenset({"PROBE_ERRORS", "FILTER_ERRORS", "HIST_ERRORS"})
 _LINUX_MESSAGES: Final = frozenset({"LoadError", "Rejected", "ProbeCommandError", "FilterError"})
 """Errors whose message is Linux's; their hint is ours."""
 _FINISHED_BY_THE_CLASS: Final = frozenset({"HistError"})
 """Errors that add the full stop to their message."""
+_SAID_OTHERWISE: Final = {
+    "course/lint.py": ("yield",),
+    "course/replay.py": ("yield",),
+    "course/progress.py": ("return",),
+    "course/session.py": ("notice",),
+    "kprobes/optinsn.py": ("CannotOptimize",),
+}
+"""By file: how it says what is no error."""
 _CHANGES_NOTHING: Final = frozenset({"strip", "rstrip", "lstrip", "replace"})
 
 
@@ -67,8 +76,6 @@ class _Module:
     owners: dict[ast.AST, ast.ClassDef] = field(default_factory=dict)
 
 
-
-
 class _Scope(NamedTuple):
     module: _Module
     function: _Function | None
@@ -83,7 +90,7 @@ class Sources:
         self._classes: list[tuple[_Module, ast.ClassDef]] = []
         self._calls: dict[str, list[tuple[_Module, ast.Call]]] = {}
         self.fragments: dict[Template, str] = {}
-        self.opaque: list[str] = []
+        self.opaque: dict[str, str] = {}
         for path in sorted(_ROOT.rglob("*.py")):
             self._read(path)
         self.errors = self._error_classes()
@@ -130,12 +137,31 @@ class Sources:
                         continue
                     yield from self._collect(value, scope)
             yield from self._own_words(name)
+        yield from self._said_otherwise()
         done: set[Template] = set()
         while set(self.fragments) - done:
             for template in sorted(set(self.fragments) - done, key=str):
                 done.add(template)
                 if _has_words(template):
                     yield _found(template, self.fragments[template])
+
+    def _said_otherwise(self) -> Iterator[Found]:
+        """What is shown like an error without being raised as one."""
+        for module in self._modules:
+            how = _SAID_OTHERWISE.get(module.path.relative_to(_ROOT).as_posix(), ())
+            for node, function in module.around.items():
+                value: ast.expr | None = None
+                match node:
+                    case ast.Yield(value=ast.expr()) if "yield" in how:
+                        value = node.value
+                    case ast.Return(value=ast.Tuple(elts=[*_, ast.expr() as last])) if "return" in how:
+                        value = last
+                    case ast.Assign(targets=[ast.Attribute(attr=name)]) if name in how:
+                        value = node.value
+                    case ast.Call(args=[ast.expr() as first, *_]) if _called(node) in how:
+                        value = first
+                if value is not None:
+                    yield from self._collect(value, _Scope(module, function))
 
     def _given(self, name: str, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
         names = self._parameters(name)
@@ -176,7 +202,7 @@ class Sources:
         templates = self._resolve(value, scope, 0)
         if templates is None:
             if not _is_relayed(value):
-                self.opaque.append(f"{place}: {ast.unparse(value)}")
+                self.opaque[place] = ast.unparse(value)
             return
         for template in templates:
             if _has_words(template) or _is_wrapper(template):
@@ -232,7 +258,7 @@ class Sources:
         return [tuple(itertools.chain(*choice)) for choice in itertools.product(*parts)]
 
     def _joined(self, value: ast.JoinedStr, scope: _Scope, depth: int) -> list[Template]:
-        plain = "".join(part.value for part in value.values if isinstance(part, ast.Constant))
+        plain = "".join(str(part.value) for part in value.values if isinstance(part, ast.Constant))
         wordless = not any(letter.isalpha() for letter in plain) and ":" not in plain
         parts: list[list[Template]] = []
         for part in value.values:
@@ -273,9 +299,7 @@ class Sources:
             if assigned:
                 if not known:
                     return None
-                return list(
-                    dict.fromkeys(t for each in assigned for t in ([(Hole(False),)] if each is None else each))
-                )
+                return list(dict.fromkeys(t for each in assigned for t in ([(Hole(False),)] if each is None else each)))
         constant = _constant(name, scope.module)
         return None if constant is None or depth else self._resolve(constant, _Scope(scope.module, None), depth + 1)
 
@@ -493,8 +517,10 @@ def _is_literal(template: Template) -> bool:
 
 
 def _is_phrase(template: Template) -> bool:
-    """Not a name or a term, which stay as they are."""
-    return _has_words(template) and any(" " in part for part in template if isinstance(part, str))
+    """Not a name or a term, which stay as they are; and more than a word between values, which would fit anything."""
+    text = "".join(part for part in template if isinstance(part, str))
+    letters = sum(letter.isalpha() for letter in text)
+    return " " in text and letters >= (1 if _is_literal(template) else _FEWEST_LETTERS)
 
 
 def _has_words(template: Template) -> bool:

@@ -16,6 +16,7 @@ from textual.timer import Timer
 from kprobesim.course import Cue, Lesson
 from kprobesim.course import Scenario as Demo
 from kprobesim.course.trail import HELD, STEP_BLOCKS
+from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui.actions import Place
@@ -349,7 +350,8 @@ class LabFace(SizedScreen):
                 self.set_class(not self._why, "-brief")
                 narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
-                narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
+                said = in_language(str(error).removesuffix(error.hint).strip(), language)
+                narration.fail(said, in_language(error.hint, language), language)
             case error:
                 sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
                 narration.fail(sentence, say(language, "narration.mistake_hint"), language)

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui import styles
@@ -100,7 +101,8 @@ class Life(Vertical):
                 panel.keep(view)
         narration, outcome = self.query_one(NarrationPanel), twins.outcomes[self.side]
         if isinstance(outcome, KprobesimError):
-            narration.fail(str(outcome).removesuffix(outcome.hint).strip(), outcome.hint, language)
+            said = in_language(str(outcome).removesuffix(outcome.hint).strip(), language)
+            narration.fail(said, in_language(outcome.hint, language), language)
         else:
             narration.tell(now, outcome, language)
 
@@ -221,7 +223,8 @@ class WhatIfScreen(SizedScreen):
         told, style = self._story(), ""
         if self.failure is not None:
             hint = self.failure.hint if isinstance(self.failure, KprobesimError) else ""
-            told, style = [f"✗ {self.failure}".removesuffix(hint).strip(), hint], styles.FAILED
+            said = in_language(str(self.failure).removesuffix(hint).strip(), self.language)
+            told, style = [f"✗ {said}", in_language(hint, self.language)], styles.FAILED
         question = self.view.story[self.language][0] if self.view is not None else say(self.language, "what_if.title")
         self.query_one("#change", Static).update(Content(fit(f" {question}", width)))
         lines = wrap((" " if self.language == "en" else "").join(told), max(width - 2, 1))
