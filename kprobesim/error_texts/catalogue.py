@@ -58,10 +58,21 @@ class _Template(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """A translation; ``left``: letters of what should be sentences and stayed English, or was taken for a value."""
+    """A translation.
+
+    Attributes:
+        chinese: the text.
+        left: letters of what should be a sentence and stayed English, or was taken for a value.
+        values: letters of the values.
+    """
 
     chinese: str
     left: int
+    values: int = 0
+
+    def is_better(self, other: _Told | None) -> bool:
+        """It leaves less, or takes less for values."""
+        return other is None or (self.left, self.values) < (other.left, other.values)
 
 
 class Catalogue:
@@ -121,12 +132,12 @@ class _Search:
             if fillings is None:
                 continue
             made = self._filled(template, fillings)
-            if made is not None and (best is None or made.left < best.left):
+            if made is not None and made.is_better(best):
                 best = made
-            if best is not None and not best.left:
-                return best
+                if not made.left and not template.wordless:
+                    return made
         several = self._several(text)
-        return several if several is not None and (best is None or several.left < best.left) else best
+        return several if several is not None and several.is_better(best) else best
 
     def _several(self, text: str) -> _Told | None:
         """Sentences one after the other; one that is not known, as Linux's own, may be among them."""
@@ -141,29 +152,32 @@ class _Search:
                 continue
             first = first or _Told(text[:at], at)
             rest = rest or _Told(text[at + 1 :], len(text) - at)
-            joined = _Told(_join(first.chinese, " ", rest.chinese), first.left + rest.left)
-            if best is None or joined.left < best.left:
+            text_of_both = _join(first.chinese, " ", rest.chinese)
+            joined = _Told(text_of_both, first.left + rest.left, first.values + rest.values)
+            if joined.is_better(best):
                 best = joined
         return best
 
     def _filled(self, template: _Template, fillings: list[str]) -> _Told | None:
         values: list[str] = []
-        left, knows_one = 0, False
+        left, plain, knows_one = 0, 0, False
         for number, filling in enumerate(fillings):
             if number not in template.nested:
                 values.append(filling)
+                plain += len(filling)
                 left += len(filling) if any(f"{mark} " in filling for mark in (*_ENDS, ":")) else 0
                 continue
             known = self.told(filling)
             values.append(filling if known is None else known.chinese)
             knows_one = knows_one or known is not None
+            plain += known.values if known is not None else len(filling)
             left += known.left if known is not None else len(filling) if " " in filling else 0
         if template.wordless and not knows_one:
             return None
         made = ""
         for part in template.chinese:
             made = _join(made, "", part if isinstance(part, str) else values[part])
-        return _Told(made, left)
+        return _Told(made, left, plain)
 
 
 def _literals(template: str) -> tuple[str, ...]:
