@@ -60,8 +60,9 @@ def list_(as_json: bool) -> None:
             }
             click.echo(json.dumps(row, ensure_ascii=False))
         else:
-            told = TEXTS.get(language, f"state.{state}")
-            click.echo(f"{lesson.id}  {lesson.title(language)}  [{told}, {done}/{len(lesson.tasks)}]")
+            told, title = TEXTS.get(language, f"state.{state}"), lesson.title(language)
+            known = {"id": lesson.id, "title": title, "state": told, "done": done, "tasks": len(lesson.tasks)}
+            click.echo(TEXTS.get(language, "state.listed", **known))
             click.echo(f"    {lesson.summary(language)}")
 
 

@@ -54,7 +54,7 @@ class PlainLesson:
         """
         lesson = self._session.lesson
         self._say(f"# {lesson.title(self._language)}")
-        self._say(f"{lesson.summary(self._language)} ({self._text('minutes', minutes=lesson.minutes)})")
+        self._say(self._text("about", summary=lesson.summary(self._language), minutes=lesson.minutes))
         self._say(self._text("keys"))
         self._tell_notice()
         if self._session.progress.done or self._session.progress.skipped:
@@ -141,7 +141,7 @@ class PlainLesson:
         self._say(self._text("over_skipped", tasks=", ".join(skipped)) if skipped else self._text("over"))
         for key, texts in (("differs", session.lesson.differs), ("pitfall", session.lesson.pitfall)):
             if texts:
-                self._say(f"{self._text(key)}: {texts[language]}")
+                self._say(self._text(key, text=texts[language]))
 
     def _hint(self) -> None:
         hint = self._session.hint(self._language)
