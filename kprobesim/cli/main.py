@@ -11,13 +11,10 @@ import click
 
 from kprobesim import __version__
 from kprobesim.cli.options import lang_option
-from kprobesim.error_texts import in_language
 from kprobesim.errors import GuestError, KprobesimError
-from kprobesim.i18n import Texts, default_language
 
 __all__ = ["main"]
 
-_TEXTS: Final = Texts("kprobesim.cli.texts")
 _COMMANDS: Final = {
     "bpf": ("kprobesim.cli.bpf", "BPF programs: assemble, disassemble, run."),
     "demo": ("kprobesim.cli.demo", "Play a demo."),
@@ -98,7 +95,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except KprobesimError as error:
-        click.echo(f"kprobesim: {in_language(error, default_language())}", err=True)
+        click.echo(f"kprobesim: {_told(error)}", err=True)
         if isinstance(error, GuestError) and error.report:
             click.echo(error.report, err=True)
         sys.exit(1)
@@ -112,7 +109,22 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("KPROBESIM_DEBUG"):
             raise
-        for line in ("mistake", "mistake_hint"):
-            said = _TEXTS.get(default_language(), f"main.{line}", kind=type(error).__name__, message=error)
-            click.echo(said, err=True)
+        click.echo(_told_mistake(error), err=True)
         sys.exit(1)
+
+
+# What tells an error is loaded when there is one: the lists of commands and options need none of it.
+
+
+def _told(error: KprobesimError) -> str:
+    from kprobesim.error_texts import in_language
+    from kprobesim.i18n import default_language
+
+    return in_language(error, default_language())
+
+
+def _told_mistake(error: Exception) -> str:
+    from kprobesim.i18n import Texts, default_language
+
+    texts, language = Texts("kprobesim.cli.texts"), default_language()
+    return texts.get(language, "main.mistake", kind=type(error).__name__, message=error) or str(error)

@@ -16,7 +16,7 @@ __all__ = ["Catalogue"]
 
 _LONGEST: Final = 4_000
 """Longer texts stay English; characters."""
-_MOST_TRIES: Final = 120
+_MOST_TRIES: Final = 200
 """Searches for one text: its sentences one by one, and those inside of others."""
 _MOST_SENTENCES: Final = 8
 _ENDS: Final = (".", "?", "!")
@@ -134,10 +134,15 @@ class _Search:
             made = self._filled(template, fillings)
             if made is not None and made.is_better(best):
                 best = made
-                if not made.left and not template.wordless:
-                    return made
-        several = self._several(text)
-        return several if several is not None and several.is_better(best) else best
+        for other in (self._several(text), self._part_with_full_stop(text)):
+            if other is not None and other.is_better(best):
+                best = other
+        return best
+
+    def _part_with_full_stop(self, text: str) -> _Told | None:
+        """A part of a sentence that stands alone."""
+        known = self.told(text[:-1]) if text.endswith(".") else None
+        return None if known is None else known._replace(chinese=_join(known.chinese, "", "。"))
 
     def _several(self, text: str) -> _Told | None:
         """Sentences one after the other; one that is not known, as Linux's own, may be among them."""

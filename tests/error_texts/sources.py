@@ -10,19 +10,27 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-import kprobesim
+from tests.error_texts.modules import (
+    ROOT,
+    Modules,
+    Scope,
+    base_names,
+    called,
+    constant_of,
+    default_of,
+    index_of,
+    is_of_another,
+    is_parameter,
+)
+from tests.error_texts.templates import Found, Hole, Template, as_found, has_words, is_literal, is_phrase, is_wrapper
 
-__all__ = ["Found", "Sources"]
+__all__ = ["Sources"]
 
-_ROOT: Final = Path(kprobesim.__file__).parent
 _DEEPEST: Final = 7
 _MOST_FILLED: Final = 4
 """A hole is filled in with that many literal texts; with more of them it stays one, and they are entries."""
-_FEWEST_LETTERS: Final = 5
 _SENTENCES: Final = ("message", "hint", "expected")
 _LINUX_TABLES: Final = frozenset({"PROBE_ERRORS", "FILTER_ERRORS", "HIST_ERRORS"})
 _LINUX_MESSAGES: Final = frozenset({"LoadError", "Rejected", "ProbeCommandError", "FilterError"})
@@ -40,78 +48,15 @@ _SAID_OTHERWISE: Final = {
 _CHANGES_NOTHING: Final = frozenset({"strip", "rstrip", "lstrip", "replace"})
 
 
-class Hole(NamedTuple):
-    """Where a value goes; ``nested``: it is a sentence, or part of one."""
-
-    nested: bool
-
-
-Template = tuple["str | Hole", ...]
-
-
-@dataclass(frozen=True)
-class Found:
-    """One sentence.
-
-    Attributes:
-        key: as in the catalogue.
-        nested: numbers of the holes that are sentences.
-        place: ``path:line`` of the error.
-    """
-
-    key: str
-    nested: frozenset[int]
-    place: str
-
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-@dataclass
-class _Module:
-    path: Path
-    tree: ast.Module
-    around: dict[ast.AST, _Function | None] = field(default_factory=dict)
-    inside: dict[_Function | None, list[ast.AST]] = field(default_factory=dict)
-    owners: dict[ast.AST, ast.ClassDef] = field(default_factory=dict)
-
-
-class _Scope(NamedTuple):
-    module: _Module
-    function: _Function | None
-
-
 class Sources:
     """All modules of the program."""
 
     def __init__(self) -> None:
-        self._modules: list[_Module] = []
-        self._functions: dict[str, list[tuple[_Module, _Function]]] = {}
-        self._classes: list[tuple[_Module, ast.ClassDef]] = []
-        self._calls: dict[str, list[tuple[_Module, ast.Call]]] = {}
+        self._modules = Modules()
         self.fragments: dict[Template, str] = {}
+        self._stopgaps: set[str] = set()
         self.opaque: dict[str, str] = {}
-        for path in sorted(_ROOT.rglob("*.py")):
-            self._read(path)
         self.errors = self._error_classes()
-
-    def _read(self, path: Path) -> None:
-        module = _Module(path, ast.parse(path.read_text(encoding="utf-8")))
-        self._modules.append(module)
-        waiting: list[tuple[ast.AST, _Function | None]] = [(module.tree, None)]
-        while waiting:
-            node, function = waiting.pop()
-            module.around[node] = function
-            module.inside.setdefault(function, []).append(node)
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                self._functions.setdefault(node.name, []).append((module, node))
-                function = node
-            elif isinstance(node, ast.ClassDef):
-                self._classes.append((module, node))
-                module.owners.update((part, node) for part in ast.walk(node) if module.owners.get(part) is None)
-            elif isinstance(node, ast.Call):
-                self._calls.setdefault(_called(node), []).append((module, node))
-            waiting += [(child, function) for child in ast.iter_child_nodes(node)]
 
     def _error_classes(self) -> dict[str, str]:
         """Every subclass of `KprobesimError`, with its base."""
@@ -119,8 +64,8 @@ class Sources:
         more = True
         while more:
             more = False
-            for _, node in self._classes:
-                base = next((base for base in _base_names(node) if base in found), None)
+            for _, node in self._modules.classes:
+                base = next((base for base in base_names(node) if base in found), None)
                 if base is not None and node.name not in found:
                     found[node.name], more = base, True
         return found
@@ -130,8 +75,8 @@ class Sources:
     def sentences(self) -> Iterator[Found]:
         """Everything that an error can say."""
         for name in self.errors:
-            for module, call in self._calls.get(name, []):
-                scope = _Scope(module, module.around[call])
+            for module, call in self._modules.calls.get(name, []):
+                scope = Scope(module, module.around[call])
                 for word, value in self._given(name, call):
                     if word == "message" and name in (*_LINUX_MESSAGES, *_FINISHED_BY_THE_CLASS):
                         continue
@@ -142,13 +87,13 @@ class Sources:
         while set(self.fragments) - done:
             for template in sorted(set(self.fragments) - done, key=str):
                 done.add(template)
-                if _has_words(template):
-                    yield _found(template, self.fragments[template])
+                if has_words(template):
+                    yield as_found(template, self.fragments[template])
 
     def _said_otherwise(self) -> Iterator[Found]:
         """What is shown like an error without being raised as one."""
-        for module in self._modules:
-            how = _SAID_OTHERWISE.get(module.path.relative_to(_ROOT).as_posix(), ())
+        for module in self._modules.files:
+            how = _SAID_OTHERWISE.get(module.path.relative_to(ROOT).as_posix(), ())
             for node, function in module.around.items():
                 value: ast.expr | None = None
                 match node:
@@ -158,10 +103,10 @@ class Sources:
                         value = last
                     case ast.Assign(targets=[ast.Attribute(attr=name)]) if name in how:
                         value = node.value
-                    case ast.Call(args=[ast.expr() as first, *_]) if _called(node) in how:
+                    case ast.Call(args=[ast.expr() as first, *_]) if called(node) in how:
                         value = first
                 if value is not None:
-                    yield from self._collect(value, _Scope(module, function))
+                    yield from self._collect(value, Scope(module, function))
 
     def _given(self, name: str, call: ast.Call) -> Iterator[tuple[str, ast.expr]]:
         names = self._parameters(name)
@@ -173,7 +118,7 @@ class Sources:
 
     def _parameters(self, name: str) -> list[str]:
         while name:
-            for _, node in self._classes:
+            for _, node in self._modules.classes:
                 if node.name == name and _is_error(node, self.errors):
                     for part in node.body:
                         if isinstance(part, ast.FunctionDef) and part.name == "__init__":
@@ -183,11 +128,11 @@ class Sources:
 
     def _own_words(self, name: str) -> Iterator[Found]:
         """What the class itself puts around a sentence, in ``super().__init__(...)`` and in ``__str__``."""
-        for module, node in self._classes:
+        for module, node in self._modules.classes:
             if node.name != name or not _is_error(node, self.errors):
                 continue
             for part in ast.walk(node):
-                scope = _Scope(module, module.around[part])
+                scope = Scope(module, module.around[part])
                 if isinstance(part, ast.Call) and ast.unparse(part.func) == "super().__init__":
                     for word, value in self._given(self.errors[name], part):
                         if not (word == "message" and name in _LINUX_MESSAGES):
@@ -195,9 +140,9 @@ class Sources:
                 if isinstance(part, ast.JoinedStr) and scope.function is not None and scope.function.name == "__str__":
                     yield from self._collect(part, scope)
 
-    def _collect(self, value: ast.expr, scope: _Scope) -> Iterator[Found]:
-        place = f"{scope.module.path.relative_to(_ROOT.parent)}:{value.lineno}"
-        if isinstance(value, ast.Name) and _is_parameter(value.id, scope) and _own_constructor(scope):
+    def _collect(self, value: ast.expr, scope: Scope) -> Iterator[Found]:
+        place = f"{scope.module.path.relative_to(ROOT.parent)}:{value.lineno}"
+        if isinstance(value, ast.Name) and is_parameter(value.id, scope) and _own_constructor(scope):
             return  # its callers are seen by themselves
         templates = self._resolve(value, scope, 0)
         if templates is None:
@@ -205,12 +150,12 @@ class Sources:
                 self.opaque[place] = ast.unparse(value)
             return
         for template in templates:
-            if _has_words(template) or _is_wrapper(template):
-                yield _found(template, place)
+            if has_words(template) or is_wrapper(template):
+                yield as_found(template, place)
 
     # What an expression can be
 
-    def _resolve(self, value: ast.expr, scope: _Scope, depth: int) -> list[Template] | None:
+    def _resolve(self, value: ast.expr, scope: Scope, depth: int) -> list[Template] | None:
         """All the texts that an expression may be; None if that cannot be known."""
         if depth > _DEEPEST:
             return None
@@ -224,6 +169,8 @@ class Sources:
             case ast.IfExp():
                 return self._either([value.body, value.orelse], scope, depth)
             case ast.BoolOp(op=ast.Or()):
+                if isinstance(value.values[-1], ast.Constant) and len(str(value.values[-1].value)) > 1:
+                    self._stopgaps.add(str(value.values[-1].value))
                 return self._either(value.values, scope, depth)
             case ast.BoolOp(op=ast.And()):
                 last = self._resolve(value.values[-1], scope, depth)
@@ -238,7 +185,7 @@ class Sources:
                 return self._call(value, scope, depth)
         return None
 
-    def _either(self, values: Iterable[ast.expr], scope: _Scope, depth: int) -> list[Template] | None:
+    def _either(self, values: Iterable[ast.expr], scope: Scope, depth: int) -> list[Template] | None:
         known = [self._resolve(value, scope, depth + 1) for value in values]
         if all(each is None for each in known):
             return None
@@ -246,18 +193,18 @@ class Sources:
             template for each in known for template in ([(Hole(False),)] if each is None else each)
         ]  # fmt: skip
 
-    def _product(self, values: Iterable[ast.expr], scope: _Scope, depth: int) -> list[Template] | None:
+    def _product(self, values: Iterable[ast.expr], scope: Scope, depth: int) -> list[Template] | None:
         parts = []
         for value in values:
             known = self._resolve(value, scope, depth + 1) or [(Hole(False),)]
             if len(known) > _MOST_FILLED:
-                place = f"{scope.module.path.relative_to(_ROOT.parent)}:{value.lineno}"
-                self.fragments.update((each, place) for each in known if _is_phrase(each))
+                place = f"{scope.module.path.relative_to(ROOT.parent)}:{value.lineno}"
+                self.fragments.update((each, place) for each in known if is_phrase(each))
                 known = [(Hole(True),)]
             parts.append(known)
         return [tuple(itertools.chain(*choice)) for choice in itertools.product(*parts)]
 
-    def _joined(self, value: ast.JoinedStr, scope: _Scope, depth: int) -> list[Template]:
+    def _joined(self, value: ast.JoinedStr, scope: Scope, depth: int) -> list[Template]:
         plain = "".join(str(part.value) for part in value.values if isinstance(part, ast.Constant))
         wordless = not any(letter.isalpha() for letter in plain) and ":" not in plain
         parts: list[list[Template]] = []
@@ -268,42 +215,42 @@ class Sources:
                 parts.append(self._filled(part, scope, depth, wordless))
         return [tuple(itertools.chain(*choice)) for choice in itertools.product(*parts)]
 
-    def _filled(self, part: ast.FormattedValue, scope: _Scope, depth: int, wordless: bool) -> list[Template]:
+    def _filled(self, part: ast.FormattedValue, scope: Scope, depth: int, wordless: bool) -> list[Template]:
         if part.conversion != -1 or part.format_spec is not None:
             return [(Hole(False),)]
         if _is_relayed(part.value):
             return [(Hole(True),)]
         templates = self._resolve(part.value, scope, depth + 1)
         known = [template for template in templates or () if template != (Hole(False),)]
-        phrases = [template for template in known if _is_phrase(template)]
+        phrases = [each for each in known if is_phrase(each) or (is_literal(each) and each[0] in self._stopgaps)]
         if not phrases:
             return [(Hole(False),)]
         is_closed = len(known) == len(templates or ())
-        if is_closed and (wordless or (len(known) <= _MOST_FILLED and all(map(_is_literal, known)))):
+        if is_closed and (wordless or (len(known) <= _MOST_FILLED and all(map(is_literal, known)))):
             return known
-        place = f"{scope.module.path.relative_to(_ROOT.parent)}:{part.lineno}"
+        place = f"{scope.module.path.relative_to(ROOT.parent)}:{part.lineno}"
         for template in phrases:
             self.fragments.setdefault(template, place)
         return [(Hole(True),)]
 
-    def _name(self, name: str, scope: _Scope, depth: int) -> list[Template] | None:
+    def _name(self, name: str, scope: Scope, depth: int) -> list[Template] | None:
         if scope.function is not None:
             assigned = self._assigned(name, scope, depth)
-            if _is_parameter(name, scope):
+            if is_parameter(name, scope):
                 assigned += self._arguments(name, scope, depth)
             elif not assigned:
                 outer = scope.module.around[scope.function]
                 if outer is not None:
-                    return self._name(name, _Scope(scope.module, outer), depth)
+                    return self._name(name, Scope(scope.module, outer), depth)
             known = [each for each in assigned if each is not None]
             if assigned:
                 if not known:
                     return None
                 return list(dict.fromkeys(t for each in assigned for t in ([(Hole(False),)] if each is None else each)))
-        constant = _constant(name, scope.module)
-        return None if constant is None or depth else self._resolve(constant, _Scope(scope.module, None), depth + 1)
+        constant = constant_of(name, scope.module)
+        return None if constant is None or depth else self._resolve(constant, Scope(scope.module, None), depth + 1)
 
-    def _assigned(self, name: str, scope: _Scope, depth: int) -> list[list[Template] | None]:
+    def _assigned(self, name: str, scope: Scope, depth: int) -> list[list[Template] | None]:
         assert scope.function is not None
         found: list[list[Template] | None] = []
         for node in scope.module.inside.get(scope.function, ()):
@@ -324,9 +271,9 @@ class Sources:
         return found
 
     def _unpacked(
-        self, name: str, elements: list[ast.expr], value: ast.expr, scope: _Scope, depth: int
+        self, name: str, elements: list[ast.expr], value: ast.expr, scope: Scope, depth: int
     ) -> list[list[Template] | None]:
-        at = _index_of(name, elements)
+        at = index_of(name, elements)
         if at is None:
             return []
         if isinstance(value, ast.Tuple):
@@ -338,16 +285,16 @@ class Sources:
                 if isinstance(each, ast.Tuple)
             ]
         if isinstance(value, ast.Subscript) and isinstance(value.value, ast.Name):
-            table = _constant(value.value.id, scope.module)
+            table = constant_of(value.value.id, scope.module)
             if isinstance(table, ast.Dict):
                 rows = [row for row in table.values if isinstance(row, ast.Tuple)]
                 return [self._resolve(row.elts[at], scope, depth + 1) for row in rows] or [None]
         return [None]
 
     def _looped(
-        self, name: str, elements: list[ast.expr], rows: ast.expr, scope: _Scope, depth: int
+        self, name: str, elements: list[ast.expr], rows: ast.expr, scope: Scope, depth: int
     ) -> list[list[Template] | None]:
-        at = _index_of(name, elements)
+        at = index_of(name, elements)
         if at is None:
             return []
         if isinstance(rows, ast.Name) and scope.function is not None:
@@ -358,7 +305,7 @@ class Sources:
                     rows = node.value
                     break
             else:
-                rows = _constant(rows.id, scope.module) or rows
+                rows = constant_of(rows.id, scope.module) or rows
         if isinstance(rows, ast.Call) and rows.args and isinstance(rows.args[0], ast.Tuple | ast.List):
             rows = rows.args[0]
         if isinstance(rows, ast.Tuple | ast.List):
@@ -366,12 +313,12 @@ class Sources:
             return [self._resolve(row.elts[at], scope, depth + 1) for row in each] or [None]
         return [None]
 
-    def _arguments(self, name: str, scope: _Scope, depth: int) -> list[list[Template] | None]:
+    def _arguments(self, name: str, scope: Scope, depth: int) -> list[list[Template] | None]:
         """What all callers of the function give."""
         function = scope.function
         assert function is not None
         found: list[list[Template] | None] = []
-        default = _default(function, name)
+        default = default_of(function, name)
         if default is not None:
             found.append(self._resolve(default, scope, depth + 1))
         positions = [each.arg for each in (*function.args.posonlyargs, *function.args.args)]
@@ -381,9 +328,9 @@ class Sources:
         called = function.name
         if function.name == "__init__":
             called = scope.module.owners[function].name
-        shadowed = len(self._functions.get(called, ())) > 1
-        for module, call in self._calls.get(called, []):
-            if is_method and _is_of_another(module, call, scope.module.owners[function]):
+        shadowed = len(self._modules.functions.get(called, ())) > 1
+        for module, call in self._modules.calls.get(called, []):
+            if is_method and is_of_another(module, call, scope.module.owners[function]):
                 continue
             if shadowed and module is not scope.module and not is_method:
                 continue
@@ -393,24 +340,24 @@ class Sources:
             if value is None and name in positions and positions.index(name) < len(call.args):
                 value = call.args[positions.index(name)]
             if value is not None and not _is_relayed(value):
-                found.append(self._resolve(value, _Scope(module, module.around[call]), depth + 1))
+                found.append(self._resolve(value, Scope(module, module.around[call]), depth + 1))
             elif value is not None:
                 found.append([(Hole(True),)])
         return found
 
-    def _table(self, name: str, scope: _Scope, depth: int, default: ast.expr | None) -> list[Template] | None:
-        table = _constant(name, scope.module)
+    def _table(self, name: str, scope: Scope, depth: int, default: ast.expr | None) -> list[Template] | None:
+        table = constant_of(name, scope.module)
         found = None if default is None else self._resolve(default, scope, depth + 1)
         if name in _LINUX_TABLES:
             return found
         if isinstance(table, ast.Call) and table.args:
             table = table.args[0]
         if isinstance(table, ast.Dict):
-            rows = self._either(table.values, _Scope(scope.module, None), depth)
+            rows = self._either(table.values, Scope(scope.module, None), depth)
             return found if rows is None else [*(found or []), *rows]
         return found
 
-    def _call(self, call: ast.Call, scope: _Scope, depth: int) -> list[Template] | None:
+    def _call(self, call: ast.Call, scope: Scope, depth: int) -> list[Template] | None:
         if isinstance(call.func, ast.Attribute):
             if call.func.attr in _CHANGES_NOTHING:
                 return self._resolve(call.func.value, scope, depth + 1)
@@ -421,14 +368,14 @@ class Sources:
                 if isinstance(call.func.value, ast.Dict):
                     values = [*call.func.value.values, *([default] if default is not None else [])]
                     return self._either(values, scope, depth)
-        name = _called(call)
-        places = self._functions.get(name, [])
+        name = called(call)
+        places = self._modules.functions.get(name, [])
         here = [place for place in places if place[0] is scope.module]
         if name in ("str", "repr", "join", "format", "min", "max") or not (here or len(places) == 1):
             return None
         found: list[Template] = []
         for module, function in here or places:
-            inside = _Scope(module, function)
+            inside = Scope(module, function)
             for node in module.inside.get(function, ()):
                 if isinstance(node, ast.Return) and node.value is not None:
                     each = self._resolve(node.value, inside, depth + 1)
@@ -436,66 +383,12 @@ class Sources:
         return found or None
 
 
-def _called(call: ast.Call) -> str:
-    match call.func:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(attr=name):
-            return name
-    return ""
-
-
-def _base_names(node: ast.ClassDef) -> list[str]:
-    return [base.id for base in node.bases if isinstance(base, ast.Name)]
-
-
 def _is_error(node: ast.ClassDef, errors: dict[str, str]) -> bool:
-    return node.name == "KprobesimError" or any(base in errors for base in _base_names(node))
+    return node.name == "KprobesimError" or any(base in errors for base in base_names(node))
 
 
-def _is_of_another(module: _Module, call: ast.Call, owner: ast.ClassDef) -> bool:
-    """A method of the same name of another class."""
-    match call.func:
-        case ast.Attribute(value=ast.Name(id="self")):
-            return module.owners.get(call) is not owner
-    return False
-
-
-def _is_parameter(name: str, scope: _Scope) -> bool:
-    if scope.function is None:
-        return False
-    arguments = scope.function.args
-    return any(each.arg == name for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs))
-
-
-def _own_constructor(scope: _Scope) -> bool:
+def _own_constructor(scope: Scope) -> bool:
     return scope.function is not None and scope.function.name == "__init__"
-
-
-def _default(function: _Function, name: str) -> ast.expr | None:
-    arguments = function.args
-    places = [*arguments.posonlyargs, *arguments.args]
-    for each, default in zip(reversed(places), reversed(arguments.defaults), strict=False):
-        if each.arg == name:
-            return default
-    for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        if each.arg == name:
-            return value
-    return None
-
-
-def _constant(name: str, module: _Module) -> ast.expr | None:
-    for node in module.tree.body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=target)]) if target == name:
-                return node.value
-            case ast.AnnAssign(target=ast.Name(id=target)) if target == name:
-                return node.value
-    return None
-
-
-def _index_of(name: str, elements: list[ast.expr]) -> int | None:
-    return next((at for at, each in enumerate(elements) if isinstance(each, ast.Name) and each.id == name), None)
 
 
 def _is_relayed(value: ast.expr) -> bool:
@@ -510,39 +403,3 @@ def _is_relayed(value: ast.expr) -> bool:
         case ast.Call(func=ast.Attribute(attr="__str__")):
             return True
     return False
-
-
-def _is_literal(template: Template) -> bool:
-    return all(isinstance(part, str) for part in template)
-
-
-def _is_phrase(template: Template) -> bool:
-    """Not a name or a term, which stay as they are; and more than a word between values, which would fit anything."""
-    text = "".join(part for part in template if isinstance(part, str))
-    letters = sum(letter.isalpha() for letter in text)
-    return " " in text and letters >= (1 if _is_literal(template) else _FEWEST_LETTERS)
-
-
-def _has_words(template: Template) -> bool:
-    return any(isinstance(part, str) and any(letter.isalpha() for letter in part) for part in template)
-
-
-def _is_wrapper(template: Template) -> bool:
-    text = "".join(part for part in template if isinstance(part, str)).strip()
-    return bool(text) and any(isinstance(part, Hole) and part.nested for part in template)
-
-
-def _found(template: Template, place: str) -> Found:
-    text, number, nested = "", 0, set()
-    after_hole = False
-    for part in template:
-        if isinstance(part, str):
-            if part:
-                text, after_hole = text + part.replace("{", "{{").replace("}", "}}"), False
-        elif not after_hole:
-            if part.nested:
-                nested.add(number)
-            text, number, after_hole = text + f"{{{number}}}", number + 1, True
-        elif part.nested:
-            nested.add(number - 1)
-    return Found(text.strip(), frozenset(nested), place)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from kprobesim.error_texts import entries, in_language
 from kprobesim.errors import BadInput, LinuxError
 from kprobesim.linux_errno import Errno
-from tests.error_texts.sources import Found, Sources
+from tests.error_texts.sources import Sources
+from tests.error_texts.templates import Found
 
 _ROOMS = sorted(file.name.removesuffix(".toml") for file in (files("kprobesim.error_texts") / "zh").iterdir())
 _CATALOGUE = {english: chinese for room in _ROOMS for english, chinese in entries(room).items()}

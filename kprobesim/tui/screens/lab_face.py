@@ -16,7 +16,6 @@ from textual.timer import Timer
 from kprobesim.course import Cue, Lesson
 from kprobesim.course import Scenario as Demo
 from kprobesim.course.trail import HELD, STEP_BLOCKS
-from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui.actions import Place
@@ -40,7 +39,7 @@ from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.snapshot import Snapshot
-from kprobesim.tui.wording import say
+from kprobesim.tui.wording import say, told_error
 from kprobesim.tui.worker import Progress
 
 if TYPE_CHECKING:
@@ -350,8 +349,7 @@ class LabFace(SizedScreen):
                 self.set_class(not self._why, "-brief")
                 narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
-                said = in_language(str(error).removesuffix(error.hint).strip(), language)
-                narration.fail(said, in_language(error.hint, language), language)
+                narration.fail(*told_error(error, language), language)
             case error:
                 sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
                 narration.fail(sentence, say(language, "narration.mistake_hint"), language)

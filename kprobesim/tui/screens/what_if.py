@@ -12,7 +12,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui import styles
@@ -42,7 +41,7 @@ from kprobesim.tui.twins import (
     to_parting,
 )
 from kprobesim.tui.values import milliseconds
-from kprobesim.tui.wording import say
+from kprobesim.tui.wording import say, told_error
 from kprobesim.tui.worker import Progress
 
 __all__ = ["WhatIfScreen"]
@@ -101,8 +100,7 @@ class Life(Vertical):
                 panel.keep(view)
         narration, outcome = self.query_one(NarrationPanel), twins.outcomes[self.side]
         if isinstance(outcome, KprobesimError):
-            said = in_language(str(outcome).removesuffix(outcome.hint).strip(), language)
-            narration.fail(said, in_language(outcome.hint, language), language)
+            narration.fail(*told_error(outcome, language), language)
         else:
             narration.tell(now, outcome, language)
 
@@ -222,9 +220,8 @@ class WhatIfScreen(SizedScreen):
         width = max(self.app.size.width, 1)
         told, style = self._story(), ""
         if self.failure is not None:
-            hint = self.failure.hint if isinstance(self.failure, KprobesimError) else ""
-            said = in_language(str(self.failure).removesuffix(hint).strip(), self.language)
-            told, style = [f"✗ {said}", in_language(hint, self.language)], styles.FAILED
+            said, hint = told_error(self.failure, self.language)
+            told, style = [f"✗ {said}", hint], styles.FAILED
         question = self.view.story[self.language][0] if self.view is not None else say(self.language, "what_if.title")
         self.query_one("#change", Static).update(Content(fit(f" {question}", width)))
         lines = wrap((" " if self.language == "en" else "").join(told), max(width - 2, 1))
