@@ -45,6 +45,16 @@ class Module:
     inside: dict[Function | None, list[ast.AST]] = field(default_factory=dict)
     owners: dict[ast.AST, ast.ClassDef] = field(default_factory=dict)
 
+    def means(self, name: str, other: Module) -> bool:
+        """Whether a function's name is here that of the one in another module: its own, or imported."""
+        dotted = ".".join(other.path.relative_to(ROOT.parent).with_suffix("").parts)
+        return self is other or any(
+            isinstance(node, ast.ImportFrom)
+            and f"{dotted}.".startswith(f"{node.module}.")
+            and any(each.name == name for each in node.names)
+            for node in self.around
+        )
+
 
 class Scope(NamedTuple):
     """Where a name is looked up."""

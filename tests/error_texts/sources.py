@@ -43,6 +43,7 @@ _SAID_OTHERWISE: Final = {
     "course/progress.py": ("return",),
     "course/session.py": ("notice",),
     "kprobes/optinsn.py": ("CannotOptimize",),
+    "tui/keymap.py": ("complaints", "append"),
 }
 """By file: how it says what is no error."""
 _CHANGES_NOTHING: Final = frozenset({"strip", "rstrip", "lstrip", "replace"})
@@ -103,6 +104,8 @@ class Sources:
                         value = last
                     case ast.Assign(targets=[ast.Attribute(attr=name)]) if name in how:
                         value = node.value
+                    case ast.keyword(arg=str(name), value=ast.Tuple(elts=[first])) if name in how:
+                        value = first
                     case ast.Call(args=[ast.expr() as first, *_]) if called(node) in how:
                         value = first
                 if value is not None:
@@ -332,7 +335,7 @@ class Sources:
         for module, call in self._modules.calls.get(called, []):
             if is_method and is_of_another(module, call, scope.module.owners[function]):
                 continue
-            if shadowed and module is not scope.module and not is_method:
+            if shadowed and not is_method and not module.means(called, scope.module):
                 continue
             if shadowed and is_method and module.path.parent != scope.module.path.parent:
                 continue
