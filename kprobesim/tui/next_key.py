@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.course.trail import HELD, KEYS
+from kprobesim.course.trail import HELD, KEYS, WRITTEN
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
-from kprobesim.tui.lesson import LessonView
+from kprobesim.tui.lesson_view import LessonView
 from kprobesim.tui.lesson_words import option_keys
 from kprobesim.tui.motions import GRAINS
 from kprobesim.tui.wording import say
@@ -60,6 +60,9 @@ def next_key(view: LessonView, language: Language, how: Reading) -> str:
     if not how.shown:
         if how.gave_way:
             return say(language, "now.back_to_text")
+        if view.begun and not view.praised and not step and view.texts[language].asked is None:
+            # The task was begun in a dialog, and needs more than one line.
+            return _task(view, language, how)
         return step or say(language, "now.show_text")
     if step and how.listed:
         return step
@@ -87,16 +90,20 @@ def _step(view: LessonView, language: Language, how: Reading) -> str:
     if not step_to_make(view, how.page):
         return ""
     step = view.steps[view.made]
+    press, _, written = step.key.partition(" ")
+    same = [number for number, one in enumerate(view.steps[: view.listed]) if one.page == step.page]
+    values = {"press": press, "number": view.made - same[0] + 1, "total": len(same), "page": step.page + 1}
+    if press in WRITTEN:
+        values["written"] = written
+        return say(language, "now.write" if step.page == how.page else "now.write_before", **values)
     grain, back = KEYS[step.key]
-    if grain is Grain.PHASE and how.grain is not grain:
+    if grain is not Grain.HIT and how.grain is not grain:
         key = "↓" if GRAINS.index(how.grain) < GRAINS.index(grain) else "↑"
-        return say(language, "now.grain", press=key, grain=say(language, f"grain.{grain.value}"))
+        return say(language, "now.grain", press=key, grain=say(language, f"one.{grain.value}"))
     if step.key in HELD:
         return say(language, "now.hold", press=_ARROWS[back])
     if view.astray == (-1 if back else 1):
         return say(language, "now.too_far", press=_ARROWS[not back])
-    same = [number for number, one in enumerate(view.steps[: view.listed]) if one.page == step.page]
-    values = {"press": step.key, "number": view.made - same[0] + 1, "total": len(same), "page": step.page + 1}
     return say(language, "now.step" if step.page == how.page else "now.step_before", **values)
 
 
