@@ -1,6 +1,7 @@
 """Dialogs: they change their language with everything else, and keep what was typed and chosen."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 from textual.widgets import Input, OptionList, TextArea
