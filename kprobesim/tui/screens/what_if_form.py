@@ -97,7 +97,6 @@ class WhatIfForm(Dialog[Wish | None]):
         self._values: dict[str, str] = {"byte": _bytes_at(now, target), "register": _register_of(now, target)}
         self._first = int(target is not None and target.kind == "register")
         self._at = ""
-        self._complaint: BadInput | None = None
         if earlier is not None:
             self._first = next(
                 place
@@ -124,8 +123,6 @@ class WhatIfForm(Dialog[Wish | None]):
         for name, key in (("question", "question"), ("value-label", "value"), ("at-label", "at")):
             self.query_one(f"#{name}", Label).update(say(language, f"what_if.{key}"))
         self.query_one("#at", Input).placeholder = say(language, "what_if.here")
-        if self._complaint is not None:
-            self.query_one("#complaint", Label).update(Content(f"✗ {in_language(self._complaint, language)}"))
         options = self.query_one(OptionList)
         place = options.highlighted
         options.clear_options()
@@ -172,8 +169,7 @@ class WhatIfForm(Dialog[Wish | None]):
             if at.strip():
                 read_place(at)
         except BadInput as error:
-            self._complaint = error
-            self.tell(self._language)
+            self.query_one("#complaint", Label).update(Content(f"✗ {in_language(error, self._language)}"))
             return
         self.dismiss(wish)
 
