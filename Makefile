@@ -14,7 +14,9 @@ test: $(VENV)/.dev
 check: $(VENV)/.dev
 	$(BIN)/ruff check kprobesim tests benchmarks kernels
 	$(BIN)/ruff format --check kprobesim tests benchmarks kernels
-	$(BIN)/mypy
+	@for platform in linux darwin win32; do \
+	  $(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; \
+	done
 	$(BIN)/lint-imports
 
 fix: $(VENV)/.dev

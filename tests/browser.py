@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -159,7 +160,10 @@ async def browser(*arguments: str) -> AsyncIterator[Browser]:
                 yield page
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL) if os.name != "nt" else process.kill()
+            if sys.platform == "win32":
+                process.kill()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -54,13 +54,15 @@ def _findings() -> Iterator[_Finding]:
 
 
 def _emulator() -> _Finding:
+    from kprobesim.error_texts import in_language
     from kprobesim.errors import KprobesimError
+    from kprobesim.i18n import default_language
     from kprobesim.machine.calibration import calibrate
 
     try:
         counter = calibrate().counter
     except KprobesimError as error:
-        return _Finding(False, "the emulator cannot be used", str(error))
+        return _Finding(False, "the emulator cannot be used", in_language(error, default_language()))
     if counter is None:
         return _Finding(True, "the emulator works, slowly", "Its counter was not found; a hook counts.")
     return _Finding(True, "the emulator works, instruction counter found")

@@ -16,6 +16,7 @@ from kprobesim.bpf.verifier import Rejected
 from kprobesim.cli.ctrl_c import DROPPED, CtrlC, body
 from kprobesim.course.actions import VERBS, parse_action
 from kprobesim.course.perform import Budget, perform
+from kprobesim.error_texts import in_language
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language, Texts
 from kprobesim.kprobes import FixUp
@@ -86,9 +87,9 @@ class PlainLab:
             try:
                 self._take(line.strip(), lines)
             except Rejected as refusal:
-                self._tell([str(refusal), *refusal.log.splitlines()])
+                self._tell([in_language(refusal, self._language), *refusal.log.splitlines()])
             except KprobesimError as error:
-                self._say(str(error))
+                self._say(in_language(error, self._language))
 
     def _take(self, line: str, lines: Iterator[str]) -> None:
         word, _, rest = line.partition(" ")

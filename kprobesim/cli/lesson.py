@@ -21,6 +21,7 @@ from kprobesim.course.grade import (
     junit_xml,
     read_answer,
 )
+from kprobesim.error_texts import in_language
 from kprobesim.i18n import Language, default_language
 
 __all__ = ["command"]
@@ -44,7 +45,7 @@ def list_(as_json: bool) -> None:
     for lesson in lessons:
         progress, notice = store.load(lesson.id)
         if notice:
-            click.echo(notice, err=True)
+            click.echo(in_language(notice, language), err=True)
         done = sum(task.id in progress.done for task in lesson.tasks)
         state = "done" if done == len(lesson.tasks) else "begun" if progress.moment else "new"
         if as_json:
@@ -59,8 +60,9 @@ def list_(as_json: bool) -> None:
             }
             click.echo(json.dumps(row, ensure_ascii=False))
         else:
-            told = TEXTS.get(language, f"state.{state}")
-            click.echo(f"{lesson.id}  {lesson.title(language)}  [{told}, {done}/{len(lesson.tasks)}]")
+            told, title = TEXTS.get(language, f"state.{state}"), lesson.title(language)
+            known = {"id": lesson.id, "title": title, "state": told, "done": done, "tasks": len(lesson.tasks)}
+            click.echo(TEXTS.get(language, "state.listed", **known))
             click.echo(f"    {lesson.summary(language)}")
 
 
@@ -153,7 +155,7 @@ def lint(folder: Path) -> None:
 
     wrong = 0
     for sentence in lint_lesson(folder):
-        click.echo(sentence)
+        click.echo(in_language(sentence, default_language()))
         wrong += 1
     if wrong:
         sys.exit(1)

@@ -10,6 +10,7 @@ import click
 from kprobesim.cli.ctrl_c import DROPPED, CtrlC, body
 from kprobesim.course import LessonSession, Part, Task, parse_action
 from kprobesim.course.goals import TEXTS
+from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
 
@@ -53,7 +54,7 @@ class PlainLesson:
         """
         lesson = self._session.lesson
         self._say(f"# {lesson.title(self._language)}")
-        self._say(f"{lesson.summary(self._language)} ({self._text('minutes', minutes=lesson.minutes)})")
+        self._say(self._text("about", summary=lesson.summary(self._language), minutes=lesson.minutes))
         self._say(self._text("keys"))
         self._tell_notice()
         if self._session.progress.done or self._session.progress.skipped:
@@ -67,7 +68,7 @@ class PlainLesson:
             try:
                 self._take(line.strip(), lines)
             except KprobesimError as error:
-                self._say(f"{error}")
+                self._say(in_language(error, self._language))
             self._tell_notice()
         self._session.save()
         self._tell_notice()
@@ -140,7 +141,7 @@ class PlainLesson:
         self._say(self._text("over_skipped", tasks=", ".join(skipped)) if skipped else self._text("over"))
         for key, texts in (("differs", session.lesson.differs), ("pitfall", session.lesson.pitfall)):
             if texts:
-                self._say(f"{self._text(key)}: {texts[language]}")
+                self._say(self._text(key, text=texts[language]))
 
     def _hint(self) -> None:
         hint = self._session.hint(self._language)
@@ -235,7 +236,7 @@ class PlainLesson:
 
     def _tell_notice(self) -> None:
         if self._session.notice and self._session.notice != self._notice:
-            self._say(self._session.notice)
+            self._say(in_language(self._session.notice, self._language))
         self._notice = self._session.notice
 
     def _text(self, key: str, **values: object) -> str:

@@ -95,7 +95,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except KprobesimError as error:
-        click.echo(f"kprobesim: {error}", err=True)
+        click.echo(f"kprobesim: {_told(error)}", err=True)
         if isinstance(error, GuestError) and error.report:
             click.echo(error.report, err=True)
         sys.exit(1)
@@ -109,6 +109,22 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("KPROBESIM_DEBUG"):
             raise
-        click.echo(f"kprobesim: this should not have happened: {type(error).__name__}: {error}", err=True)
-        click.echo("With KPROBESIM_DEBUG=1 the same command shows where.", err=True)
+        click.echo(_told_mistake(error), err=True)
         sys.exit(1)
+
+
+# What tells an error is loaded when there is one: the lists of commands and options need none of it.
+
+
+def _told(error: KprobesimError) -> str:
+    from kprobesim.error_texts import in_language
+    from kprobesim.i18n import default_language
+
+    return in_language(error, default_language())
+
+
+def _told_mistake(error: Exception) -> str:
+    from kprobesim.i18n import Texts, default_language
+
+    texts, language = Texts("kprobesim.cli.texts"), default_language()
+    return texts.get(language, "main.mistake", kind=type(error).__name__, message=error) or str(error)

@@ -18,8 +18,9 @@ import click
 from kprobesim.classroom.link import Link, names_of, read_link
 from kprobesim.cli.options import lang_option
 from kprobesim.errors import BadInput
-from kprobesim.i18n import default_language
+from kprobesim.i18n import Texts, default_language
 from kprobesim.lab.recording import load_recording
+from kprobesim.serve.confine import HAS_LIMITS
 
 if TYPE_CHECKING:
     from kprobesim.serve.server import WebServer
@@ -28,6 +29,7 @@ __all__ = ["command"]
 
 _TERMINATED: Final = 128 + signal.SIGTERM
 _MINUTE: Final = 60
+_TEXTS: Final = Texts("kprobesim.cli.texts")
 
 
 @click.command()
@@ -110,6 +112,8 @@ async def _serve(server: WebServer, host: str, port: int, public_url: str | None
         for url in _links(host, server.port, public_url):
             click.echo(f"{url}/{server.key}/")
         click.echo("Ctrl-C ends it.", err=True)
+        if not HAS_LIMITS:
+            click.echo(_TEXTS.get(default_language(), "serve.no_limits"), err=True)
         await ended.wait()
         return _TERMINATED
     finally:

@@ -15,6 +15,7 @@ from kprobesim.course.finding import Finding, GoalKind, View
 from kprobesim.course.readings import Unmapped
 from kprobesim.course.state_goals import AnswerGoal, FileGoal, KprobeGoal, MapGoal, MemoryGoal, ValueGoal
 from kprobesim.course.strict import Strict
+from kprobesim.error_texts import in_language
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language, Texts
 
@@ -58,8 +59,11 @@ class Goal:
         """Why it is not met, one sentence; empty if it is."""
         if finding.met:
             return ""
-        if finding.key in ("cannot", "unmapped"):
-            return TEXTS.get(language, f"goal.{finding.key}", **finding.values) or ""
+        if finding.key == "cannot":
+            told = in_language(finding.values["message"], language)
+            return TEXTS.get(language, "goal.cannot", message=told) or ""
+        if finding.key == "unmapped":
+            return TEXTS.get(language, "goal.unmapped", **finding.values) or ""
         return TEXTS.get(language, f"goal.{self.what.name}.{finding.key}", **finding.values) or ""
 
 

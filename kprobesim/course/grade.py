@@ -15,6 +15,7 @@ from kprobesim.course.lesson import Lesson
 from kprobesim.course.progress import ProgressStore
 from kprobesim.course.reports import TaskReport
 from kprobesim.course.session import LessonSession
+from kprobesim.error_texts import in_language
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
 
@@ -90,7 +91,7 @@ def grade_answer(lesson: Lesson, actions: Sequence[Action], language: Language) 
         try:
             session.act(action)
         except KprobesimError as error:
-            failure = f"'{action.line}': {error}"
+            failure = f"'{action.line}': {in_language(error, language)}"
             break
         while (task := session.task) is not None:
             reports[task.id] = session.check(language)
@@ -107,7 +108,7 @@ def grade_progress(lesson: Lesson, store: ProgressStore, language: Language) -> 
     """
     session = LessonSession.open(lesson, store)
     reports = {name: TaskReport(name, True, (), "") for name in session.progress.done}
-    return _grade(session, reports, language, session.notice)
+    return _grade(session, reports, language, in_language(session.notice, language))
 
 
 def _grade(session: LessonSession, reports: dict[str, TaskReport], language: Language, failure: str) -> Grade:

@@ -55,7 +55,7 @@ def find_lesson(name: str) -> Lesson:
     for folder in folders:
         if folder.name == name or folder.name.partition("-")[0].lstrip("0") == number:
             return read_lesson(folder)
-    raise _unknown(name, [folder.name for folder in folders], "lesson")
+    raise _unknown(f"There is no lesson named {name[:64]!r}.", name, folders)
 
 
 def find_demo(name: str) -> Scenario:
@@ -68,7 +68,7 @@ def find_demo(name: str) -> Scenario:
     for folder in folders:
         if folder.name == name:
             return read_scenario(folder, _DEMO)
-    raise _unknown(name, [folder.name for folder in folders], "demo")
+    raise _unknown(f"There is no demo named {name[:64]!r}.", name, folders)
 
 
 def _lesson_folders() -> list[Path]:
@@ -79,7 +79,8 @@ def _demo_folders() -> list[Path]:
     return [path.parent for path in sorted(lessons_folder().glob(f"demos/*/{_DEMO}"))]
 
 
-def _unknown(name: str, known: list[str], what: str) -> BadInput:
+def _unknown(message: str, name: str, folders: list[Path]) -> BadInput:
+    known = [folder.name for folder in folders]
     near = difflib.get_close_matches(name, known, 3, 0.4)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known) or 'none'}."
-    return BadInput(f"There is no {what} named {name[:64]!r}.", hint=hint)
+    return BadInput(message, hint=hint)

@@ -46,7 +46,7 @@ class RecordedScenario:
 
     def title(self, language: Language) -> str:
         """The file's name, and that it is a recording."""
-        return f"{'Recording' if language == 'en' else '录制'}: {self.path.name}"
+        return f"{'Recording: ' if language == 'en' else '录制：'}{self.path.name}"
 
     def summary(self, language: Language) -> str:
         """The first line of its notes."""

@@ -241,8 +241,8 @@ def _check_identity(name: str, contents: bytes) -> None:
     if machine != 62:
         raise ImageError(f"{name} is for another processor (e_machine {machine}, x86-64 is 62).", hint=build)
     if kind != 2:
-        what = {1: "an object file", 3: "position independent or a shared object", 4: "a core dump"}.get(kind, "")
-        raise ImageError(f"{name} is not a fixed-address executable (e_type {kind}{what and ', ' + what}).", hint=build)
+        sort = {1: ", an object file", 3: ", position independent or a shared object", 4: ", a core dump"}.get(kind, "")
+        raise ImageError(f"{name} is not a fixed-address executable (e_type {kind}{sort}).", hint=build)
     # Sizes are checked before pyelftools trusts them: a section header table may claim to be exabytes long.
     phoff, shoff = struct.unpack_from("<QQ", contents, 32)
     phentsize, phnum, shentsize, shnum, _ = struct.unpack_from("<HHHHH", contents, 54)
@@ -252,13 +252,13 @@ def _check_identity(name: str, contents: bytes) -> None:
         ("program", phoff, phentsize, phnum, PROGRAM_HEADER_SIZE, MAX_SEGMENTS),
         ("section", shoff, shentsize, shnum, SECTION_HEADER_SIZE, MAX_SECTIONS),
     )
-    for what, offset, entry_size, count, expected, limit in tables:
-        if what == "section" and offset == 0:
+    for table, offset, entry_size, count, expected, limit in tables:
+        if table == "section" and offset == 0:
             continue
         if entry_size != expected or not 0 < count <= limit:
-            raise ImageError(f"{name} has {count} {what} headers of {entry_size} bytes each, which is not sensible.")
+            raise ImageError(f"{name} has {count} {table} headers of {entry_size} bytes each, which is not sensible.")
         if offset + count * entry_size > len(contents):
-            raise ImageError(f"{name} is cut off: its {what} headers are past its end.", hint="Copy it again.")
+            raise ImageError(f"{name} is cut off: its {table} headers are past its end.", hint="Copy it again.")
 
 
 def _parse(name: str, contents: bytes) -> KernelImage:

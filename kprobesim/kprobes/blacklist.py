@@ -78,7 +78,9 @@ class Blacklist:
     def _listed(self, address: int) -> str | None:
         for entry in self.entries:
             if entry.start <= address < entry.end:
-                return f"{entry.symbol} is {'in ' if entry.reason[0] == '.' else ''}{entry.reason}"
+                if entry.reason[0] == ".":
+                    return f"{entry.symbol} lies in {entry.reason}"
+                return f"{entry.symbol} is marked {entry.reason}"
         return None
 
     def _in_section(self, address: int) -> str | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from kprobesim.error_texts import in_language
 from kprobesim.i18n import Language, Texts
 from kprobesim.kprobes import MODULES_VADDR, RunningKernel
 from kprobesim.lab.kinds import EVENT_KINDS
@@ -26,6 +27,7 @@ _SYSCALLS = {
     231: "exit_group", 257: "openat", 258: "mkdirat", 263: "unlinkat", 292: "dup3", 293: "pipe2", 317: "seccomp",
 }  # fmt: skip
 _FUNCTIONS: Final = ("handler", "func", "entry", "prev", "next", "task")
+_SENTENCES: Final = ("message", "reason")
 _RESULTS: Final = ("ret", "retval", "r0")
 _LONGEST_TEXT: Final = 72
 _MODULES_END: Final = 0xFFFF_FFFF_FF00_0000
@@ -58,7 +60,7 @@ class Narrator:
             event: any event of this kernel.
             language: of the sentences.
         """
-        values = self._values(event)
+        values = self._values(event, language)
         found: dict[str, str] = {}
         in_bpf = ["trap.pf_bpf"] if event.kind == "trap" and self._is_load_of_bpf(event) else []
         for key in in_bpf + _keys(event):
@@ -75,7 +77,7 @@ class Narrator:
             event: any event of this kernel.
             language: of the sentence.
         """
-        values = self._values(event)
+        values = self._values(event, language)
         for key in _keys(event):
             for part in ("brief", "what"):
                 text = _TEXTS.get(language, f"{key}.{part}", **values)
@@ -83,7 +85,7 @@ class Narrator:
                     return text
         return EVENT_KINDS[event.kind].meaning
 
-    def _values(self, event: Event) -> dict[str, Any]:
+    def _values(self, event: Event, language: Language) -> dict[str, Any]:
         """What the texts may name: the event's fields as one reads them, and a few made of them."""
         types = {field.name: field.type for field in EVENT_KINDS[event.kind].fields}
         values: dict[str, Any] = {"cpu": event.cpu, "ms": f"{event.ns / 1e6:.3f}"}
@@ -102,7 +104,7 @@ class Narrator:
             elif isinstance(value, int):
                 values[name] = _result(value) if name in _RESULTS else _number(value)
             else:
-                values[name] = _shortened(value)
+                values[name] = _shortened(in_language(value, language) if name in _SENTENCES else value)
         values.pop("key", None)  # the name of a parameter of Texts.get; texts say {key_int}
         return values | self._extras(event)
 

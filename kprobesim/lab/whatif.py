@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from kprobesim.error_texts import in_language
 from kprobesim.errors import BadInput, EventLogFull, GuestError
 from kprobesim.i18n import Language, Texts
 from kprobesim.lab.change import ByteChange, Change, FixUpOff, ProfileChange, RegisterChange
@@ -106,9 +107,9 @@ class WhatIf:
                 lines.append(say("fields", names=", ".join(self.parting.fields)))
         if self.path is not None:
             lines.append(say("path", insn=self.path))
-        lines += [
-            say(name, error=error) for name, error in zip(("was_ended", "now_ended"), self.ended, strict=True) if error
-        ]
+        for name, error in zip(("was_ended", "now_ended"), self.ended, strict=True):
+            if error:
+                lines.append(say(name, error=in_language(error, language)))
         return tuple(lines)
 
 

@@ -2,9 +2,8 @@
 
 Nothing that a visitor types is run on the host: the machine behind the screen is simulated. Behind that stands this, so
 that a mistake in a screen does not open the host either: the process reads files of Python and of kprobesim and its own
-folder, writes only there, starts no other process and opens no connection but to a
-teacher whom the host named; it has limits for processor time, memory and
-files, and ends with the server.
+folder, writes only there, starts no other process and opens no connection but to a teacher whom the host named. Where
+the system knows limits (`HAS_LIMITS`) it has such for processor time, memory and files, and ends with the server.
 """
 
 from __future__ import annotations
@@ -19,7 +18,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Limits", "confine", "limit"]
+if sys.platform != "win32":
+    import resource
+
+__all__ = ["HAS_LIMITS", "Limits", "confine", "limit"]
+
+HAS_LIMITS: Final = sys.platform != "win32"
+"""Whether `limit` can set the limits of the process, and see that the server is gone."""
 
 _ALWAYS: Final = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork"})
 _NETWORK: Final = frozenset({"socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo"})
@@ -89,13 +94,15 @@ def confine(folder: Path, teacher: tuple[str, int] | None = None) -> None:
 
 
 def limit(limits: type[Limits] = Limits) -> None:
-    """Set the limits, as far as the system knows such, and end with whoever started this process."""
-    parent = os.getppid()
-    try:
-        import resource
-    except ImportError:
-        pass  # Windows
-    else:
+    """Set the limits, and end with whoever started this process; nothing where the system knows no limits."""
+    if sys.platform != "win32":
+        _limit(limits)
+        _watch(limits.memory)
+
+
+if sys.platform != "win32":
+
+    def _limit(limits: type[Limits]) -> None:
         for what, amount in (
             (resource.RLIMIT_CPU, limits.cpu_seconds),
             (resource.RLIMIT_FSIZE, limits.file_bytes),
@@ -106,39 +113,34 @@ def limit(limits: type[Limits] = Limits) -> None:
             amount = amount if most == resource.RLIM_INFINITY else min(amount, most)
             resource.setrlimit(what, (amount, amount))
         os.nice(5)
-    resident = _memory_meter()
 
-    def watch() -> None:
-        while True:
-            time.sleep(_WATCH_SECONDS)
-            if os.getppid() != parent:
-                os._exit(0)
-            if resident() > limits.memory:
-                sys.__stderr__ and print(f"more than {limits.memory // _MIB:,} MiB of memory", file=sys.__stderr__)
-                os._exit(_EXIT_MEMORY)
+    def _watch(most: int) -> None:
+        parent, resident = os.getppid(), _memory_meter()
 
-    threading.Thread(target=watch, name="watch", daemon=True).start()
+        def watch() -> None:
+            while True:
+                time.sleep(_WATCH_SECONDS)
+                if os.getppid() != parent:
+                    os._exit(0)
+                if resident() > most:
+                    sys.__stderr__ and print(f"more than {most // _MIB:,} MiB of memory", file=sys.__stderr__)
+                    os._exit(_EXIT_MEMORY)
 
+        threading.Thread(target=watch, name="watch", daemon=True).start()
 
-def _memory_meter() -> Callable[[], int]:
-    """What tells how many bytes of memory this process holds; 0 where the system does not say.
+    def _memory_meter() -> Callable[[], int]:
+        """What tells how many bytes of memory this process holds.
 
-    An emulated CPU reserves a gibibyte of addresses and uses little of it: only what is resident can be judged.
-    """
-    try:
-        # Not the peak that getrusage tells: that begins with what the process held which this one was forked from.
-        statm = os.open("/proc/self/statm", os.O_RDONLY)
-    except OSError:
-        pass
-    else:
+        An emulated CPU reserves a gibibyte of addresses and uses little of it: only what is resident can be judged.
+        """
+        try:
+            # Not the peak that getrusage tells: that begins with what the process held which this one was forked from.
+            statm = os.open("/proc/self/statm", os.O_RDONLY)
+        except OSError:
+            unit = 1 if sys.platform == "darwin" else 1024
+            return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         page = os.sysconf("SC_PAGE_SIZE")
         return lambda: int(os.pread(statm, 256, 0).split()[1]) * page
-    try:
-        import resource
-    except ImportError:
-        return lambda: 0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _may_connect(event: str, arguments: tuple[Any, ...], teacher: tuple[str, int] | None) -> bool:

@@ -14,6 +14,7 @@ from textual.command import Provider
 from textual.filter import LineFilter
 from textual.screen import Screen
 
+from kprobesim.error_texts import in_language
 from kprobesim.i18n import LANGUAGES, Language, default_language
 from kprobesim.tui.actions import APP_ACTIONS, bindings
 from kprobesim.tui.ascii_only import AsciiOnly
@@ -83,7 +84,7 @@ class KprobesimApp(App[None]):
         """Show the first screen, and what is wrong with the user's keys."""
         self.set_keymap({name: ",".join(keys) for name, keys in self.keys.keys.items()})
         for complaint in self.keys.complaints:
-            self.notify(complaint, severity="warning", timeout=_COMPLAINT_SECONDS)
+            self.notify(in_language(complaint, self.language), severity="warning", timeout=_COMPLAINT_SECONDS)
         for screen in self.first_screens():
             self.push_screen(screen)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from kprobesim.error_texts import in_language
+from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language, Texts
 
-__all__ = ["TEXTS", "knows", "say"]
+__all__ = ["TEXTS", "knows", "say", "told_error"]
 
 TEXTS: Final = Texts("kprobesim.tui.texts")
 
@@ -26,3 +28,11 @@ def say(language: Language, key: str, **values: Any) -> str:
 def knows(key: str) -> bool:
     """Whether there is such a text."""
     return key in TEXTS.keys("en")
+
+
+def told_error(error: Exception, language: Language) -> tuple[str, str]:
+    """What an error says, and what it advises behind that; no advice where the error says it in between."""
+    text, hint = str(error), error.hint if isinstance(error, KprobesimError) else ""
+    if not text.endswith(hint):
+        hint = ""
+    return in_language(text.removesuffix(hint).strip(), language), in_language(hint, language)

@@ -99,15 +99,9 @@ def test_one_that_was_pressed_before_does_not_count() -> None:
         assert not ctrl_c.was_pressed()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals of this kind")
 def test_at_the_prompt_the_first_one_says_how_to_leave_and_the_second_leaves() -> None:
-    import pty
-
-    child, terminal = pty.fork()
-    if child == 0:
-        # A shell's background jobs, this test run perhaps, ignore SIGINT and would hand that down.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        command = [sys.executable, "-m", "kprobesim", "lab", "--plain", "--kernel", "tiny"]
-        os.execve(command[0], command, environment())
+    child, terminal = on_a_terminal([sys.executable, "-m", "kprobesim", "lab", "--plain", "--kernel", "tiny"])
     read_until(terminal, b"\n> ")
     press_ctrl_c(child, terminal)
     read_until(terminal, b"Nothing runs. Ctrl-C once more, or quit, ends the session.\r\n> ")
@@ -119,6 +113,20 @@ def test_at_the_prompt_the_first_one_says_how_to_leave_and_the_second_leaves() -
     press_ctrl_c(child, terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
     os.close(terminal)
+
+
+def on_a_terminal(command: list[str]) -> tuple[int, int]:
+    """Start a program on a terminal of its own; its process, and the terminal's other end."""
+    child, terminal = -1, -1
+    if sys.platform != "win32":
+        import pty
+
+        child, terminal = pty.fork()
+        if child == 0:
+            # A shell's background jobs, this test run perhaps, ignore SIGINT and would hand that down.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.execve(command[0], command, environment())
+    return child, terminal
 
 
 def press_ctrl_c(child: int, terminal: int) -> None:

@@ -119,6 +119,26 @@ def test_a_mistake_is_a_sentence_and_the_session_goes_on(line: str, expected: st
     assert any(one.startswith("Time ") for one in said[-2:])
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("frobnicate", "'frobnicate' 不是命令。命令有：load, program,"),
+        ("probe nowhere", "No such file or directory (-ENOENT)：内核没有符号 nowhere。"),
+        ("step banana", "'banana' 既不是步长也不是次数。步长有："),
+        ("seek 99999", "没有事件 99999，已知的有 "),
+        ("what-if register rax=much", "'rax=much' 不是 NAME=VALUE。例如 rax=0x10。"),
+        ("show /sys/kernel/tracing/trace_pipe", "trace_pipe 是流：读过的内容就没有了。"),
+    ],
+)
+def test_in_chinese_a_mistake_is_a_chinese_sentence(line: str, expected: str) -> None:
+    assert expected in text(line, language="zh")
+
+
+def test_in_chinese_the_log_of_a_refused_program_stays_the_kernels() -> None:
+    whole = text("program bad", "r0 = *(u64 *)(r9 +0)", "exit", "end", language="zh")
+    assert "Permission denied (-EACCES): R9 !read_ok" in whole
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_text_is_missing(language: Language) -> None:
     whole = text("look", "kprobes", "changed", "tasks", "bpf", "maps", "help", "step", language=language)

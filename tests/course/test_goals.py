@@ -123,6 +123,11 @@ def test_that_no_memory_is_mapped_is_told_in_the_learners_language(session: Less
     assert wanted.why("zh", wanted.check(view(session))) == "现在 0x10 处没有映射内存。"
 
 
+def test_why_something_cannot_be_seen_is_told_in_the_learners_language(session: LessonSession) -> None:
+    wanted = goal("memory", 'place = "no_such_symbol"\nbytes = "cc"')
+    assert wanted.why("zh", wanted.check(view(session))) == "现在看不到：内核没有 'no_such_symbol' 这个位置。"
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "told"),
     [

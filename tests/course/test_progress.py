@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,15 +78,28 @@ def test_several_foreign_files_are_all_kept(store: ProgressStore) -> None:
     assert sorted(path.read_text() for path in store.folder.iterdir()) == ["one", "two"]
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk: what is longer cannot be written."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    else:
+        yield
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot limit the size of its files")
 def test_a_full_disk_is_told_and_what_was_saved_stays(small: LessonSession, store: ProgressStore) -> None:
     small.hint("en")
     saved = store.path("small").read_bytes()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
-    try:
+    with files_of_at_most(10):
         small.skip()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "could not be saved" in small.notice
     assert store.path("small").read_bytes() == saved
     assert [path.name for path in store.folder.iterdir()] == ["small.json"]

@@ -1,6 +1,7 @@
 """Dialogs: they change their language with everything else, and keep what was typed and chosen."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 from textual.widgets import Input, OptionList, TextArea
@@ -59,6 +60,26 @@ async def test_what_was_typed_stays_and_so_does_the_complaint() -> None:
 
 def _stands(text: str, pilot: Run) -> bool:
     return text in screen_text(pilot)
+
+
+async def test_a_refusal_is_told_in_the_language_of_the_screen() -> None:
+    async with lab_app(SMALL) as pilot:
+        await press(pilot, "colon", *"probe nowhere", "enter")
+        await wait_until(pilot, partial(_stands, "(-ENOENT): The kernel has no symbol nowhere.", pilot))
+        assert "(-ENOENT)：内核没有符号 nowhere。" in await turn(pilot)
+        assert "(-ENOENT): The kernel has no symbol nowhere." in await turn(pilot)
+
+
+async def test_what_an_error_quotes_keeps_its_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bad.bpf").write_text("r1 = map[counts] ll\nexit\n")
+    monkeypatch.chdir(tmp_path)
+    async with lab_app(SMALL) as pilot:
+        await press(pilot, "colon", *"load bad.bpf", "enter")
+        await wait_until(pilot, partial(_stands, "line 1, column 18: 'll' is left over.", pilot))
+        for shown in (screen_text(pilot), await turn(pilot)):
+            lines = shown.splitlines()
+            quoted = next(number for number, line in enumerate(lines) if "r1 = map[counts] ll" in line)
+            assert lines[quoted + 1].index("^") == lines[quoted].index("ll")
 
 
 async def test_what_is_searched_for_stays_and_is_still_found() -> None:

@@ -6,6 +6,7 @@ from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
+from kprobesim.error_texts import in_language
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, wrap
@@ -60,7 +61,7 @@ class LessonBar(Widget):
         self.border_subtitle = self._buttons(view, language)
         self._lines, self._met = [] if praised else [(text.task, styles.STRONG)], []
         if view.notice:
-            self._lines.append((view.notice, styles.FAILED))
+            self._lines.append((in_language(view.notice, language), styles.FAILED))
         if text.told and told:
             self._lines.append((text.told, ""))
         elif text.goals:

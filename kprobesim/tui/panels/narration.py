@@ -9,7 +9,7 @@ from textual.widget import Widget
 from kprobesim.i18n import Language
 from kprobesim.lab import Phase
 from kprobesim.tui import styles
-from kprobesim.tui.cells import wrap
+from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.motions import Outcome
 from kprobesim.tui.panels.code import plain_text
 from kprobesim.tui.snapshot import Snapshot
@@ -151,7 +151,7 @@ class NarrationPanel(Widget):
         width, height = self.content_size
         if self._large and (whole := self._enlarged(width, height)) is not None:
             return whole
-        lines = [(line, style) for text, style in self._told if text for line in wrap(text, max(width, 1))]
+        lines = [(line, style) for text, style in self._told if text for line in _lines(text, max(width, 1))]
         if len(lines) > height > 0:
             last, style = lines[height - 1]
             lines = [*lines[: height - 1], (f"{set_cell_size(last, min(cell_len(last), width - 2))} …", style)]
@@ -161,7 +161,7 @@ class NarrationPanel(Widget):
         """As much as fits of it, whole sentences only; None if not even the first does."""
         lines: list[str] = []
         for text, _ in self._told:
-            more = [line for part in wrap(text, max(width, 1)) for line in ("", part)]
+            more = [line for part in _lines(text, max(width, 1)) for line in ("", part)]
             if lines and len(lines) + len(more) > height:
                 break
             lines += more if lines else more[1:]
@@ -170,3 +170,9 @@ class NarrationPanel(Widget):
         above = max((height - len(lines)) // 2, 0)
         centred = [f"{' ' * ((width - cell_len(line)) // 2)}{line}" for line in lines]
         return Content("\n").join([Content("")] * above + [Content.styled(line, styles.STRONG) for line in centred])
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """A sentence, wrapped; below it, what an error quotes, as it is: a mark points at a column of it."""
+    sentence, *quoted = text.split("\n")
+    return [*wrap(sentence, width), *(fit(line, width).rstrip() for line in quoted)]

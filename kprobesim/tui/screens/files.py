@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Static, Tree
 from textual.widgets.tree import TreeNode
 
+from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Grain, Lab
 from kprobesim.lab.files import FileEntry, list_directory, read_file
@@ -197,7 +198,8 @@ class FilesScreen(SizedScreen):
         self.query_one(KeyLine).show(Grain.PHASE, language, has_text=False)
         if view is None:
             return
-        text = Content(view.text if not self.opened or view.text else say(language, "files.empty"))
+        shown = in_language(view.text, language) if view.failed else view.text
+        text = Content(shown if not self.opened or shown else say(language, "files.empty"))
         self.query_one("#text", Static).update(text.stylize(styles.FAILED) if view.failed else text)
         self.query_one("#printed", Static).update(Content(view.console))
         self.call_after_refresh(terminal.scroll_end, animate=False)

@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from kprobesim.classroom import Follower, Told, go_there, say
+from kprobesim.error_texts import in_language
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab, Moment
 from kprobesim.lab.recording import Recording, replay
@@ -52,7 +53,7 @@ class WaitingScreen(SizedScreen):
     def retell(self) -> None:
         """Say it again."""
         super().retell()
-        text = self._failure or say(self.language, self._key, link=self._link)
+        text = in_language(self._failure, self.language) or say(self.language, self._key, link=self._link)
         self.query_one("#waiting", Static).update(Content(text))
 
     def heard(self, told: Told, failure: str) -> None:
@@ -189,7 +190,9 @@ class FollowScreen(LabScreen):
         else:
             mark, key = ("●", "with") if self.following else ("○", "exploring")
         advice = "" if self.following else say(language, "rejoin")
-        self.query_one(ClassBar).tell(f"{mark} {say(language, key) if key else self._failure}", advice)
+        self.query_one(ClassBar).tell(
+            f"{mark} {say(language, key) if key else in_language(self._failure, language)}", advice
+        )
 
 
 def _to(moment: Moment) -> Motion:

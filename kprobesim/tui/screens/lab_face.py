@@ -42,7 +42,7 @@ from kprobesim.tui.reader import Reader
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.snapshot import Snapshot
-from kprobesim.tui.wording import say
+from kprobesim.tui.wording import say, told_error
 from kprobesim.tui.worker import Progress
 
 __all__ = ["LabFace"]
@@ -299,7 +299,7 @@ class LabFace(SizedScreen):
                 self.set_class(not self._why, "-brief")
                 narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
-                narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
+                narration.fail(*told_error(error, language), language)
             case error:
                 sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
                 narration.fail(sentence, say(language, "narration.mistake_hint"), language)

@@ -12,6 +12,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from kprobesim.course import Lesson, default_store
+from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
@@ -106,7 +107,9 @@ class StartScreen(SizedScreen):
         if self._scenarios:
             options.highlighted = place
         else:
-            options.add_option(Option(self._complaint or say(language, "start.empty"), disabled=True))
+            options.add_option(
+                Option(in_language(self._complaint, language) or say(language, "start.empty"), disabled=True)
+            )
 
     def _read(self) -> None:
         """Ask once what there is."""

@@ -41,7 +41,7 @@ from kprobesim.tui.twins import (
     to_parting,
 )
 from kprobesim.tui.values import milliseconds
-from kprobesim.tui.wording import say
+from kprobesim.tui.wording import say, told_error
 from kprobesim.tui.worker import Progress
 
 __all__ = ["WhatIfScreen"]
@@ -100,7 +100,7 @@ class Life(Vertical):
                 panel.keep(view)
         narration, outcome = self.query_one(NarrationPanel), twins.outcomes[self.side]
         if isinstance(outcome, KprobesimError):
-            narration.fail(str(outcome).removesuffix(outcome.hint).strip(), outcome.hint, language)
+            narration.fail(*told_error(outcome, language), language)
         else:
             narration.tell(now, outcome, language)
 
@@ -220,8 +220,8 @@ class WhatIfScreen(SizedScreen):
         width = max(self.app.size.width, 1)
         told, style = self._story(), ""
         if self.failure is not None:
-            hint = self.failure.hint if isinstance(self.failure, KprobesimError) else ""
-            told, style = [f"✗ {self.failure}".removesuffix(hint).strip(), hint], styles.FAILED
+            said, hint = told_error(self.failure, self.language)
+            told, style = [f"✗ {said}", hint], styles.FAILED
         question = self.view.story[self.language][0] if self.view is not None else say(self.language, "what_if.title")
         self.query_one("#change", Static).update(Content(fit(f" {question}", width)))
         lines = wrap((" " if self.language == "en" else "").join(told), max(width - 2, 1))

@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
+from kprobesim.error_texts import in_language
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
 from kprobesim.kprobes import FixUp
@@ -168,7 +169,7 @@ class WhatIfForm(Dialog[Wish | None]):
             if at.strip():
                 read_place(at)
         except BadInput as error:
-            self.query_one("#complaint", Label).update(Content(f"✗ {error}"))
+            self.query_one("#complaint", Label).update(Content(f"✗ {in_language(error, self._language)}"))
             return
         self.dismiss(wish)
 
