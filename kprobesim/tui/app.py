@@ -17,6 +17,7 @@ from textual.screen import Screen
 from kprobesim.i18n import LANGUAGES, Language, default_language
 from kprobesim.tui.actions import APP_ACTIONS, bindings
 from kprobesim.tui.ascii_only import AsciiOnly
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.keymap import Keymap, default_keymap_file, read_keymap
 from kprobesim.tui.line_breaks import install
 from kprobesim.tui.scenario import Offer, Scenario
@@ -54,6 +55,9 @@ class KprobesimApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(APP_ACTIONS)]
     CSS = """
     SearchIcon { display: none; }
+    ActionPalette CommandList > .option-list--option-highlighted {
+        color: $block-cursor-foreground; background: $block-cursor-background;
+    }
     """
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {ActionProvider}
     COMMAND_PALETTE_BINDING = "ctrl+backslash"
@@ -71,9 +75,12 @@ class KprobesimApp(App[None]):
         install()
         for theme in THEMES:
             self.register_theme(theme)
+        if "TEXTUAL_THEME" not in os.environ:
+            self.theme = THEME_NAMES[0]
         self._ascii = AsciiOnly(enabled=ascii_only)
         self.ascii_only = ascii_only
         self.keys = read_keymap(keymap) if keymap is not None else Keymap()
+        KEY_NAMES.choose(self.keys.keys, plain=ascii_only)
         self.language: Language = language or default_language()
         self._scenario = scenario
         self._scenarios = scenarios
@@ -130,6 +137,10 @@ class KprobesimApp(App[None]):
                 screen.retell()
             elif isinstance(screen, Dialog):
                 screen.retell(self.language)
+        self._reopen_palette()
+
+    def _reopen_palette(self) -> None:
+        """Textual leaves an open palette with the words and the look that it was opened with."""
         if isinstance(self.screen, ActionPalette):
             typed = self.screen.typed
             self.screen.dismiss()
@@ -139,6 +150,8 @@ class KprobesimApp(App[None]):
         """The next look."""
         place = THEME_NAMES.index(self.theme) if self.theme in THEME_NAMES else -1
         self.theme = THEME_NAMES[(place + 1) % len(THEME_NAMES)]
+        # The look is there with the next message.
+        self.call_next(self._reopen_palette)
 
     def open_palette(self) -> None:
         """Search all actions by name."""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.course import LessonSession, Part, Reveal
+from kprobesim.course import PANELS, LessonSession, Part, Reveal
 from kprobesim.i18n import Language
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.step_list import with_short_steps
 from kprobesim.tui.wording import say
 
-__all__ = ["Asked", "LessonWords", "last_part", "option_keys"]
+__all__ = ["Asked", "LessonWords", "answer_keys", "last_part", "option_keys"]
 
 _MARKDOWN: Final = re.compile(r"[!-/:-@\[-`{-~]")
 
@@ -112,7 +113,7 @@ class LessonWords:
             told = _plain(self._revealed(part.text))
             how = ""
             if part.text not in self._session.progress.revealed:
-                how = say(language, "lesson.choose", keys=option_keys(len(options)))
+                how = say(language, "lesson.choose", keys=answer_keys(len(options)))
             return "\n".join([f"> **{head}** {how}".rstrip(), ">", *listed, *((">", f"> {told}") if told else ())])
         task = self._lesson.task(part.text)
         mark = "✓ " if task.id in self._session.progress.done else ""
@@ -122,7 +123,7 @@ class LessonWords:
         shown, total = self._session.progress.hints.get(task.id, 0), len(task.hints)
         if task.question is not None:
             choices = task.question.options
-            keys = option_keys(len(choices))
+            keys = answer_keys(len(choices))
             how = say(language, "lesson.choose", keys=keys) if choices else say(language, "lesson.type_answer")
             lines += [">", f"> {_plain(task.question.question[language])} {'' if mark else how}".rstrip(), ">"]
             lines += [f"> {number}. {_plain(option[language])}" for number, option in enumerate(choices, 1)]
@@ -163,8 +164,13 @@ def last_part(session: LessonSession, language: Language) -> Part | None:
 
 
 def option_keys(count: int) -> str:
-    """The keys that choose one of so many options."""
+    """The keys that choose one of so many options in a dialog."""
     return " ".join(str(number) for number in range(1, count + 1))
+
+
+def answer_keys(count: int) -> str:
+    """The keys that choose one of them where the question stands in the text: those of so many panels."""
+    return " ".join(KEY_NAMES[f"panel_{panel}"] for panel in PANELS[:count])
 
 
 def _plain(text: str) -> str:

@@ -8,14 +8,16 @@ from typing import Final
 from kprobesim.course.trail import HELD, KEYS
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.lesson import LessonView
-from kprobesim.tui.lesson_words import option_keys
+from kprobesim.tui.lesson_words import answer_keys
 from kprobesim.tui.motions import GRAINS
 from kprobesim.tui.wording import say
 
 __all__ = ["Reading", "next_key", "step_to_make"]
 
-_ARROWS: Final = {False: "→", True: "←"}
+_STEPS: Final = {False: "step_forward", True: "step_back"}
+"""The action that a step of a text is, by whether it goes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def next_key(view: LessonView, language: Language, how: Reading) -> str:
         return say(language, "now.read_on")
     asked = view.texts[language].asked
     if how.page == last and asked is not None and asked.prediction:
-        return say(language, "now.choose", keys=option_keys(len(asked.options)))
+        return say(language, "now.choose", keys=answer_keys(len(asked.options)))
     if step:
         return step
     if how.look:
@@ -89,14 +91,15 @@ def _step(view: LessonView, language: Language, how: Reading) -> str:
     step = view.steps[view.made]
     grain, back = KEYS[step.key]
     if grain is Grain.PHASE and how.grain is not grain:
-        key = "↓" if GRAINS.index(how.grain) < GRAINS.index(grain) else "↑"
-        return say(language, "now.grain", press=key, grain=say(language, f"grain.{grain.value}"))
+        action = "finer" if GRAINS.index(how.grain) < GRAINS.index(grain) else "coarser"
+        return say(language, "now.grain", press=KEY_NAMES[action], grain=say(language, f"grain.{grain.value}"))
     if step.key in HELD:
-        return say(language, "now.hold", press=_ARROWS[back])
+        return say(language, "now.hold", press=KEY_NAMES[_STEPS[back]])
     if view.astray == (-1 if back else 1):
-        return say(language, "now.too_far", press=_ARROWS[not back])
+        return say(language, "now.too_far", press=KEY_NAMES[_STEPS[not back]])
     same = [number for number, one in enumerate(view.steps[: view.listed]) if one.page == step.page]
-    values = {"press": step.key, "number": view.made - same[0] + 1, "total": len(same), "page": step.page + 1}
+    press = KEY_NAMES["next_hit" if grain is Grain.HIT else _STEPS[back]]
+    values = {"press": press, "number": view.made - same[0] + 1, "total": len(same), "page": step.page + 1}
     return say(language, "now.step" if step.page == how.page else "now.step_before", **values)
 
 
@@ -107,7 +110,7 @@ def _task(view: LessonView, language: Language, how: Reading) -> str:
     asked = view.texts[language].asked
     if asked is not None:
         return (
-            say(language, "now.choose", keys=option_keys(len(asked.options)))
+            say(language, "now.choose", keys=answer_keys(len(asked.options)))
             if asked.options
             else say(language, "now.answer")
         )

@@ -10,6 +10,7 @@ from kprobesim.i18n import Language
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.panels.header import Header
+from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.start import StartScreen
@@ -74,11 +75,22 @@ async def test_the_small_screen_keeps_banner_narration_and_keys_and_shows_one_pa
         await press(pilot, "shift+tab")
         assert "8 verifier" in screen_lines(pilot)[2]
         await press(pilot, "0")
-        assert "10 console" in screen_lines(pilot)[2]
+        assert "0 console" in screen_lines(pilot)[2], "its key is 0"
+        assert "10 console" not in screen_lines(pilot)[2]
         await press(pilot, "tab")
         assert "1 code" in screen_lines(pilot)[2]
         await press(pilot, "4")
         assert "4 stack" in screen_lines(pilot)[2]
+
+
+async def test_every_sentence_of_a_hit_is_whole_on_a_small_screen() -> None:
+    async with lab_app(SMALL) as pilot:
+        for _ in range(12):
+            told = pilot.app.screen.query_one(NarrationPanel).render().plain
+            assert len(told.splitlines()) <= 4 and "…" not in told
+            await press(pilot, "right")
+        await press(pilot, "4", "backspace")
+        assert "regs->orig_ax" in screen_text(pilot), "names of fields, too"
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL, (200, 50), (60, 20)])

@@ -39,7 +39,11 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     ]
 
     DEFAULT_CSS = """
-    TextPane { border: round $foreground 30%; padding: 0 1; &:focus { border: heavy $primary; } }
+    TextPane {
+        border: round $foreground 30%; padding: 0 1;
+        border-title-color: $foreground; border-subtitle-color: $foreground;
+        &:focus { border: heavy $primary; }
+    }
     TextPane Markdown { padding: 0; }
     TextPane MarkdownH1, TextPane MarkdownH2 { margin: 0 0 1 0; padding: 0; content-align: left middle; }
     TextPane MarkdownFence { margin: 0 0 1 0; & > Label { padding: 0; } }

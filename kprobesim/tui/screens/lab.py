@@ -13,7 +13,7 @@ from kprobesim.i18n import LANGUAGES
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import LessonDesk
-from kprobesim.tui.lesson_words import Asked, option_keys
+from kprobesim.tui.lesson_words import Asked, answer_keys
 from kprobesim.tui.motions import (
     GRAINS,
     Motion,
@@ -115,7 +115,7 @@ class LabScreen(LabFace):
                 self._replied = self.lesson
                 self._answer(asked, str(number))
             else:
-                self._remark(Outcome("no_option", {"keys": option_keys(len(asked.options))}))
+                self._remark(Outcome("no_option", {"keys": answer_keys(len(asked.options))}))
         elif self._count is None:
             self.select_panel(PANELS[number - 1])
         elif len(self._count) < _COUNT_DIGITS:

@@ -28,7 +28,7 @@ from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
 from kprobesim.tui.panels.events import EventsPanel
 from kprobesim.tui.panels.header import Header
-from kprobesim.tui.panels.keyline import LAB_KEYS, LECTURE_KEYS, LECTURE_PANEL_KEYS, KeyLine
+from kprobesim.tui.panels.keyline import END_LECTURE, LAB_KEYS, LECTURE_KEYS, LECTURE_PANEL_KEYS, QUIT, KeyLine
 from kprobesim.tui.panels.lesson import LessonBar
 from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.panels.panel import Panel, View
@@ -107,7 +107,7 @@ class LabFace(SizedScreen):
     LabFace.-present.-high NarrationPanel { padding: 1 4; }
     LabFace.-present #foot { height: 8; }
     LabFace.-present.-high #foot { height: 12; }
-    LabFace.-present Panel.-near { text-opacity: 45%; border: round $foreground 15%; }
+    LabFace.-present Panel.-near { text-opacity: 92%; border: round $foreground 15%; }
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -151,7 +151,7 @@ class LabFace(SizedScreen):
             yield NarrationPanel()
             yield EventsPanel(id="recent")
         yield TimelineBar()
-        yield KeyLine(plain=self.ascii_only)
+        yield KeyLine()
         yield TooSmall()
 
     def on_mount(self) -> None:
@@ -293,7 +293,7 @@ class LabFace(SizedScreen):
             gave_way=self._gave_way,
             look=self._cue.panel if self._cue is not None and self._unseen and self.has_class("-narrow") else "",
             grain=self.grain,
-            has_list=self.app.screen_stack.index(self) > 1,
+            has_list=self._has_list,
         )
         turns = page < len(lesson.texts[self.language].pages) - 1 and here is None
         more = "more" if pane.goes_on else "next_page" if turns else ""
@@ -313,6 +313,11 @@ class LabFace(SizedScreen):
         assert self.lesson is not None
         return min(self._page, len(self.lesson.texts[self.language].pages) - 1)
 
+    @property
+    def _has_list(self) -> bool:
+        """There is a list of scenarios to go back to."""
+        return self.app.screen_stack.index(self) > 1
+
     def _draw(self) -> None:
         language, now = self.language, self.snapshot
         self.query_one(Header).show(now, self.scenario.title(language), language)
@@ -323,7 +328,7 @@ class LabFace(SizedScreen):
             has_text=bool(self.scenario.text(language)),
             count=self._count,
             needed=self.lesson.means if self.lesson is not None else (),
-            listed=self.app.screen_stack.index(self) > 1,
+            listed=self._has_list,
         )
         self._tell_next()
         if not self.conductor.busy:
@@ -365,7 +370,7 @@ class LabFace(SizedScreen):
         self.set_class(large and not self._panel_wanted, "-spot")
         self.query_one(NarrationPanel).enlarge(large)
         keys = LECTURE_PANEL_KEYS if self._panel_wanted else LECTURE_KEYS
-        self.query_one(KeyLine).offer(keys if large else LAB_KEYS)
+        self.query_one(KeyLine).offer(*(keys, END_LECTURE) if large else (LAB_KEYS, QUIT))
         room = width - (width // 3 if reading and width >= _ALL_WIDTH else 0)
         single = self._maximised or large or room < _ALL_WIDTH or height < _ALL_HEIGHT
         self.set_class(single, "-single")

@@ -65,7 +65,7 @@ class StartScreen(SizedScreen):
 
     DEFAULT_CSS = """
     StartScreen { layout: vertical; }
-    #scenarios { height: 1fr; margin: 0 1; border: round $primary; }
+    #scenarios { height: 1fr; margin: 0 1; border: round $primary; border-title-color: $foreground; }
     #start-keys { height: 1; background: $panel; }
     """
 
