@@ -63,6 +63,10 @@ class KeyNames:
         text = key_text(keys[0])
         return keys_in_ascii(text) if self._plain else text
 
+    def written(self, text: str) -> str:
+        """A text that names keys itself, as lessons do."""
+        return keys_in_ascii(text) if self._plain else text
+
     def short(self, name: str) -> str:
         """The same for a line that has little room."""
         text = self[name]

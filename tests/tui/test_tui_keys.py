@@ -9,6 +9,7 @@ from string import Formatter
 
 import pytest
 from rich.cells import cell_len
+from textual.widgets import OptionList
 
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.tui import KprobesimApp
@@ -17,6 +18,7 @@ from kprobesim.tui.ascii_only import in_ascii
 from kprobesim.tui.keymap import read_keymap
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
+from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.themes import THEME_NAMES
 from kprobesim.tui.wording import TEXTS
 from tests.tui.rig import (
@@ -125,7 +127,7 @@ async def test_foot_frame_and_buttons_name_the_users_keys(tmp_path: Path, monkey
 
 ANYWHERE = ("Enter", "Esc", "Shift+Space")
 """Keys of dialogs, which nobody can change, and the one that some terminals swallow."""
-FIXED = ("program.keys",)
+FIXED = ("program.keys", "what_if.keys")
 """Texts that name keys of a dialog only."""
 
 
@@ -223,3 +225,31 @@ async def test_every_action_of_the_lab_can_be_asked_for_at_any_time_and_nothing_
                 await press(pilot, "escape")
             assert front(pilot) is LabScreen, action.id
             assert lab_screen(pilot).failure is None, action.id
+
+
+async def test_in_plain_marks_a_lesson_does_not_call_an_arrow_by_the_key_that_turns_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path / "data"))
+    async with KprobesimApp(walked_lesson(tmp_path), "en", ascii_only=True).run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        shown = in_ascii(screen_text(pilot))
+        assert "Now: -> (1 of 3)" in shown and "->  input" in shown
+        assert "___ Task 1 of 3" in shown, "no mark is left as it was"
+
+
+async def test_the_foot_of_the_start_screen_fits_the_smallest_one_and_can_be_clicked() -> None:
+    app = KprobesimApp(None, "en", scenarios=lambda: [Demo(), Demo()])
+    async with app.run_test(size=(60, 20)) as pilot:
+        await wait_until(pilot, lambda: isinstance(app.screen, StartScreen))
+        foot = screen_lines(pilot)[-1]
+        for words in ("↑ ↓ choose", "Enter open", "F1 help", "q quit"):
+            assert words in foot
+        options = app.screen.query_one(OptionList)
+        await pilot.click("KeyLine", offset=(foot.index("choose"), 0))
+        assert options.highlighted == 1
+        await pilot.click("KeyLine", offset=(foot.index("help"), 0))
+        assert front(pilot) is HelpScreen
+        await pilot.press("escape")
+        await pilot.click("KeyLine", offset=(foot.index("open"), 0))
+        await wait_until(pilot, lambda: isinstance(app.screen, LabScreen))

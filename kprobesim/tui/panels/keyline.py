@@ -24,6 +24,7 @@ __all__ = [
     "LECTURE_KEYS",
     "LECTURE_PANEL_KEYS",
     "QUIT",
+    "START_KEYS",
     "WHAT_IF_KEYS",
     "Entry",
     "KeyLine",
@@ -34,7 +35,7 @@ class Entry(NamedTuple):
     """A place in the line.
 
     Attributes:
-        actions: their keys are named; a click does the last of them.
+        actions: their keys are named; a click does the last of them. On the start screen also names of keys.
         word: key of the short text.
     """
 
@@ -82,6 +83,8 @@ WHAT_IF_KEYS: Final = (
     _PANEL,
     *_named("take", "help", "language"),
 )
+
+START_KEYS: Final = (Entry(("up", "down"), "choose"), Entry(("enter",), "open"), *_named("help", "language", "theme"))
 
 FILES_KEYS: Final = _named("type_line", "help", "language", "palette")
 

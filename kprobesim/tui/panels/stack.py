@@ -21,7 +21,7 @@ _WIDE = 50
 _BEFORE = 7
 """Cells of a narrow line that neither the name of a field nor its value takes."""
 _NAME, _SHORT_NAME = 13, 11
-"""Cells of that name, the longest being ``regs->orig_ax``; where the value's 16 digits have no room beside it, fewer."""
+"""Cells of that name, the longest being ``regs->orig_ax``; fewer where the value's 16 digits have no room beside it."""
 _SLOT_SIZE = 16
 
 

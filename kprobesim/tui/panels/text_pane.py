@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownFence
 
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.line_breaks import words
 
 __all__ = ["TextPane", "folded", "with_refusals"]
@@ -66,6 +67,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         """Show another text; where only more of the same page is there, the reader stays at their line."""
         if title != self.border_title:
             self.border_title = title
+        text = KEY_NAMES.written(text)
         if text != self._text:
             same_page = text.partition("\n")[0] == self._text.partition("\n")[0]
             self._text = text

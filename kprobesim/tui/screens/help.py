@@ -85,8 +85,9 @@ class HelpScreen(Dialog[None]):
         lines: list[Content] = []
         for group in GROUPS:
             here = [entry for entry in listed if entry.group == group]
-            if here:
-                lines.append(Content.styled(say(language, f"help.group.{group}"), styles.HEAD))
+            if not here:
+                continue
+            lines.append(Content.styled(say(language, f"help.group.{group}"), styles.HEAD))
             for entry in here:
                 title = entry.title(language)
                 lines.append(Content.assemble(" ", (fit(entry.keys, column), styles.STRONG), title))

@@ -16,7 +16,7 @@ from textual.timer import Timer
 from kprobesim.course import Cue, Lesson
 from kprobesim.course import Scenario as Demo
 from kprobesim.course.trail import HELD, STEP_BLOCKS
-from kprobesim.errors import KprobesimError
+from kprobesim.errors import GuestError, KprobesimError
 from kprobesim.lab import Grain, Moment
 from kprobesim.tui.actions import Place
 from kprobesim.tui.conductor import Arrived, Conductor, Failed
@@ -355,6 +355,8 @@ class LabFace(SizedScreen):
                 narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
                 narration.fail(str(error).removesuffix(error.hint).strip(), error.hint, language)
+                if isinstance(error, GuestError) and self.snapshot is not None:
+                    narration.mourn(error, language)
             case error:
                 sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
                 narration.fail(sentence, say(language, "narration.mistake_hint"), language)
