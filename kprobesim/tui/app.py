@@ -30,7 +30,7 @@ from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.themes import THEME_NAMES, THEMES
 from kprobesim.tui.worker import end_workers
 
-__all__ = ["KprobesimApp", "run_app"]
+__all__ = ["KprobesimApp", "ascii_wanted", "dress_as_wanted", "run_app"]
 
 _INTERRUPTED = 130
 _COMPLAINT_SECONDS = 20
@@ -170,6 +170,17 @@ class KprobesimApp(App[None]):
         self.exit()
 
 
+def ascii_wanted() -> bool:
+    """``KPROBESIM_ASCII`` asks for frames and marks in letters of ASCII."""
+    return bool(os.environ.get("KPROBESIM_ASCII"))
+
+
+def dress_as_wanted(app: KprobesimApp) -> None:
+    """Take the look that ``KPROBESIM_THEME`` names, if there is one of that name."""
+    if (theme := os.environ.get("KPROBESIM_THEME", "")) in THEME_NAMES:
+        app.theme = theme
+
+
 def run_app(
     scenario: Scenario | None = None,
     language: Language | None = None,
@@ -189,15 +200,8 @@ def run_app(
     Returns:
         the exit code: 0, or 130 after an interrupt.
     """
-    app = KprobesimApp(
-        scenario,
-        language,
-        scenarios=scenarios,
-        ascii_only=bool(os.environ.get("KPROBESIM_ASCII")),
-        keymap=default_keymap_file(),
-    )
-    if (theme := os.environ.get("KPROBESIM_THEME", "")) in THEME_NAMES:
-        app.theme = theme
+    app = KprobesimApp(scenario, language, scenarios=scenarios, ascii_only=ascii_wanted(), keymap=default_keymap_file())
+    dress_as_wanted(app)
     # What was loaded so far stays: the collector need not walk over it again in the middle of a step.
     gc.freeze()
     try:

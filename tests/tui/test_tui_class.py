@@ -140,6 +140,12 @@ def test_what_is_said_of_the_teacher_and_the_way_back_fit_a_small_screen(state: 
     assert cell_len(told) <= SMALL[0]
 
 
+async def test_a_follower_may_ask_for_plain_marks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KPROBESIM_ASCII", "1")
+    async with class_of_one(SMALL) as (_, follower, _):
+        assert "<- -> step" in screen_text(follower).splitlines()[-1]
+
+
 async def test_a_follower_is_not_offered_a_list_to_go_back_to_but_the_way_out() -> None:
     async with class_of_one(SMALL) as (_, follower, _):
         foot = screen_text(follower).splitlines()[-1]
