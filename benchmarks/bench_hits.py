@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import cProfile
+import gc
 import pstats
 import sys
 import time
@@ -36,6 +37,7 @@ def run(
     toyix = Toyix(*commands, profile=profile, jumps=jumps)
     if prepare is not None:
         prepare(toyix)
+    gc.collect()  # what earlier runs left behind is not to be cleared away in this one's time
     profiler = cProfile.Profile()
     start = time.perf_counter()
     if show:

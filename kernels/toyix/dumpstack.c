@@ -80,7 +80,6 @@ void die(const char *str, struct pt_regs *regs, long err)
 		panic("Attempted to kill the idle task!");
 	do_exit(SIGSEGV);
 }
-NOKPROBE_SYMBOL(die);
 
 void panic(const char *fmt, ...)
 {

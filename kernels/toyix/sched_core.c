@@ -335,7 +335,6 @@ void preempt_schedule_irq(void)
 		preempt_enable_no_resched();
 	} while (need_resched());
 }
-NOKPROBE_SYMBOL(preempt_schedule_irq);
 
 void scheduler_tick(void)
 {

@@ -14,7 +14,8 @@ import click
 
 from kprobesim.bpf.verifier import Rejected
 from kprobesim.cli.ctrl_c import DROPPED, CtrlC, body
-from kprobesim.course.actions import VERBS, Budget, parse_action, perform
+from kprobesim.course.actions import VERBS, parse_action
+from kprobesim.course.perform import Budget, perform
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language, Texts
 from kprobesim.kprobes import FixUp

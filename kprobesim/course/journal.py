@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kprobesim.course.actions import INPUT_VERBS, Action, Budget, parse_action, parse_actions, perform
+from kprobesim.course.actions import INPUT_VERBS, Action, parse_action, parse_actions
+from kprobesim.course.perform import Budget, perform
 from kprobesim.course.progress import Progress
 from kprobesim.errors import KprobesimError
 from kprobesim.lab import Moment
@@ -39,7 +40,7 @@ class Journal:
         """Do an action, and remember it if it did something to the machine; what failed did not.
 
         Args:
-            action: see `kprobesim.course.actions.perform`.
+            action: see `kprobesim.course.perform`.
             budget: how long it may take.
 
         Returns:

@@ -5,7 +5,8 @@ solution is played at its mark, unless the blocks before it have done the task a
 
 ======= ==========================================================================================================
 do      actions, one a line
-events  ``→  trap``: a key (→ ← Space, or →… ←… held down), and the kind of the event that it comes to
+events  ``→  trap``: a key (→ ← Space, →… ←… held down, ``→ instruction``, ``Enter vfs_read``, ``: run until trap``),
+        and the kind of the event that it comes to
 seen    ``→  #BP  vfs_read+0x1  IF 1  NONE``: a key; phase, place, interrupt flag, kprobe_status
 memory  ``vfs_read+0x0  cc 48 89 e5``: bytes at a place, now
 value   ``count trap vector=3  2``: a reading, two blanks, what it gives
@@ -21,13 +22,15 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from kprobesim.bpf import assemble
-from kprobesim.course.actions import Budget, parse_action, parse_actions
+from kprobesim.course.actions import parse_action, parse_actions
+from kprobesim.course.aside import aside
 from kprobesim.course.conditions import Condition, as_text
 from kprobesim.course.lesson import Lesson, Task
 from kprobesim.course.pages import Block, fenced_blocks
+from kprobesim.course.perform import Budget
 from kprobesim.course.readings import check_reading, memory_at, read_value
 from kprobesim.course.session import LessonSession
-from kprobesim.course.trail import HELD, KEYS, event_kind, standing
+from kprobesim.course.trail import HELD, KEYS, WRITTEN, event_kind, is_step, standing
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab
@@ -117,18 +120,26 @@ def _seen(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
 def _keys(session: LessonSession, text: str, seen: Callable[[Lab], str]) -> Iterator[str]:
     for line in text.splitlines():
         key, _sep, wanted = line.partition("  ")
-        if key not in KEYS:
-            raise BadInput(f"{line[:60]!r} does not begin with a key and two blanks.", hint=f"Keys: {', '.join(KEYS)}.")
-        grain, back = KEYS[key]
-        budget = Budget()
-        before = None
-        while before != session.lab.moment:
-            before = session.lab.moment
-            session.lab.step(grain, back=back, interrupt=budget)
-            if key not in HELD or seen(session.lab) == wanted:
-                break
+        if not is_step(key):
+            raise BadInput(
+                f"{line[:60]!r} does not begin with a key and two blanks.",
+                hint=f"Keys: {', '.join(KEYS)}, Enter PLACE, : ACTION.",
+            )
+        if key in KEYS:
+            _move(session, key, seen, wanted)
+        else:
+            word, _, rest = key.partition(" ")
+            session.act(parse_action(WRITTEN[word] + rest))
         if seen(session.lab) != wanted:
             yield f"{key} shows {seen(session.lab)!r}, not {wanted!r}"
+
+
+def _move(session: LessonSession, key: str, seen: Callable[[Lab], str], wanted: str) -> None:
+    grain, back = KEYS[key]
+    budget = Budget()
+    # Where something was done to the machine, the first step back only comes to the last event of that.
+    while session.lab.step(grain, back=back, interrupt=budget) and key in HELD and seen(session.lab) != wanted:
+        pass
 
 
 def _memory(session: LessonSession, text: str, _: list[str]) -> Iterator[str]:
@@ -181,7 +192,7 @@ def _is_line(printed: str, wanted: str) -> bool:
 def _bpf(session: LessonSession, text: str, words: list[str]) -> Iterator[str]:
     try:
         assembly = assemble(text)
-        with session.aside():
+        with aside(session.lab):
             session.lab.load_program(assembly, "quoted")
     except KprobesimError as error:
         if words[:1] != ["rejected"]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from kprobesim.course.actions import Action, Budget, perform
+from kprobesim.course.actions import Action
 from kprobesim.course.conditions import as_text
+from kprobesim.course.perform import Budget, perform
 from kprobesim.course.start import Start, read_start
 from kprobesim.course.strict import Strict, read_text, read_toml
 from kprobesim.errors import BadInput, KprobesimError

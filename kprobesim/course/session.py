@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from kprobesim.course.actions import Action, Budget, parse_action, perform
-from kprobesim.course.conditions import Condition, as_text
+from kprobesim.course.actions import Action, parse_action
+from kprobesim.course.aside import compute, read_file
+from kprobesim.course.conditions import Condition
 from kprobesim.course.finding import View
 from kprobesim.course.journal import Journal
 from kprobesim.course.lesson import Lesson, Task
 from kprobesim.course.pages import Page, page_behind, pages_until
+from kprobesim.course.perform import Budget
 from kprobesim.course.progress import Progress, ProgressStore
 from kprobesim.course.questions import Computed, Option, Prediction
-from kprobesim.course.readings import first_event, read_value
+from kprobesim.course.readings import first_event
 from kprobesim.course.reports import GoalReport, Reveal, TaskReport
 from kprobesim.errors import BadInput, KprobesimError
 from kprobesim.i18n import Language
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["LessonSession"]
 
 _MAX_ANSWER: Final = 1_000
-_SHOWN: Final = 64 * 1024
 _MOST_COUNTED: Final = 0x7FFF_FFFF
 
 
@@ -254,18 +255,12 @@ class LessonSession:
         return Reveal(self.progress.choices.get(name, 0), right, _written(value), prediction.explain[language])
 
     def compute(self, computed: Computed) -> str:
-        """What the machine works out, on a life of its own: afterwards it is where it was, and its future too.
+        """What the machine works out; it does not move.
 
         Raises:
             KprobesimError: it cannot be worked out.
         """
-        with self.aside():
-            if computed.begin == "start":
-                self.lab.timeline.live(self._journal.begin)
-            budget = Budget()
-            for action in computed.after:
-                perform(self.lab, action, self.lesson.folder, budget)
-            return as_text(self.lab, read_value(self.lab, computed.read))
+        return compute(self.lab, computed, self._journal.begin, self.lesson.folder)
 
     # The machine
 
@@ -298,27 +293,6 @@ class LessonSession:
             return self._journal.do(action, Budget(interrupt=interrupt))
         finally:
             self._save()
-
-    def aside(self) -> AbstractContextManager[None]:
-        """What is done to the machine inside is forgotten: it is where it was then, with the future that it had."""
-        return _aside(self.lab)
-
-    def read_file(self, path: str) -> str | None:
-        """What ``cat`` of a file of the machine shows now; the machine does not move. None if there is none.
-
-        Args:
-            path: absolute.
-        """
-        with self.aside():
-            budget = Budget()
-            # An input that does nothing: from here on the known future does not happen, but what is under way does.
-            self.lab.timeline.input(f"read {path}", lambda: None)
-            self.lab.run(interrupt=budget)
-            before = len(self.lab.console)
-            self.lab.type(f"cat {path}")
-            self.lab.run(interrupt=budget)
-            text = self.lab.console[before:]
-        return None if text.startswith(f"cat: {path}: ") else text[-_SHOWN:]
 
     def explore(self) -> None:
         """Leave the lesson: until `come_back` nothing counts, and nothing can be spoilt."""
@@ -404,19 +378,10 @@ class LessonSession:
             starts={"start": first_event(self.lab), "task": self.progress.task_seq},
             answer=self.progress.answers.get(task.id),
             compute=self.compute,
-            read_file=self.read_file,
+            read_file=partial(read_file, self.lab),
         )
 
 
 def _written(value: str) -> str:
     """A number that is too large to count anything is one of bits, and lessons write these in hexadecimal."""
     return f"{int(value):#x}" if value.isdecimal() and int(value) > _MOST_COUNTED else value
-
-
-@contextmanager
-def _aside(lab: Lab) -> Iterator[None]:
-    life = lab.timeline.life()
-    try:
-        yield
-    finally:
-        lab.timeline.live(life)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kprobesim.course.actions import INPUT_VERBS, Action, Budget, parse_actions, perform
+from kprobesim.course.actions import INPUT_VERBS, Action, parse_actions
+from kprobesim.course.perform import Budget, perform
 from kprobesim.course.strict import Strict
 
 if TYPE_CHECKING:

@@ -16,14 +16,18 @@ from kprobesim.lab import Grain, Moment
 if TYPE_CHECKING:
     from kprobesim.lab import Lab
 
-__all__ = ["HELD", "KEYS", "STEP_BLOCKS", "Cue", "Step", "Trail", "event_kind", "standing"]
+__all__ = ["HELD", "KEYS", "STEP_BLOCKS", "WRITTEN", "Cue", "Step", "Trail", "event_kind", "is_step", "standing"]
 
 _IF: Final = 1 << 9
 KEYS: Final = {
     "→": (Grain.PHASE, False), "←": (Grain.PHASE, True), "Space": (Grain.HIT, False),
     "→…": (Grain.PHASE, False), "←…": (Grain.PHASE, True),
+    "→ instruction": (Grain.INSTRUCTION, False), "← instruction": (Grain.INSTRUCTION, True),
+    "→ bpf": (Grain.BPF, False), "← bpf": (Grain.BPF, True),
 }  # fmt: skip
 """How a key that a text names moves the machine: at which grain, and whether backwards."""
+WRITTEN: Final = {"Enter": "run to ", ":": ""}
+"""Keys behind which something is written, as in ``Enter vfs_read``, and what makes an action of that."""
 HELD: Final = ("→…", "←…")
 """Keys to be held until the machine is where the step leads."""
 
@@ -36,7 +40,7 @@ class Step:
         page: index of the page on which it is listed.
         block: which of the page's blocks of steps lists it, from 0.
         tasks: so many tasks stand before it.
-        key: of `KEYS`.
+        key: of `KEYS`, or of `WRITTEN` with what is written.
         kind: of the block.
         wanted: where it leads, as the block writes it.
     """
@@ -83,10 +87,11 @@ class Trail:
     def __init__(self, pages: Sequence[Page]) -> None:
         self.steps: tuple[Step, ...]
         self.cues: tuple[Cue, ...]
-        self.steps, self.cues = _read(pages)
+        self.steps, self.cues, self._listed = _read(pages)
         self.made = 0
         self.astray = 0
         self._places: list[tuple[int, Moment]] = []
+        self._passed = 0
 
     def begin(self, made: int, at: Moment) -> None:
         """So many steps are made, and the next one begins here."""
@@ -107,16 +112,30 @@ class Trail:
         if self._comes_next(lab, before):
             self.made += 1
             self._places.append((self.made, here))
-        elif any(place == here for made, place in self._places if made >= least):
+        elif not self._on_the_way(here < before) and any(
+            place == here for made, place in self._places if made >= least
+        ):
             while self._places[-1][1] != here:
                 self._places.pop()
             self.made = self._places[-1][0]
         if self.made < least:
             self.begin(least, here)
+        if passed > self._passed and self.made == self.before_task(passed) and here != self._places[-1][1]:
+            # The task was done by other ways than steps: those that are listed behind it begin where it was done.
+            self._places.append((self.made, here))
+        self._passed = passed
         last = self._places[-1][1]
         self.astray = (here > last) - (here < last)
         if self.astray and self.made < self.before_task(passed):
             self.begin(self.before_task(passed), here)
+
+    def listed(self, beginning: Sequence[Page]) -> int:
+        """How many steps a beginning of the text lists.
+
+        Args:
+            beginning: of the lesson's whole text, cut between two parts of a page or behind a page.
+        """
+        return self._listed[sum(len(page.parts) for page in beginning)]
 
     def before_task(self, number: int) -> int:
         """How many steps are listed before a task.
@@ -126,13 +145,24 @@ class Trail:
         """
         return sum(step.tasks < number for step in self.steps)
 
+    def _on_the_way(self, back: bool) -> bool:
+        """The next step is a key to be held that moves this way: what it comes by is not taken back."""
+        return self.made < len(self.steps) and (key := self.steps[self.made].key) in HELD and KEYS[key][1] == back
+
     def _comes_next(self, lab: Lab, before: Moment) -> bool:
         if self.made == len(self.steps) or lab.moment == before:
             return False
         step = self.steps[self.made]
-        if KEYS[step.key][1] != (lab.moment < before):
+        back = step.key in KEYS and KEYS[step.key][1]
+        if back != (lab.moment < before):
             return False
         return STEP_BLOCKS[step.kind](lab) == step.wanted
+
+
+def is_step(key: str) -> bool:
+    """Whether a line of a block may begin with this: a key, and what is written behind it."""
+    word, _, rest = key.partition(" ")
+    return key in KEYS or (word in WRITTEN and bool(rest))
 
 
 def standing(lab: Lab) -> str:
@@ -152,9 +182,11 @@ STEP_BLOCKS: Final = {"seen": standing, "events": event_kind}
 """The kinds of blocks that list steps, and what tells where one has led."""
 
 
-def _read(pages: Sequence[Page]) -> tuple[tuple[Step, ...], tuple[Cue, ...]]:
+def _read(pages: Sequence[Page]) -> tuple[tuple[Step, ...], tuple[Cue, ...], tuple[int, ...]]:
+    """The steps, the cues, and how many steps stand before each part of the text and before its end."""
     steps: list[Step] = []
     cues: list[Cue] = []
+    listed = [0]
     tasks = 0
     for number, page in enumerate(pages):
         first, block, shown = len(steps), 0, list[tuple[str, int]]()
@@ -168,8 +200,9 @@ def _read(pages: Sequence[Page]) -> tuple[tuple[Step, ...], tuple[Cue, ...]]:
                     if fenced.kind in STEP_BLOCKS:
                         for line in fenced.text.splitlines():
                             key, _, wanted = line.partition("  ")
-                            if key in KEYS:
+                            if is_step(key):
                                 steps.append(Step(number, block, tasks, key, fenced.kind, wanted))
                         block += 1
+            listed.append(len(steps))
         cues += [Cue(number, panel, before, before if before > first else len(steps)) for panel, before in shown]
-    return tuple(steps), tuple(cues)
+    return tuple(steps), tuple(cues), tuple(listed)

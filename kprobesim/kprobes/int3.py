@@ -38,8 +38,12 @@ class Int3Path:
         self._kprobes = kprobes
         self._kernel = kprobes.kernel
         self._machine = kprobes.kernel.machine
+        self._ram = self._machine.ram
         self._guest_is_told = kprobes.kernel.has_symbol("current_kprobe")
-        self._without = kprobes.config.without
+        without = kprobes.config.without
+        self._checks_reentry = FixUp.REENTRY not in without
+        self._resumes_ip = FixUp.RESUME_IP not in without
+        self._restores_if = FixUp.RESTORE_IF not in without
         self._trap_flag = TrapFlagStep(kprobes) if kprobes.config.stepping is Stepping.TRAP_FLAG else None
 
     # Entries from the guest
@@ -54,7 +58,7 @@ class Int3Path:
         Returns:
             1 if it was, 0 if somebody else must claim it.
         """
-        regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
+        regs = PtRegs(self._ram, cpu.root, address, cpu.number)
         ip, cs, flags = regs.interrupted()
         if cs & 3 == 3:
             return 0
@@ -62,7 +66,7 @@ class Int3Path:
         block = self._kprobes.ctlblk[cpu.number]
         # Without a copy it is ftrace's: the int3 was of a patch that has come to its end since the trap was taken.
         if probe is not None and probe.ainsn is not None:
-            if block.current is not None and FixUp.REENTRY not in self._without:
+            if block.current is not None and self._checks_reentry:
                 self._reenter_kprobe(probe, regs, block)
                 return 1
             return self._hit(probe, regs, block, flags)
@@ -94,7 +98,7 @@ class Int3Path:
         current = block.current
         if self._trap_flag is None or current is None or current.ainsn is None:
             return 0
-        regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
+        regs = PtRegs(self._ram, cpu.root, address, cpu.number)
         self._trap_flag.end(current, regs, block)
         self._post_process(current, regs, block)
         return 1
@@ -107,7 +111,7 @@ class Int3Path:
         """
         block = self._kprobes.ctlblk[cpu.number]
         current = block.current
-        regs = PtRegs(self._machine.ram, cpu.root, address, cpu.number)
+        regs = PtRegs(self._ram, cpu.root, address, cpu.number)
         if current is None or current.ainsn is None or regs.ip != current.ainsn.insn:
             return 0
         assert current.addr is not None
@@ -130,13 +134,16 @@ class Int3Path:
             answer = probe.pre_handler(probe, regs)
             if not isinstance(answer, int):
                 # Meanwhile the probe may have been removed: then its remains are current.
-                return then(answer, lambda told: self._after_pre_handler(block.current or probe, regs, block, told))
-            return self._after_pre_handler(probe, regs, block, answer)
+                return then(
+                    answer, lambda told: self._after_pre_handler(block.current or probe, regs, block, place, told)
+                )
+            return self._after_pre_handler(probe, regs, block, place, answer)
         self._setup_singlestep(probe, regs, block, place, reenter=False)
         return 1
 
-    def _after_pre_handler(self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, answer: int) -> int:
-        place = self._kprobes.place(probe)
+    def _after_pre_handler(
+        self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, place: dict[str, Any], answer: int
+    ) -> int:
         self._machine.record("kprobe.pre_handler", place | {"ret": answer})
         if answer:
             self._reset_current(block, regs.cpu)
@@ -200,9 +207,9 @@ class Int3Path:
         self, probe: Kprobe, regs: PtRegs, block: KprobeCtlblk, ip: int, cs: int, flags: int
     ) -> None:
         assert probe.ainsn is not None and probe.addr is not None
-        if FixUp.RESUME_IP not in self._without:
+        if self._resumes_ip:
             ip += probe.addr - probe.ainsn.insn - _INT3_SIZE
-        if FixUp.RESTORE_IF not in self._without:
+        if self._restores_if:
             flags |= block.saved_flags
         regs.set_interrupted(ip, cs, flags)
         self._machine.record("kprobe.resume", self._kprobes.place(probe) | {"ip": ip})
@@ -240,7 +247,7 @@ class Int3Path:
     def note(self, cpu: int, address: int) -> None:
         """Tell the guest, whose fault path asks only while a probe is being handled."""
         if self._guest_is_told:
-            _WORD.pack_into(self._machine.ram.bytes, self._kernel.percpu_physical("current_kprobe", cpu), address)
+            _WORD.pack_into(self._ram.bytes, self._kernel.percpu_physical("current_kprobe", cpu), address)
 
     def running_as(self, probe: Kprobe, regs: PtRegs) -> _Running:
         """For a return handler: while it runs, ``probe`` is the current one, so that probes it hits are missed."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Final
 
 from kprobesim.errors import ImageError, LinuxError
 from kprobesim.image import Btf, Kallsyms, KernelImage, KernelTables, Symbol, SymbolOverlay, read_tables
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import PAGE_SIZE, Machine, MemoryFault
+from kprobesim.machine import PAGE_SIZE, Hypercall, Machine, MemoryFault
 
 __all__ = ["MODULES_VADDR", "ModuleArea", "RunningKernel", "Task"]
 
@@ -100,6 +101,28 @@ class RunningKernel:
         """Whether there is such a symbol."""
         return bool(self.kallsyms.lookup_name(name))
 
+    # What the host plays of it
+
+    @cached_property
+    def stubs(self) -> tuple[tuple[str, int], ...]:
+        """The image's functions that the host plays: name (empty: no symbol) and number of the hypercall."""
+        found = ((self.kallsyms.lookup_size_offset(address), number) for address, number in self.tables.hypercalls)
+        return tuple((place[0].name if place is not None else "", number) for place, number in found)
+
+    def bind(self, functions: Mapping[str, Hypercall], deferred: Mapping[str, Hypercall] | None = None) -> None:
+        """Connect the image's stubs to functions of the host, as far as these name any.
+
+        Args:
+            functions: by the stub's name.
+            deferred: those that may change the kernel's code, see `Devices.deferred`.
+        """
+        devices = self.machine.devices
+        for name, number in self.stubs:
+            if name in functions:
+                devices.hypercalls[number] = functions[name]
+            elif deferred is not None and name in deferred:
+                devices.deferred[number] = deferred[name]
+
     # Memory
 
     @property
@@ -152,14 +175,15 @@ class RunningKernel:
 
     def percpu_physical(self, symbol: str, cpu: int) -> int:
         """The same as a physical address, for what is read on every hit."""
-        key = symbol, cpu
-        if key not in self._percpu:
-            place = self.percpu_address(symbol, cpu) & (1 << 64) - 1
-            physical = self.machine.ram.translate(self.root, place)
-            if place == self.symbol(symbol) and self.has_symbol("__per_cpu_offset"):
-                return physical  # the kernel has not laid out its per-CPU areas yet
-            self._percpu[key] = physical
-        return self._percpu[key]
+        known = self._percpu.get((symbol, cpu))
+        if known is not None:
+            return known
+        place = self.percpu_address(symbol, cpu) & (1 << 64) - 1
+        physical = self.machine.ram.translate(self.root, place)
+        if place == self.symbol(symbol) and self.has_symbol("__per_cpu_offset"):
+            return physical  # the kernel has not laid out its per-CPU areas yet
+        self._percpu[symbol, cpu] = physical
+        return physical
 
     def preempt_count(self, cpu: int) -> int:
         """A CPU's ``__preempt_count``; 0 where the kernel has none."""

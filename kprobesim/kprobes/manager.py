@@ -14,7 +14,7 @@ from kprobesim.kprobes.kernel import RunningKernel, Task
 from kprobesim.kprobes.optimized import OptimizedPath
 from kprobesim.kprobes.rethook import Rethooks
 from kprobesim.kprobes.uprobes import Uprobes
-from kprobesim.machine import Hypercall, MemoryFault, VCpu
+from kprobesim.machine import FIRST_KERNEL_HYPERCALL, Hypercall, MemoryFault, VCpu
 
 __all__ = ["KprobeManager"]
 
@@ -66,17 +66,13 @@ class KprobeManager:
         if self.kprobes.optimizer is not None:
             path = OptimizedPath(self.kprobes, self.kprobes.optimizer, self.int3)
             functions["optimized_callback"] = path.optimized_callback
-        devices = self.kernel.machine.devices
-        devices.describe = self._describe
-        for address, number in self.kernel.tables.hypercalls:
-            place = self.kernel.kallsyms.lookup_size_offset(address)
-            name = place[0].name if place else ""
-            if number < 16:
+        self.kernel.machine.devices.describe = self._describe
+        for name, number in self.kernel.stubs:
+            if number < FIRST_KERNEL_HYPERCALL:
                 raise ImageError(
                     f"{self.kernel.image.name}: {name} asks for hypercall {number}, which is the board's own."
                 )
-            if name in functions:
-                devices.hypercalls[number] = functions[name]
+        self.kernel.bind(functions)
         steps_by_tf = self.kprobes.config.stepping is Stepping.TRAP_FLAG
         if steps_by_tf and not self.kernel.has_symbol("kprobe_debug_handler"):
             raise ImageError(

@@ -24,6 +24,8 @@ _WORD: Final = struct.Struct("<Q")
 _MASK: Final = (1 << 64) - 1
 _INTERRUPTED: Final = struct.Struct("<3Q")
 _INTERRUPTED_AT: Final = 8 * PT_REGS_FIELDS.index("ip")
+_IN_PAGE: Final = PAGE_SIZE - 1
+_LAST_INSIDE: Final = PAGE_SIZE - PT_REGS_SIZE
 
 
 class _Field:
@@ -70,10 +72,12 @@ class PtRegs:
     orig_ax, ip, cs, flags, ss = _Field("orig_ax"), _Field("ip"), _Field("cs"), _Field("flags"), _Field("ss")
 
     def __init__(self, ram: PhysicalMemory, root: int, address: int, cpu: int) -> None:
-        self.ram, self.root, self.address, self.cpu = ram, root, address, cpu
+        self.ram = ram
+        self.root = root
+        self.address = address
+        self.cpu = cpu
         # One translation serves for all fields, unless the structure lies across the border of two pages.
-        inside = address & (PAGE_SIZE - 1) <= PAGE_SIZE - PT_REGS_SIZE
-        self.physical = ram.translate(root, address) if inside else None
+        self.physical = ram.translate(root, address) if address & _IN_PAGE <= _LAST_INSIDE else None
 
     def interrupted(self) -> tuple[int, int, int]:
         """``ip``, ``cs`` and ``flags``, read together: what every hit asks first."""

@@ -10,7 +10,7 @@ from typing import Final
 from kprobesim.errors import BadInput, GuestError
 from kprobesim.image import ImageInfo, KernelImage, find_image, open_image
 from kprobesim.kprobes import FixUp
-from kprobesim.lab.act import Act
+from kprobesim.lab.act_on_programs import ActOnPrograms
 from kprobesim.lab.clock import insn_at, ns_at
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.lab.motion import Grain, Motion
@@ -23,10 +23,10 @@ _BOOT_LIMIT: Final = 200_000_000
 _AHEAD: Final = 1_000_000
 
 
-class Lab(Act):
+class Lab(ActOnPrograms):
     """The public face of everything below: open a kernel, put probes into it, run it, look at it, go back.
 
-    Use `Lab.open`. What can be seen is in `Look`, what can be done to the machine in `Act`.
+    Use `Lab.open`. What can be seen is in `Look`, what can be done to the machine in `Act` and `ActOnPrograms`.
 
     Attributes:
         profile: how the kernel is taken to be built.

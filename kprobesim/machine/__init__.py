@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kprobesim.on_demand import on_demand
 
 if TYPE_CHECKING:
-    from kprobesim.machine.devices import Devices, Hypercall
+    from kprobesim.machine.devices import FIRST_KERNEL_HYPERCALL, Devices, Hypercall
     from kprobesim.machine.events import Event, EventKind, EventLog, Field, Moment, event_json
     from kprobesim.machine.kinds import MACHINE_KINDS
     from kprobesim.machine.machine import Machine
@@ -23,7 +23,7 @@ else:
     __getattr__, __dir__ = on_demand(
         __name__,
         {
-            "kprobesim.machine.devices": ["Devices", "Hypercall"],
+            "kprobesim.machine.devices": ["FIRST_KERNEL_HYPERCALL", "Devices", "Hypercall"],
             "kprobesim.machine.events": ["Event", "EventKind", "EventLog", "Field", "Moment", "event_json"],
             "kprobesim.machine.kinds": ["MACHINE_KINDS"],
             "kprobesim.machine.machine": ["Machine"],
@@ -38,6 +38,7 @@ else:
     )
 
 __all__ = [
+    "FIRST_KERNEL_HYPERCALL",
     "GENERAL",
     "MACHINE_KINDS",
     "PAGE_SIZE",

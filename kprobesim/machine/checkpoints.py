@@ -60,7 +60,7 @@ class Checkpoints:
 
     def __init__(self, machine: Machine, components: Iterable[Component]) -> None:
         self._machine = machine
-        self.components = list(components)
+        self._components = tuple(components)
         self._kept: list[Checkpoint] = []
         self._close: deque[Checkpoint] = deque(maxlen=_CLOSE)
         self._shadow = Shadow(machine.ram)
@@ -79,7 +79,7 @@ class Checkpoints:
             inputs,
             self._shadow.pages(),
             self._machine.save(),
-            tuple(component.save() for component in self.components),
+            tuple(component.save() for component in self._components),
         )
 
     def keep(self, checkpoint: Checkpoint) -> None:
@@ -125,5 +125,5 @@ class Checkpoints:
         """Put RAM, machine and components back."""
         self._shadow.restore(checkpoint.pages)
         self._machine.restore(checkpoint.machine)
-        for component, state in zip(self.components, checkpoint.components, strict=True):
+        for component, state in zip(self._components, checkpoint.components, strict=True):
             component.restore(state)

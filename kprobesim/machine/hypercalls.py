@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Final
 
 from kprobesim.machine.registers import RegisterSet
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HypercallSide"]
 
+_THREE_WORDS: Final = struct.Struct("<3Q")
 _ARGUMENTS: Final = ("rdi", "rsi", "rdx", "rcx", "r8")
 
 
@@ -26,7 +28,8 @@ class HypercallSide:
 
     def __init__(self, engine: Engine) -> None:
         handle = engine.handle
-        self._call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3", "rsp"))
+        call = RegisterSet(handle, ("rdi", "rsi", "rdx", "cr3", "rsp"))
+        self._read_call, self._call_words = call.read, call.words
         self._more = RegisterSet(handle, ("rcx", "r8", "r9"))
         self._answer = RegisterSet(handle, ("rax", "r10"))
         self._guest_call = RegisterSet(handle, ("r10", *_ARGUMENTS))
@@ -35,25 +38,25 @@ class HypercallSide:
 
     def call_arguments(self) -> tuple[int, int, int]:
         """RDI, RSI and RDX of a hypercall under way."""
-        words = self._call.words
-        self._call.read()
-        return words[0], words[1], words[2]
+        self._read_call()
+        arguments: tuple[int, int, int] = _THREE_WORDS.unpack_from(self._call_words)
+        return arguments
 
     def more_arguments(self) -> tuple[int, int, int]:
         """RCX, R8 and R9 of a hypercall under way, for stubs of functions with more than three arguments."""
-        words = self._more.words
         self._more.read()
-        return words[0], words[1], words[2]
+        arguments: tuple[int, int, int] = _THREE_WORDS.unpack_from(self._more.words)
+        return arguments
 
     @property
     def root(self) -> int:
         """CR3 at the hypercall under way."""
-        return self._call.words[3]
+        return self._call_words[3]
 
     @property
     def stack_pointer(self) -> int:
         """RSP at the hypercall under way."""
-        return self._call.words[4]
+        return self._call_words[4]
 
     def answer(self, answer: Answer) -> None:
         """Return from a hypercall under way: now, or after the calls into the guest that the answer takes."""
@@ -78,10 +81,10 @@ class HypercallSide:
             self._suspended.pop()
             self.answer(done.value)
             return
-        words = self._guest_call.words
+        words, count = self._guest_call.words, len(args)
         words[0] = address
-        words[1 : 1 + len(args)] = list(args)
-        self._write_guest_call[len(args)]()
+        words[1 : 1 + count] = list(args)
+        self._write_guest_call[count]()
 
     @property
     def suspended(self) -> bool:

@@ -6,6 +6,7 @@ Turns, interrupts and timers depend on nothing else, so that a run is the same h
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from kprobesim.machine.vcpu import VCpu, VCpuState
 __all__ = ["Machine", "MachineState"]
 
 _SLICE: Final = 1_000_000
+_AT_REST: Final = ctypes.c_uint64(1)  # what a counter says before its first instruction is past
 _INTERRUPT_POLL: Final = 16
 
 
@@ -102,9 +104,11 @@ class Machine:
         self.cpus = [VCpu(self, number, counting_hook=counting_hook) for number in range(cpus)]
         self._turns = Turns(self.cpus, seed)
         self._running: VCpu | None = None
+        self._counter = _AT_REST  # of the engine that runs
+        self._cells = self.log.cells
         self._place = 0  # in the log's cells: where the next event goes
-        self._step = 0  # finer steps since the last event, if they were made at this instruction:
-        self._step_insn = 0
+        self._step = 0  # finer steps since the last event, if they were made at this instruction and place:
+        self._step_at = (0, 0)
         self._froze_at = 0
         self._stop_at: Moment | None = None
         self._stop_kinds: frozenset[str] = frozenset()
@@ -143,7 +147,7 @@ class Machine:
     def moment(self) -> Moment:
         """Where the machine is now."""
         insn = self.insn
-        return Moment(insn, self._events_at(insn), self._step if insn == self._step_insn else 0)
+        return Moment(insn, self._events_at(insn), self._step if (insn, self._place) == self._step_at else 0)
 
     def _events_at(self, insn: int) -> int:
         return self.log.count_at(insn, self.seq)
@@ -171,16 +175,13 @@ class Machine:
 
     def record(self, kind: str, fields: dict[str, Any]) -> None:
         """The same as `emit`, for where every hit comes by: the fields come in a dict that nobody else keeps."""
-        running, insn = self._running, self.retired
-        if running is not None:
-            # Events come out of the engine's callbacks, where its counter is exact even if they have stopped the run.
-            insn += running.engine.counter.value - 1
-        place, cells = self._place, self.log.cells
+        place, cells = self._place, self._cells
         if place == len(cells):
             if place >= self.log.full:
                 self.log.refuse()
-            cells += (insn, self._turns.number, kind, fields, self.idle_ns)
-        self._place, self._step = place + RECORD_SIZE, 0
+            # Events come out of the engine's callbacks, where its counter is exact even if they have stopped the run.
+            cells += (self.retired + self._counter.value - 1, self._turns.number, kind, fields, self.idle_ns)
+        self._place = place + RECORD_SIZE
         if self._stops and (kind in self._stop_kinds or (self._stop_at is not None and self.moment >= self._stop_at)):
             self._freeze()
 
@@ -190,8 +191,9 @@ class Machine:
         Raises:
             StopAtMoment: this is the step that the machine was to be stopped at.
         """
-        if self.insn != self._step_insn:
-            self._step_insn, self._step = self.insn, 0
+        at = self.insn, self._place
+        if at != self._step_at:
+            self._step_at, self._step = at, 0
         self._step += 1
         if self._stop_at is not None and self.moment >= self._stop_at:
             self._freeze()
@@ -288,7 +290,7 @@ class Machine:
         return Stop.OFF
 
     def _run_turn(self, cpu: VCpu, budget: int) -> None:
-        self._running = cpu
+        self._running, self._counter = cpu, cpu.engine.counter
         try:
             executed = cpu.run(budget)
         except StopAtMoment:
@@ -297,7 +299,7 @@ class Machine:
             self.retired += max(cpu.engine.executed - 1, 0)
             raise
         finally:
-            self._running = None
+            self._running, self._counter = None, _AT_REST
         self._turns.left -= executed
         if cpu.syscall_pending:
             # The rise to ring 0 belongs to the syscall instruction, so that is not retired before it.

@@ -55,8 +55,10 @@ _MSRS: Final = {
 _TABLES: Final = {"idtr": x86.UC_X86_REG_IDTR, "gdtr": x86.UC_X86_REG_GDTR, "tr": x86.UC_X86_REG_TR}
 
 # Function objects of our own: the binding's carry argument types, and converting to those costs more than the call.
-_READ_BATCH: Final = uclib["uc_reg_read_batch"]
-_WRITE_BATCH: Final = uclib["uc_reg_write_batch"]
+# So does letting other threads run during a call as short as this, which is what PyDLL leaves out.
+_ENGINE: Final = ctypes.PyDLL(uclib._name, handle=uclib._handle)
+_READ_BATCH: Final = _ENGINE["uc_reg_read_batch"]
+_WRITE_BATCH: Final = _ENGINE["uc_reg_write_batch"]
 
 GENERAL: Final = (
     "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",

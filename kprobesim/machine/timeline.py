@@ -79,13 +79,6 @@ class Timeline:
         self._checkpoints.keep(self._checkpoints.take(0))
         self._last_checkpoint = machine.retired
 
-    def add_component(self, component: Component) -> None:
-        """Let one more component take part; only before anything has run."""
-        assert not self.inputs and self.machine.retired == 0, "components join before the machine runs"
-        self._checkpoints.components.append(component)
-        self._checkpoints.forget_after(-1, -1)
-        self._checkpoints.keep(self._checkpoints.take(0))
-
     # Where we are
 
     @property

@@ -31,6 +31,7 @@ _FRAME = struct.Struct("<5Q")
 _FRAME_WITH_CODE = struct.Struct("<6Q")
 _new: Final = tuple.__new__  # half the cost of the class's own constructor, at two traps a hit
 _GATE = struct.Struct("<HHHHIxxxx")
+_GATE_SIZE = _GATE.size
 _TF, _IF, _RF, _NT = 1 << 8, 1 << 9, 1 << 16, 1 << 14
 _INTERRUPT_GATE, _TRAP_GATE = 14, 15
 _WRITE: Final = 2  # in the error code of a page fault
@@ -124,18 +125,19 @@ def deliver(
     if vector * 16 + 15 > idt_limit:
         raise DeliveryFault(13, gate_code)
     try:
-        gate = _decode_gate(ram.read_virtual(root, idt_base + 16 * vector, _GATE.size))
+        raw = ram.read_virtual(root, idt_base + 16 * vector, _GATE_SIZE)
     except MemoryFault:
         raise DeliveryFault(13, gate_code) from None
-    if gate.fault:
-        raise DeliveryFault(gate.fault, gate_code)
+    handler, selector, ist, dpl, keeps, exception = _decode_gate(raw)
+    if exception:
+        raise DeliveryFault(exception, gate_code)
     from_user = cs & 3 == 3
-    if from_user and software and gate.dpl < 3:
+    if from_user and software and dpl < 3:
         raise DeliveryFault(13, gate_code)
     stack = rsp
     try:
-        if gate.ist:
-            stack = _u64(ram, root, tss_base + 0x24 + 8 * (gate.ist - 1))
+        if ist:
+            stack = _u64(ram, root, tss_base + 0x24 + 8 * (ist - 1))
         elif from_user:
             stack = _u64(ram, root, tss_base + 4)
         if error_code is None:
@@ -148,7 +150,7 @@ def deliver(
         if not is_canonical(fault.address):
             raise DeliveryFault(12, not software) from None
         raise DeliveryFault(14, _WRITE, fault.address) from None
-    return _new(Delivery, (gate.handler, stack, rflags & gate.keeps, gate.selector, frame))
+    return _new(Delivery, (handler, stack, rflags & keeps, selector, frame))
 
 
 class _Gate(NamedTuple):

@@ -5,6 +5,7 @@ That is taking traps through the IDT, rising to ring 0, system calls, and waitin
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from unicorn import UcError
@@ -44,7 +45,8 @@ _RFLAGS_OF_GENERAL: Final = GENERAL.index("rflags")
 _RIP_OF_GENERAL: Final = GENERAL.index("rip")
 # All that a trap and a system call need to see; the few registers that they change come first.
 _TRAP_SET: Final = ("rip", "rsp", "rflags", "cs", "ss", "cr2", "cr3", "idtr", "tr")
-_RIP, _RSP, _RFLAGS, _CS, _SS, _CR2, _CR3 = range(7)
+_TRAP_WORDS: Final = struct.Struct("<7Q")
+_TRAP_CHANGED: Final = struct.Struct("<3Q")
 _TRAP_CHANGES: Final = 3
 _SYSCALL_SET: Final = (
     "rip", "rflags", "rcx", "r11", "cs", "rax", "rdi", "rsi", "rdx", "r10", "r8", "r9", "star", "lstar", "fmask",
@@ -240,21 +242,21 @@ class VCpu(HypercallSide):
 
     def _take(self, vector: int, error_code: int | None, software: bool) -> None:
         """Deliver an exception or interrupt; a fault on the way is delivered instead, or the two as a double fault."""
-        trap, words = self._trap, self._trap.words
+        trap, words, first = self._trap, self._trap.words, vector
         trap.read()
-        cs, rip, first = words[_CS], words[_RIP], vector
+        rip, rsp, rflags, cs, ss, cr2, root = _TRAP_WORDS.unpack_from(words)
         while True:
             name = VECTOR_NAMES.get(vector) or vector_name(vector)
             fields: dict[str, Any] = {"vector": vector, "name": name, "rip": rip, "user": 1 if cs & 3 == 3 else 0}
             if error_code is not None:
                 fields["error_code"] = error_code
             if vector == _PAGE_FAULT:
-                fields["cr2"] = words[_CR2]
+                fields["cr2"] = cr2
             self._machine.record("trap", fields)
             try:
-                taken = deliver(
+                handler, rsp, rflags, selector, frame = deliver(
                     self._ram,
-                    root=words[_CR3],
+                    root=root,
                     idt_base=self._idt.base,
                     idt_limit=self._idt.limit,
                     tss_base=self._tss.base,
@@ -263,27 +265,27 @@ class VCpu(HypercallSide):
                     software=software,
                     rip=rip,
                     cs=cs,
-                    rflags=words[_RFLAGS],
-                    rsp=words[_RSP],
-                    ss=words[_SS],
+                    rflags=rflags,
+                    rsp=rsp,
+                    ss=ss,
                 )
                 break
             except DeliveryFault as fault:
                 if software:
                     # It is the instruction that faults, whatever its number: it is not past, and nothing came before.
-                    rip -= self._interrupt_size(rip)
+                    rip -= self._interrupt_size(root, rip)
                     vector = fault.vector
                 else:
                     vector = self._escalate(first, vector, fault)
                 software, error_code = False, 0 if vector == _DOUBLE_FAULT else fault.error_code
                 if fault.address is not None:
-                    words[_CR2] = fault.address
+                    cr2 = fault.address
                     self.engine.write_register(x86.UC_X86_REG_CR2, fault.address)
         if cs & 3:
-            self.engine.rise(taken.cs, 0)
-        words[_RIP], words[_RSP], words[_RFLAGS] = taken.handler, taken.rsp, taken.rflags
+            self.engine.rise(selector, 0)
+        _TRAP_CHANGED.pack_into(words, 0, handler, rsp, rflags)
         self._write_trap()
-        fields = {"vector": vector, "handler": taken.handler, "rsp": taken.rsp, "frame": taken.frame}
+        fields = {"vector": vector, "handler": handler, "rsp": rsp, "frame": frame}
         self._machine.record("gate", fields)
 
     def _escalate(self, first: int, vector: int, fault: DeliveryFault) -> int:
@@ -295,17 +297,17 @@ class VCpu(HypercallSide):
         second = escalate(vector, fault.vector)
         if second is None:
             raise TripleFault(
-                f"Triple fault on vCPU {self.number}: {vector_name(first)} at {self._trap.words[_RIP]:#x} could not be "
+                f"Triple fault on vCPU {self.number}: {vector_name(first)} at {self._trap.words[0]:#x} could not be "
                 f"delivered, nor could the double fault ({fault}).",
                 report=self._machine.report(self),
                 hint="Look at IDTR, the gate and the stack in the report.",
             )
         return second
 
-    def _interrupt_size(self, rip: int) -> int:
+    def _interrupt_size(self, root: int, rip: int) -> int:
         """Length of the ``int3`` or ``int n`` that ends at ``rip``."""
         try:
-            return 1 if self._ram.read_virtual(self._trap.words[_CR3], rip - 1, 1) == b"\xcc" else 2
+            return 1 if self._ram.read_virtual(root, rip - 1, 1) == b"\xcc" else 2
         except MemoryFault:
             return 2
 

@@ -81,8 +81,7 @@ class BpfPrograms(BpfStore):
         def run(regs: PtRegs, answer: int | None = None) -> Answer:
             # This outlives a journey to before the load, which makes the program anew: it is known by its name.
             name, ip, cookie = attachment.program, attachment.func_ip, attachment.cookie
-            running = self._about_to_run(name, regs.cpu, regs.address, regs.address, ip, cookie, Guard.CPU)
-            return self._runs.run(running, answer)
+            return self._runs.run(self._about_to_run(name, regs.cpu, regs.address, regs.address, ip, cookie), answer)
 
         def on_hit(probe: Kprobe, regs: PtRegs) -> Answer:
             return run(regs, 0)  # the probed instruction is executed, whatever R0 is
@@ -194,7 +193,7 @@ class BpfPrograms(BpfStore):
         return self._about_to_run(name, cpu.number, ctx, regs, ip, cookie, Guard.NONE)
 
     def _about_to_run(
-        self, name: str, cpu: int, ctx: int, regs: int, ip: int, cookie: int, guard: Guard
+        self, name: str, cpu: int, ctx: int, regs: int, ip: int, cookie: int, guard: Guard = Guard.CPU
     ) -> RunningProgram:
         return RunningProgram(
             cpu, ctx, regs, ip, cookie, self._bound[name], self._jited.get(name), guard, self._stacks[cpu]

@@ -7,7 +7,6 @@ verifier and the names under ``/sys/fs/bpf``. Follows Linux kernel/bpf/syscall.c
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import Any, Final
 
 from kprobesim.bpf import MAP_TYPES, BpfMap, MapSpec, Program, encode
@@ -27,11 +26,11 @@ from kprobesim.bpf.program import PROG_TYPES
 from kprobesim.errors import GuestError, LinuxError
 from kprobesim.kprobes import RunningKernel
 from kprobesim.linux_errno import Errno
-from kprobesim.machine import Hypercall, VCpu
+from kprobesim.machine import VCpu
 from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpf_load import ATTR_SIZE, LoadRequest, MapRef, load_program, obj_name
 from kprobesim.tracing.bpf_references import MOST_LOADING, REFCNT_AT, BpfReferences
-from kprobesim.tracing.hostfs import HostFs
+from kprobesim.tracing.hostfs import HostFs, Operation, errno_of
 
 __all__ = ["BpfSyscall"]
 
@@ -68,7 +67,7 @@ class BpfSyscall:
 
     def _bind(self) -> None:
         """Connect the stubs. All are deferred: to load or free a program may change the kernel's code."""
-        functions: dict[str, Callable[[VCpu, int, int, int], int]] = {
+        functions: dict[str, Operation] = {
             "find_and_alloc_map": self._create_map,
             "bpf_map_by_id": self._map_by_id,
             "bpf_map_free": self._free_map,
@@ -87,10 +86,7 @@ class BpfSyscall:
             "bpf_obj_do_pin": self._pin,
             "bpf_obj_at": self._object_at,
         }
-        for address, number in self._kernel.tables.hypercalls:
-            place = self._kernel.kallsyms.lookup_size_offset(address)
-            if place is not None and place[0].name in functions:
-                self._machine.devices.deferred[number] = _guard(functions[place[0].name])
+        self._kernel.bind({}, {name: errno_of(function) for name, function in functions.items()})
 
     def _read(self, address: int, size: int) -> bytes:
         return self._kernel.read(address, size)
@@ -314,16 +310,6 @@ class BpfSyscall:
         references, logs = state
         self.references.restore(references)
         self._logs = dict(logs)
-
-
-def _guard(operation: Callable[[VCpu, int, int, int], int]) -> Hypercall:
-    def guarded(cpu: VCpu, first: int, second: int, third: int) -> int:
-        try:
-            return operation(cpu, first, second, third)
-        except LinuxError as error:
-            return -error.errno
-
-    return guarded
 
 
 def _unique(name: str, taken: Any) -> str:

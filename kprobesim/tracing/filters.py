@@ -7,7 +7,7 @@ time takes no more than the memory.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -132,17 +132,7 @@ class Filters:
         now |= {call.function: self._called_by_code(CALLS[call]) for call in SkbCall}
         # These two change the kernel's code.
         deferred: dict[str, Hypercall] = {"bpf_int_jit_compile": self._compile, "bpf_jit_free": self._free}
-        for name, number in self._stubs():
-            if name in now:
-                self._machine.devices.hypercalls[number] = now[name]
-            elif name in deferred:
-                self._machine.devices.deferred[number] = deferred[name]
-
-    def _stubs(self) -> Iterable[tuple[str, int]]:
-        for address, number in self._kernel.tables.hypercalls:
-            place = self._kernel.kallsyms.lookup_size_offset(address)
-            if place is not None:
-                yield place[0].name, number
+        self._kernel.bind(now, deferred)
 
     # Into the kernel
 

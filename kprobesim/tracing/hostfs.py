@@ -15,13 +15,32 @@ from kprobesim.linux_errno import Errno
 from kprobesim.machine import Hypercall, VCpu
 from kprobesim.tracing.tracefs import Directory, File, Node, Stream
 
-__all__ = ["IRQ_WORK_VECTOR", "HostFs"]
+__all__ = ["IRQ_WORK_VECTOR", "HostFs", "Operation", "errno_of"]
 
 IRQ_WORK_VECTOR: Final = 0xF6
 _O_ACCMODE, _O_WRONLY, _O_TRUNC = 0o3, 0o1, 0o1000
 _NAME_MAX: Final = 255
 _IO: Final = struct.Struct("<3Q")
 _DIRENT: Final = struct.Struct("<2Q256s")
+
+Operation = Callable[[VCpu, int, int, int], int]
+"""What a stub asks for: given the vCPU and three arguments, it returns what the guest gets, or raises LinuxError."""
+
+
+def errno_of(operation: Operation) -> Hypercall:
+    """The same as the guest knows it: what would be raised is returned as a negative errno.
+
+    Args:
+        operation: to be called by the guest.
+    """
+
+    def answer(cpu: VCpu, first: int, second: int, third: int) -> int:
+        try:
+            return operation(cpu, first, second, third)
+        except LinuxError as error:
+            return -error.errno
+
+    return answer
 
 
 class _OpenFile(NamedTuple):
@@ -53,34 +72,20 @@ class HostFs:
 
     def _bind(self) -> None:
         """Connect the stubs. All are deferred: opening and writing may patch the kernel's text."""
-        functions: dict[str, Hypercall] = {
-            "hostfs_lookup": self._guard(self._lookup),
-            "hostfs_readdir": self._guard(self._readdir),
-            "hostfs_open": self._guard(self._open_file),
-            "hostfs_read": self._guard(self._read),
-            "hostfs_write": self._guard(self._write),
-            "hostfs_release": self._guard(self._release),
-            "hostfs_mkdir": self._guard(self._changing(lambda directory: directory.mkdir)),
-            "hostfs_unlink": self._guard(self._changing(lambda directory: directory.unlink)),
-            "hostfs_rmdir": self._guard(self._changing(lambda directory: directory.rmdir)),
+        functions: dict[str, Operation] = {
+            "hostfs_lookup": self._lookup,
+            "hostfs_readdir": self._readdir,
+            "hostfs_open": self._open_file,
+            "hostfs_read": self._read,
+            "hostfs_write": self._write,
+            "hostfs_release": self._release,
+            "hostfs_mkdir": self._changing(lambda directory: directory.mkdir),
+            "hostfs_unlink": self._changing(lambda directory: directory.unlink),
+            "hostfs_rmdir": self._changing(lambda directory: directory.rmdir),
         }
-        for address, number in self._kernel.tables.hypercalls:
-            place = self._kernel.kallsyms.lookup_size_offset(address)
-            if place is not None and place[0].name in functions:
-                self._machine.devices.deferred[number] = functions[place[0].name]
+        self._kernel.bind({}, {name: errno_of(function) for name, function in functions.items()})
 
-    def _guard(self, operation: Callable[[VCpu, int, int, int], int]) -> Hypercall:
-        def guarded(cpu: VCpu, first: int, second: int, third: int) -> int:
-            try:
-                return operation(cpu, first, second, third)
-            except LinuxError as error:
-                return -error.errno
-
-        return guarded
-
-    def _changing(
-        self, change: Callable[[Directory], Callable[[str], None] | None]
-    ) -> Callable[[VCpu, int, int, int], int]:
+    def _changing(self, change: Callable[[Directory], Callable[[str], None] | None]) -> Operation:
         """An operation on a name in a directory; below it no file may be open (``__remove_instance``)."""
 
         def operation(cpu: VCpu, node: int, name_at: int, _: int) -> int:

@@ -6,6 +6,7 @@ kernel/trace/bpf_trace.c:bpf_kprobe_multi_link_attach. A link holds nothing that
 
 from __future__ import annotations
 
+import abc
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -125,18 +126,49 @@ class LinkGroup:
 
 
 @dataclass(eq=False)
-class TracepointLink:
-    """A program of type TRACEPOINT on an event that comes with the kernel.
+class PlacedLink(abc.ABC):
+    """A program on something that the kernel has; the rest of what they do is the same for all of these.
 
     Args:
         places: the kernel's.
         program: the program's name.
-        group, name: the event.
-        cookie: what ``bpf_get_attach_cookie`` answers.
     """
 
     places: Places
     program: str
+
+    @property
+    @abc.abstractmethod
+    def _where(self) -> str:
+        """What the program is on, as events tell it."""
+
+    @abc.abstractmethod
+    def attach(self) -> None:
+        """See Link."""
+
+    def detach(self) -> None:
+        """See Link."""
+        self._let_go()
+        self.places.programs.remove_link(self, self.program, self._where)
+
+    @abc.abstractmethod
+    def _let_go(self) -> None:
+        """The program is not run from now on."""
+
+    def __str__(self) -> str:
+        return f"{self.program} to {self._where}"
+
+
+@dataclass(eq=False)
+class TracepointLink(PlacedLink):
+    """A program of type TRACEPOINT on an event that comes with the kernel.
+
+    Args:
+        places, program: see `PlacedLink`.
+        group, name: the event.
+        cookie: what ``bpf_get_attach_cookie`` answers.
+    """
+
     group: str
     name: str
     cookie: int = 0
@@ -161,12 +193,10 @@ class TracepointLink:
         self.places.programs.reserve_contexts()
         event.attach(self._on_hit)
         query = {"fd_type": "tracepoint", "tracepoint": self.name}
-        self.places.programs.add_link(self, self.program, self._where(), query)
+        self.places.programs.add_link(self, self.program, self._where, query)
 
-    def detach(self) -> None:
-        """See Link."""
+    def _let_go(self) -> None:
         self._event().detach(self._on_hit)
-        self.places.programs.remove_link(self, self.program, self._where())
 
     def _event(self) -> KernelEvent:
         event = self.places.events.find(self.group, self.name)
@@ -181,25 +211,20 @@ class TracepointLink:
     def _on_hit(self, cpu: VCpu, record: bytes, regs: int) -> Answer:
         return self.places.programs.run_on(self.program, cpu, record, regs=regs, cookie=self.cookie)
 
+    @property
     def _where(self) -> str:
         return f"tracepoint {self.group}:{self.name}"
 
-    def __str__(self) -> str:
-        return f"{self.program} to {self._where()}"
-
 
 @dataclass(eq=False)
-class RawTracepointLink:
+class RawTracepointLink(PlacedLink):
     """A program of type RAW_TRACEPOINT on a tracepoint: its context is the arguments, 8 bytes each.
 
     Args:
-        places: the kernel's.
-        program: the program's name.
+        places, program: see `PlacedLink`.
         name: of the tracepoint.
     """
 
-    places: Places
-    program: str
     name: str
     prog_type: ClassVar[str] = "raw_tracepoint"
 
@@ -222,31 +247,26 @@ class RawTracepointLink:
         programs.reserve_contexts()
         tracepoints.register(self.name, self._on_hit)
         query = {"fd_type": "raw_tracepoint", "tracepoint": self.name}
-        programs.add_link(self, self.program, self._where(), query, "raw_tracepoint")
+        programs.add_link(self, self.program, self._where, query, "raw_tracepoint")
 
-    def detach(self) -> None:
-        """See Link."""
+    def _let_go(self) -> None:
         self.places.tracepoints.unregister(self.name, self._on_hit)
-        self.places.programs.remove_link(self, self.program, self._where())
 
     def _on_hit(self, cpu: VCpu, args: tuple[int, ...]) -> Answer:
         context = struct.pack(f"<{len(args)}Q", *args)
         return self.places.programs.run_on(self.program, cpu, context, guard=Guard.PROGRAM)
 
+    @property
     def _where(self) -> str:
         return f"raw_tracepoint {self.name}"
 
-    def __str__(self) -> str:
-        return f"{self.program} to {self._where()}"
-
 
 @dataclass(eq=False)
-class UprobeLink:
+class UprobeLink(PlacedLink):
     """A program of type KPROBE on a place in the guest's programs.
 
     Args:
-        places: the kernel's.
-        program: the program's name.
+        places, program: see `PlacedLink`.
         path: of the file, absolute.
         function: of the file, or empty: the offset then counts from the file's beginning.
         offset: in bytes.
@@ -254,8 +274,6 @@ class UprobeLink:
         cookie: what ``bpf_get_attach_cookie`` answers.
     """
 
-    places: Places
-    program: str
     path: str
     function: str
     offset: int
@@ -282,15 +300,13 @@ class UprobeLink:
         file, offset = self._find()
         self.places.manager.uprobes.uprobe_register(file, offset, self._consumer, f"{self.path}:{offset:#x}")
         query = {"fd_type": "uretprobe" if self.returns else "uprobe", "filename": self.path, "offset": offset}
-        programs.add_link(self, self.program, self._where(), query)
+        programs.add_link(self, self.program, self._where, query)
 
-    def detach(self) -> None:
-        """See Link."""
+    def _let_go(self) -> None:
         uprobes = self.places.manager.uprobes
         for uprobe in list(uprobes):
             if self._consumer in uprobe.consumers:
                 uprobes.uprobe_unregister(uprobe, self._consumer)
-        self.places.programs.remove_link(self, self.program, self._where())
 
     def _find(self) -> tuple[GuestFile, int]:
         manager = self.places.manager
@@ -306,29 +322,24 @@ class UprobeLink:
     def _on_hit(self, regs: PtRegs) -> Answer:
         return self.places.programs.run(self.program, regs.cpu, regs.address, cookie=self.cookie, guard=Guard.NONE)
 
+    @property
     def _where(self) -> str:
         place = self.function + (f"+{self.offset:#x}" if self.offset else "") if self.function else hex(self.offset)
         return f"{'uretprobe' if self.returns else 'uprobe'} {self.path}:{place}"
 
-    def __str__(self) -> str:
-        return f"{self.program} to {self._where()}"
-
 
 @dataclass(eq=False)
-class KprobeMultiLink:
+class KprobeMultiLink(PlacedLink):
     """A program of type KPROBE on the entries or returns of many functions, by one fprobe.
 
     Args:
-        places: the kernel's.
-        program: the program's name.
+        places, program: see `PlacedLink`.
         pattern: what was asked for.
         sites: addresses of the functions.
         returns: their returns are probed and not their entries.
         cookie: what ``bpf_get_attach_cookie`` answers.
     """
 
-    places: Places
-    program: str
     pattern: str
     sites: tuple[int, ...]
     returns: bool = False
@@ -355,15 +366,14 @@ class KprobeMultiLink:
             for site in self.sites:
                 programs.check_error_injection(site)
         self.places.manager.fprobes.register_fprobe_ips(self._fprobe, self.sites)
-        programs.add_link(self, self.program, self._fprobe.name, {}, "kprobe_multi")
+        programs.add_link(self, self.program, self._where, {}, "kprobe_multi")
 
-    def detach(self) -> None:
-        """See Link."""
+    def _let_go(self) -> None:
         self.places.manager.fprobes.unregister_fprobe(self._fprobe)
-        self.places.programs.remove_link(self, self.program, self._fprobe.name)
+
+    @property
+    def _where(self) -> str:
+        return self._fprobe.name
 
     def _on_hit(self, _: Fprobe, ip: int, regs: PtRegs, data: bytearray | None) -> Answer:
         return self.places.programs.run(self.program, regs.cpu, regs.address, ip=ip, cookie=self.cookie)
-
-    def __str__(self) -> str:
-        return f"{self.program} to {self._fprobe.name}"

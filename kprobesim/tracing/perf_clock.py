@@ -37,10 +37,7 @@ class PerfClock:
         self._kernel = manager.kernel
         self._jump_labels = manager.kprobes.jump_labels
         self._links: tuple[PerfEventLink, ...] = ()
-        for address, number in self._kernel.tables.hypercalls:
-            place = self._kernel.kallsyms.lookup_size_offset(address)
-            if place is not None and place[0].name == _STUB:
-                self._kernel.machine.devices.hypercalls[number] = self._perf_swevent_hrtimer
+        self._kernel.bind({_STUB: self._perf_swevent_hrtimer})
 
     def add(self, link: PerfEventLink) -> None:
         """One more samples.

@@ -57,14 +57,6 @@ class TraceOptions:
             raise LinuxError(Errno.EINVAL, "test_nop_refuse is there to be refused.")
         self.on = self.on | {name} if on else self.on - {name}
 
-    def set_by_word(self, word: str) -> None:
-        """What is written to ``trace_options``: a name, or ``no`` and a name.
-
-        Raises:
-            LinuxError: as for `set`.
-        """
-        self.set(word.removeprefix("no"), not word.startswith("no"))
-
     def text(self) -> str:
         """The ``trace_options`` file."""
         return "".join(f"{'' if name in self.on else 'no'}{name}\n" for name in self.names + self.tracer_names)

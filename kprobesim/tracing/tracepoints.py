@@ -75,12 +75,7 @@ class Tracepoints:
             for symbol in self._kernel.kallsyms
             if symbol.name.startswith(_VARIABLE)
         }
-        for address, number in self._kernel.tables.hypercalls:
-            place = self._kernel.kallsyms.lookup_size_offset(address)
-            name = place[0].name if place else ""
-            tracepoint = self.by_name.get(name.removeprefix(_STUB))
-            if name.startswith(_STUB) and tracepoint is not None:
-                self._machine.devices.hypercalls[number] = self._iterator(tracepoint)
+        self._kernel.bind({_STUB + name: self._iterator(tracepoint) for name, tracepoint in self.by_name.items()})
 
     def find(self, name: str) -> Tracepoint:
         """The tracepoint of this name.

@@ -102,10 +102,7 @@ class TrampolineCalls:
             INTERPRETER: self._prog_run,
             "search_bpf_extables": self._search_bpf_extables,
         }
-        for address, number in kernel.tables.hypercalls:
-            place = kernel.kallsyms.lookup_size_offset(address)
-            if place is not None and place[0].name in functions:
-                self._machine.devices.hypercalls[number] = functions[place[0].name]
+        kernel.bind(functions)
 
     # A program
 

@@ -1,10 +1,10 @@
-"""Every action there is, once: bindings, key line, help screen and command palette are all made from these tables."""
+"""Every action there is, once: bindings, help screen and command palette are all made from these tables."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, NamedTuple, Never, Protocol, TypeVar
+from typing import Final, Generic, Literal, NamedTuple, Never, TypeVar
 
 from textual.binding import Binding
 
@@ -12,9 +12,8 @@ from kprobesim.course import PANELS
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui.key_names import key_text
-from kprobesim.tui.lecture import Lecture
-from kprobesim.tui.lesson import LessonDesk
-from kprobesim.tui.motions import Motion, step, to_end, to_start
+from kprobesim.tui.motions import step, to_end, to_start
+from kprobesim.tui.roles import Bench, Fork, Shelf, Stage, Traveller
 from kprobesim.tui.wording import say
 
 __all__ = [
@@ -25,13 +24,8 @@ __all__ = [
     "PANELS",
     "WHAT_IF_ACTIONS",
     "Action",
-    "Bench",
     "Entry",
-    "Fork",
     "Place",
-    "Shelf",
-    "Stage",
-    "Traveller",
     "bindings",
     "entries",
 ]
@@ -42,192 +36,6 @@ GROUPS: Final = ("what_if", "move", "find", "look", "class", "lesson", "app")
 
 Place = Literal["start", "lab", "what_if", "files"]
 """The kinds of screens."""
-
-
-class Stage(Protocol):
-    """What the actions of the whole app need."""
-
-    def show_help(self) -> None:
-        """Explain what is selected, and list the keys."""
-        ...
-
-    def switch_language(self) -> None:
-        """The next language."""
-        ...
-
-    def switch_theme(self) -> None:
-        """Dark or light."""
-        ...
-
-    def open_palette(self) -> None:
-        """Search all actions."""
-        ...
-
-    def stop_or_quit(self) -> None:
-        """Stop a motion, or leave."""
-        ...
-
-    def leave_app(self) -> None:
-        """Leave."""
-        ...
-
-
-class Traveller(Protocol):
-    """What the actions need that every screen with a machine on it has."""
-
-    @property
-    def grain(self) -> Grain:
-        """How far one step goes."""
-        ...
-
-    def move(self, motion: Motion) -> None:
-        """Make a motion."""
-        ...
-
-    def change_grain(self, by: int) -> None:
-        """Finer (1) or coarser (-1) steps."""
-        ...
-
-    def cycle_panel(self, by: int) -> None:
-        """The next panel (1) or the one before (-1)."""
-        ...
-
-    def scroll_panel(self, by: int) -> None:
-        """Look further down (1) or up (-1)."""
-        ...
-
-    def stop(self) -> None:
-        """Stop a motion."""
-        ...
-
-    def leave(self) -> None:
-        """Back to the screen before."""
-        ...
-
-
-class Fork(Traveller, Protocol):
-    """What the actions of the what-if screen need."""
-
-    def go_to_parting(self) -> None:
-        """Both machines to where the lives part."""
-        ...
-
-    def go_to_fork(self) -> None:
-        """Both machines to where the change is made."""
-        ...
-
-    def take(self) -> None:
-        """Leave, and put the lab where the life as it was stands."""
-        ...
-
-
-class Shelf(Protocol):
-    """What the actions of the screen of files need."""
-
-    def type_line(self) -> None:
-        """Ask for a line to type at the machine's console."""
-        ...
-
-    def leave(self) -> None:
-        """Back to the screen before."""
-        ...
-
-
-class Bench(Traveller, Protocol):
-    """What the actions of the lab screen need."""
-
-    @property
-    def lecture(self) -> Lecture:
-        """Presenting and playing."""
-        ...
-
-    def blank(self) -> None:
-        """An empty screen until the next key."""
-        ...
-
-    def show_files(self) -> None:
-        """The machine's pseudo files, as a tree."""
-        ...
-
-    def write_program(self) -> None:
-        """Ask for a BPF program, load it and attach it."""
-        ...
-
-    def ask_what_if(self) -> None:
-        """Ask what should have been different."""
-        ...
-
-    def ask_place(self) -> None:
-        """Ask where to go."""
-        ...
-
-    def ask_command(self) -> None:
-        """Ask for something to do to the lab."""
-        ...
-
-    def study(self, what: Callable[[LessonDesk], Motion]) -> None:
-        """Do something to the lesson."""
-        ...
-
-    def reply(self) -> None:
-        """Answer the lesson's question."""
-        ...
-
-    def turn_page(self, by: int) -> None:
-        """The lesson's next page (1) or the one before (-1)."""
-        ...
-
-    def number_key(self, number: int) -> None:
-        """A panel by its place in `PANELS`, or a digit of the count that is being typed."""
-        ...
-
-    def begin_count(self) -> None:
-        """The digits that follow say how often the next motion is made."""
-        ...
-
-    def move_cursor(self, by: int) -> None:
-        """The next place in the selected panel (1) or the one before (-1)."""
-        ...
-
-    def run_to_cursor(self, *, back: bool) -> None:
-        """To the instruction or event under the cursor."""
-        ...
-
-    def who_set_this(self) -> None:
-        """Back to where what is under the cursor got its value."""
-        ...
-
-    def toggle_bookmark(self) -> None:
-        """Mark this moment, or take the mark away."""
-        ...
-
-    def go_to_bookmark(self, by: int) -> None:
-        """The next bookmark (1) or the one before (-1)."""
-        ...
-
-    def type_line(self) -> None:
-        """Ask for a line to type at the machine's console."""
-        ...
-
-    def read_on(self, by: int) -> None:
-        """Further down (1) or up (-1) in the text."""
-        ...
-
-    def toggle_text(self) -> None:
-        """Show or hide the text."""
-        ...
-
-    def toggle_why(self) -> None:
-        """Tell why things happened, or only what."""
-        ...
-
-    def toggle_maximised(self) -> None:
-        """One large panel, or all."""
-        ...
-
-    def rejoin(self) -> None:
-        """Back to where the teacher is."""
-        ...
 
 
 T = TypeVar("T")
@@ -303,7 +111,7 @@ MOVE_ACTIONS: Final[tuple[Action[Traveller], ...]] = (
 
 LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     *MOVE_ACTIONS,
-    Action("go_to", ("enter", "g"), "move", lambda bench: bench.ask_place()),
+    Action("go_to", ("enter", "g"), "move", lambda bench: bench.dialogs.ask_place()),
     Action("count", ("asterisk", "x"), "move", lambda bench: bench.begin_count()),
     Action("cursor_down", ("shift+down", "J"), "find", lambda bench: bench.move_cursor(1)),
     Action("cursor_up", ("shift+up", "K"), "find", lambda bench: bench.move_cursor(-1)),
@@ -313,15 +121,15 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("bookmark", ("f8", "m"), "find", lambda bench: bench.toggle_bookmark()),
     Action("next_bookmark", ("right_square_bracket",), "find", lambda bench: bench.go_to_bookmark(1)),
     Action("previous_bookmark", ("left_square_bracket",), "find", lambda bench: bench.go_to_bookmark(-1)),
-    Action("write_program", ("insert", "b"), "find", lambda bench: bench.write_program()),
-    Action("what_if", ("f12", "f"), "find", lambda bench: bench.ask_what_if()),
-    Action("command", ("colon", "ctrl+d"), "find", lambda bench: bench.ask_command()),
-    Action("type_line", ("f9", "dollar_sign", "s"), "find", lambda bench: bench.type_line()),
+    Action("write_program", ("insert", "b"), "find", lambda bench: bench.dialogs.write_program()),
+    Action("what_if", ("f12", "f"), "find", lambda bench: bench.dialogs.ask_what_if()),
+    Action("command", ("colon", "ctrl+d"), "find", lambda bench: bench.dialogs.ask_command()),
+    Action("type_line", ("f9", "dollar_sign", "s"), "find", lambda bench: bench.dialogs.type_line()),
     *(
         Action(f"panel_{name}", (str(number % 10),), "look", lambda bench, number=number: bench.number_key(number))  # type: ignore[misc]
         for number, name in enumerate(PANELS, 1)
     ),
-    Action("files", ("ctrl+f", "o"), "look", lambda bench: bench.show_files()),
+    Action("files", ("ctrl+f", "o"), "look", lambda bench: bench.dialogs.show_files()),
     Action("maximise", ("f5", "z"), "look", lambda bench: bench.toggle_maximised()),
     Action("read_back", ("pageup",), "look", lambda bench: bench.read_on(-1)),
     Action("read_on", ("pagedown",), "look", lambda bench: bench.read_on(1)),
@@ -335,7 +143,7 @@ LAB_ACTIONS: Final[tuple[Action[Bench], ...]] = (
     Action("blank", ("ctrl+k", "full_stop"), "class", lambda bench: bench.blank()),
     Action("check", ("ctrl+e", "c"), "lesson", lambda bench: bench.study(lambda desk: desk.check)),
     Action("hint", ("ctrl+t", "i"), "lesson", lambda bench: bench.study(lambda desk: desk.hint)),
-    Action("reply", ("ctrl+a", "a"), "lesson", lambda bench: bench.reply()),
+    Action("reply", ("ctrl+a", "a"), "lesson", lambda bench: bench.dialogs.reply()),
     Action("explore", ("ctrl+x", "e"), "lesson", lambda bench: bench.study(lambda desk: desk.explore)),
     Action("skip", ("ctrl+n",), "lesson", lambda bench: bench.study(lambda desk: desk.skip)),
     Action("solution", ("ctrl+o",), "lesson", lambda bench: bench.study(lambda desk: desk.solution)),

@@ -1,4 +1,4 @@
-"""A lesson on the lab's own thread, and what the screen shows of it.
+"""A lesson on the lab's own thread.
 
 The session and its machine belong to one thread. What a key asks for is a motion as any other; after each, `LessonDesk`
 says everything there is to show, in all languages, as one record.
@@ -8,95 +8,30 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kprobesim.course import (
-    Cue,
     Lesson,
     LessonSession,
     Reveal,
-    Step,
     TaskReport,
     Trail,
     default_store,
     parse_action,
 )
-from kprobesim.course.actions import INPUT_VERBS
-from kprobesim.course.lesson import Task
 from kprobesim.course.progress import ProgressStore
 from kprobesim.course.state_goals import AnswerGoal
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.tui.lesson_words import Asked, LessonWords, last_part
+from kprobesim.tui.lesson_view import LessonText, LessonView
+from kprobesim.tui.lesson_words import LessonWords, last_part
+from kprobesim.tui.means import means, way
 from kprobesim.tui.motions import Interrupt, Motion, Outcome
 from kprobesim.tui.wording import say
 
 if TYPE_CHECKING:
     from kprobesim.lab import Lab, Moment
 
-__all__ = ["LessonDesk", "LessonText", "LessonView"]
-
-
-@dataclass(frozen=True, slots=True)
-class LessonText:
-    """A lesson's words in one language.
-
-    Attributes:
-        pages: what may be read by now, Markdown.
-        task: what to do now, or what to say at the end.
-        goals: of the last check: met, what is asked for, why not yet.
-        told: the hint, praise or answer asked for last.
-        asked: the question that waits, or None.
-    """
-
-    pages: tuple[str, ...]
-    task: str
-    goals: tuple[tuple[bool, str, str], ...]
-    told: str
-    asked: Asked | None
-
-
-@dataclass(frozen=True, slots=True)
-class LessonView:
-    """Where a learner is.
-
-    Attributes:
-        texts: by language.
-        done, total: tasks.
-        number: of the task at hand, from 1.
-        over: no task is left.
-        exploring: nothing counts until the learner comes back.
-        notice: what went wrong with the progress file.
-        praised: the task before was done by the last motion, and what is told is why that was it.
-        by_hand: the task may be done, but the machine has to run aside to find out: only the learner asks for that.
-        means: actions of the screen that the task needs besides the motions.
-        page: index of the page on which the text goes on behind the last task that is done.
-        pages: how many there are, those not to be read yet too.
-        steps: that the text lists, in order.
-        listed: so many of them may be read by now.
-        made: how many of them were made.
-        astray: 1 where the machine is further on than the last of those and not where the next one leads, -1 where it
-            is further back, otherwise 0.
-        cues: panels that the text brings up, in order.
-    """
-
-    texts: dict[Language, LessonText]
-    done: int
-    total: int
-    number: int
-    over: bool
-    exploring: bool
-    notice: str
-    praised: bool
-    by_hand: bool
-    means: tuple[str, ...]
-    page: int
-    pages: int
-    steps: tuple[Step, ...]
-    listed: int
-    made: int
-    astray: int
-    cues: tuple[Cue, ...]
+__all__ = ["LessonDesk"]
 
 
 class LessonDesk:
@@ -120,6 +55,8 @@ class LessonDesk:
         self._praised = False
         self.met_at = -math.inf
         self._acted = False
+        self._used: list[str] = []
+        self._open: tuple[str, Moment] | None = None
         self._solved = ""
         self._reports: dict[Language, TaskReport] = {}
         self._reveals: dict[tuple[str, Language], Reveal] = {}
@@ -172,11 +109,12 @@ class LessonDesk:
             session.notice,
             self._praised,
             self._is_by_hand(),
-            () if task is None else _means(task),
+            () if task is None else means(task, self._used),
+            bool(self._used),
             session.next_page,
             len(session.pages("en")),
             self._trail.steps,
-            len(Trail(session.visible("en")).steps),
+            self._trail.listed(session.visible("en")),
             self._trail.made,
             self._trail.astray,
             self._trail.cues,
@@ -203,13 +141,23 @@ class LessonDesk:
         slow = [goal for goal in task.goals if not goal.what.quick]
         if any(isinstance(goal.what, AnswerGoal) for goal in slow) or (slow and not self._acted):
             return False
-        return session.is_met(task)
+        met = session.is_met(task)
+        if slow and not met:
+            self._open = (task.id, session.lab.moment)
+        return met
 
     def _is_by_hand(self) -> bool:
+        """The task may be done, and only the learner can have it found out.
+
+        It is not where nothing has happened since the task began, nor where it was just found open.
+        """
         session, task = self.session, self.session.task
         if task is None or session.exploring or self._held() or all(goal.what.quick for goal in task.goals):
             return False
         if task.question is not None and task.id not in session.progress.answers:
+            return False
+        here = session.lab.moment
+        if session.lab.seq == session.progress.task_seq or self._open == (task.id, here):
             return False
         return session.is_met(task, quick=True)
 
@@ -225,7 +173,7 @@ class LessonDesk:
             else say(language, "lesson.done", number=number)
             for language in LANGUAGES
         }
-        self._told_at, self._praised, self._reports = session.lab.moment, True, {}
+        self._told_at, self._praised, self._reports, self._used = session.lab.moment, True, {}, []
         self.met_at = time.monotonic()
 
     def _follow(self) -> None:
@@ -247,6 +195,7 @@ class LessonDesk:
             return Outcome("task_met")
         reports = {language: session.report(task, language) for language in LANGUAGES}
         if not reports["en"].met:
+            self._open = (task.id, session.lab.moment)
             self._told, self._told_at, self._praised, self._reports = {}, None, False, reports
             missing = {
                 language: next(goal.text for goal in report.goals if not goal.met)
@@ -310,7 +259,7 @@ class LessonDesk:
         number = self.lesson.tasks.index(self.session.task) + 1
         self.session.skip()
         self._trail.begin(max(self._trail.made, self._trail.before_task(number)), lab.moment)
-        self._told, self._told_at, self._praised, self._reports = {}, None, False, {}
+        self._told, self._told_at, self._praised, self._reports, self._used = {}, None, False, {}, []
         return Outcome("skipped")
 
     def solution(self, lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -336,7 +285,7 @@ class LessonDesk:
         """The machine as at the lesson's start; what was done stays done."""
         self.session.reset()
         self._trail.begin(0, lab.moment)
-        self._reports = {}
+        self._reports, self._used = {}, []
         return Outcome("was_reset")
 
     def do(self, line: str, text: str = "") -> Motion:
@@ -348,8 +297,10 @@ class LessonDesk:
         """
 
         def move(lab: Lab, interrupt: Interrupt) -> Outcome:
-            self.session.act(parse_action(line, text), interrupt=interrupt)
+            action = parse_action(line, text)
+            self.session.act(action, interrupt=interrupt)
             self._acted = True
+            self._used.append(way(action))
             return Outcome("did", {"line": line})
 
         return move
@@ -362,11 +313,3 @@ class LessonDesk:
             goals = tuple((goal.met, goal.text, goal.why) for goal in report.goals)
         told = self._told.get(language, "")
         return LessonText(words.pages(), words.task(), goals, told, words.asked())
-
-
-def _means(task: Task) -> tuple[str, ...]:
-    """Which dialogs of the screen lead to a task's solution; arrows and Space are always at hand."""
-    verbs = {action.verb for action in task.solution if action.verb != "run" or action.words}
-    typed, written = {"$", "type"}, {"program"}
-    ways = (("type_line", typed), ("write_program", written), ("command", INPUT_VERBS - typed - written | {"run"}))
-    return tuple(name for name, leads in ways if verbs & leads)

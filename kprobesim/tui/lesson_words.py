@@ -55,6 +55,8 @@ class LessonWords:
         self._reveals = reveals
         self._solved = solved
         self._language: Language = language
+        # Chinese sentences are not parted by blanks.
+        self._between = "" if language == "zh" else " "
 
     def pages(self) -> tuple[str, ...]:
         """What may be read by now."""
@@ -114,7 +116,8 @@ class LessonWords:
             how = ""
             if part.text not in self._session.progress.revealed:
                 how = say(language, "lesson.choose", keys=answer_keys(len(options)))
-            return "\n".join([f"> **{head}** {how}".rstrip(), ">", *listed, *((">", f"> {told}") if told else ())])
+            asked = f"{head}{self._between}{how}".rstrip()
+            return "\n".join([f"> **{asked}**", ">", *listed, *((">", f"> {told}") if told else ())])
         task = self._lesson.task(part.text)
         mark = "✓ " if task.id in self._session.progress.done else ""
         number = self._lesson.tasks.index(task) + 1
@@ -125,7 +128,8 @@ class LessonWords:
             choices = task.question.options
             keys = answer_keys(len(choices))
             how = say(language, "lesson.choose", keys=keys) if choices else say(language, "lesson.type_answer")
-            lines += [">", f"> {_plain(task.question.question[language])} {'' if mark else how}".rstrip(), ">"]
+            asked = _plain(task.question.question[language])
+            lines += [">", f"> {asked}{self._between}{'' if mark else how}".rstrip(), ">"]
             lines += [f"> {number}. {_plain(option[language])}" for number, option in enumerate(choices, 1)]
         elif self._lesson.narration == "brief" and not shown and task.id != self._solved:
             # The task stands in its own frame, and little text is to be on the screen.
@@ -151,10 +155,9 @@ class LessonWords:
         if short:
             return told
         right = options[revealed.right - 1]
-        new = revealed.value != right and revealed.value not in right.split()
+        new = re.search(rf"(?<!\w){re.escape(revealed.value)}(?!\w)", right, re.ASCII) is None
         value = say(language, "lesson.value", value=revealed.value) if revealed.value and new else ""
-        # Chinese sentences are not parted by blanks.
-        return ("" if language == "zh" else " ").join(text for text in (told, value, revealed.explain) if text)
+        return self._between.join(text for text in (told, value, revealed.explain) if text)
 
 
 def last_part(session: LessonSession, language: Language) -> Part | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kprobesim.course.actions import Budget, parse_action, perform
+from kprobesim.course.actions import parse_action
+from kprobesim.course.perform import Budget, perform
 from kprobesim.errors import BadInput
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain, Moment, Stop
@@ -24,6 +25,7 @@ __all__ = ["GRAINS", "Interrupt", "Motion", "Outcome", "go_to_event", "go_to_pla
 __all__ += [
     "back_to",
     "do_line",
+    "finer",
     "go_to_moment",
     "in_turn",
     "moment_of",
@@ -33,6 +35,7 @@ __all__ += [
     "stay",
     "to_start",
     "type_line",
+    "unless",
     "who_set",
 ]
 
@@ -47,6 +50,11 @@ _OOPS = re.compile(r"(?:^|\] )(\S[^\]]*: [0-9a-f]{4} \[#\d+\])")
 _FAR = 1_000_000_000
 _WINDOWS = (2_000, 60_000, 1_000_000, 16_000_000, 1 << 60)
 _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
+
+
+def finer(grain: Grain, by: int) -> Grain:
+    """The grain that is finer (1) or coarser (-1); the same one where there is none."""
+    return GRAINS[min(max(GRAINS.index(grain) + by, 0), len(GRAINS) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +227,15 @@ def repeated(motion: Motion, count: int) -> Motion:
             if interrupt() or lab.moment == before:
                 break
         return outcome
+
+    return move
+
+
+def unless(motion: Motion, over: Callable[[], bool]) -> Motion:
+    """A motion that is not made if something is over when its turn comes; then one stays."""
+
+    def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        return stay(lab, interrupt) if over() else motion(lab, interrupt)
 
     return move
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.course.trail import HELD, KEYS
+from kprobesim.course.trail import HELD, KEYS, WRITTEN
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui.key_names import KEY_NAMES
-from kprobesim.tui.lesson import LessonView
+from kprobesim.tui.lesson_view import LessonView
 from kprobesim.tui.lesson_words import answer_keys
 from kprobesim.tui.motions import GRAINS
 from kprobesim.tui.wording import say
@@ -18,6 +18,8 @@ __all__ = ["Reading", "next_key", "step_to_make"]
 
 _STEPS: Final = {False: "step_forward", True: "step_back"}
 """The action that a step of a text is, by whether it goes back."""
+_ACTIONS: Final = {"→": _STEPS[False], "←": _STEPS[True], "Space": "next_hit", "Enter": "go_to", ":": "command"}
+"""What the keys do that a text lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ def next_key(view: LessonView, language: Language, how: Reading) -> str:
     if not how.shown:
         if how.gave_way:
             return say(language, "now.back_to_text")
+        if view.begun and not view.praised and not step and view.texts[language].asked is None:
+            # The task was begun in a dialog, and needs more than one line.
+            return _task(view, language, how)
         return step or say(language, "now.show_text")
     if step and how.listed:
         return step
@@ -89,17 +94,25 @@ def _step(view: LessonView, language: Language, how: Reading) -> str:
     if not step_to_make(view, how.page):
         return ""
     step = view.steps[view.made]
+    press, _, written = step.key.partition(" ")
+    same = [number for number, one in enumerate(view.steps[: view.listed]) if one.page == step.page]
+    values = {
+        "press": KEY_NAMES[_ACTIONS[press.rstrip("…")]],
+        "number": view.made - same[0] + 1,
+        "total": len(same),
+        "page": step.page + 1,
+    }
+    if press in WRITTEN:
+        values["written"] = written
+        return say(language, "now.write" if step.page == how.page else "now.write_before", **values)
     grain, back = KEYS[step.key]
-    if grain is Grain.PHASE and how.grain is not grain:
+    if grain is not Grain.HIT and how.grain is not grain:
         action = "finer" if GRAINS.index(how.grain) < GRAINS.index(grain) else "coarser"
-        return say(language, "now.grain", press=KEY_NAMES[action], grain=say(language, f"grain.{grain.value}"))
+        return say(language, "now.grain", press=KEY_NAMES[action], grain=say(language, f"one.{grain.value}"))
     if step.key in HELD:
         return say(language, "now.hold", press=KEY_NAMES[_STEPS[back]])
     if view.astray == (-1 if back else 1):
         return say(language, "now.too_far", press=KEY_NAMES[_STEPS[not back]])
-    same = [number for number, one in enumerate(view.steps[: view.listed]) if one.page == step.page]
-    press = KEY_NAMES["next_hit" if grain is Grain.HIT else _STEPS[back]]
-    values = {"press": press, "number": view.made - same[0] + 1, "total": len(same), "page": step.page + 1}
     return say(language, "now.step" if step.page == how.page else "now.step_before", **values)
 
 

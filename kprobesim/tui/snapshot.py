@@ -41,8 +41,15 @@ _CONSOLE = 8192
 _STACK_WORDS = 96
 _EVENTS_AROUND = 60
 _PROBE_WINDOW = 64
+_SYSCALL = 2
+"""Bytes of the instruction."""
 _FROM_OUTSIDE = ("input", "map.create", "map.update", "bpf.load", "bpf.attach", "bpf.detach", "kprobe.opt_prepare")
 """What may lie between the patch of some code and the wish to look at it."""
+_AT_CODE = (
+    "text.poke", "text.sync", "kprobe.prepare", "kprobe.register", "kprobe.unregister", "kprobe.opt_queue",
+    "kprobe.optimize", "kprobe.unoptimize",
+)  # fmt: skip
+"""Events about code that nobody runs just then; their field addr says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,8 @@ class CodeView:
     Attributes:
         name: the function, or empty in a user program.
         start: its first address.
-        current: address that the CPU stands at, or of the probed instruction while the host plays a function.
+        current: address that the CPU stands at, of a ``syscall`` that is under way, or of the probed instruction while
+            the host plays a function.
         host: the function that the host plays at this moment, or empty.
         about: an event is about this code while the CPU sleeps elsewhere, in the function named here; or empty.
         rows: the instructions.
@@ -297,7 +305,7 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     elsewhere = probed is not None and lab.kernel.kallsyms.lookup_size_offset(probed)
     # Where the host plays the very function that is probed, the CPU's own place is the better one.
     other = elsewhere and (symbol is None or elsewhere[0].address != symbol[0].address)
-    current = probed if host and probed is not None and other else rip
+    current = probed if host and probed is not None and other else _under_way(lab, rip)
     rows = lab.code(current)
     about = ""
     if not host and _sleeps(rows, rip) and (patched := _patched(lab)) is not None:
@@ -322,6 +330,13 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     )
 
 
+def _under_way(lab: Lab, rip: int) -> int:
+    """Where the CPU is, or the ``syscall`` of which an event tells: rip has left it, the kernel is not entered yet."""
+    event = lab.last_event
+    told = event is not None and event.kind == "syscall" and event.moment == lab.moment and event.fields["rip"] == rip
+    return rip - _SYSCALL if told else rip
+
+
 def _next_text(lab: Lab, rip: int) -> str:
     """The instruction about to run, where the code that is shown is another function's."""
     return next((line.text for line in lab.code(rip) if line.address == rip), "")
@@ -336,7 +351,7 @@ def _patched(lab: Lab) -> int | None:
     """The function that was probed or patched last from outside, since anything else happened."""
     for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
         event = lab.events(seq, seq + 1)[0]
-        if event.kind in ("text.poke", "kprobe.prepare", "kprobe.register", "kprobe.unregister"):
+        if event.kind in _AT_CODE:
             return int(event.fields["addr"])
         if event.kind not in _FROM_OUTSIDE:
             break
@@ -354,7 +369,7 @@ def _source_before(code: CodeView, index: int | None) -> str:
 
 
 def _program(lab: Lab, inside: BpfView | None) -> Program | None:
-    """The program that runs, otherwise the one that ran last, otherwise any that is loaded."""
+    """The program that runs, otherwise the one that ran or was loaded last, otherwise any that is loaded."""
     running = lab.bpf.running or inside
     if running is not None:
         return running.program
@@ -362,7 +377,7 @@ def _program(lab: Lab, inside: BpfView | None) -> Program | None:
         return None
     for seq in range(lab.seq - 1, max(lab.seq - _PROBE_WINDOW, 0) - 1, -1):
         event = lab.events(seq, seq + 1)[0]
-        if event.kind == "bpf.enter" and event.fields["prog"] in lab.bpf.programs:
+        if event.kind in ("bpf.enter", "bpf.load") and event.fields["prog"] in lab.bpf.programs:
             return lab.bpf.programs[event.fields["prog"]]
     return next(reversed(lab.bpf.programs.values()))
 

@@ -29,7 +29,6 @@ check
 run until kprobe.resume
 step
 check
-answer two-traps 2
 seek start
 check
 """
@@ -102,15 +101,15 @@ def test_an_answer_that_solves_everything_passes(cli: Cli, solution: Path, tmp_p
 
 def test_an_answer_that_does_not_says_which_goal_and_why(cli: Cli, tmp_path: Path) -> None:
     answer, junit = tmp_path / "a.txt", tmp_path / "r.xml"
-    there = ["step 3", "step 3", "run until kprobe.hit", "run until map.update", "run until kprobe.resume", "step"]
-    answer.write_text("\n".join([*there, "answer two-traps 3"]), encoding="utf-8")
-    result = cli("lesson", "check", ID, "--answer", str(answer), "--junit", str(junit))
+    way = ["run until trap", "run to sysvec_serial_interrupt", "answer who-was-interrupted vfs_read"]
+    answer.write_text("\n".join(way), encoding="utf-8")
+    result = cli("lesson", "check", "03-a-trap", "--answer", str(answer), "--junit", str(junit))
     assert result.exit_code == 1
-    assert "3 is not it" in result.stdout
+    assert "vfs_read is not it" in result.stdout
     suite = ElementTree.parse(junit).getroot()[0]
     failures = suite.findall("testcase/failure")
     assert suite.get("failures") == str(len(failures)) == "2"
-    assert "3 is not it" in (failures[0].get("message") or "")
+    assert "vfs_read is not it" in (failures[0].get("message") or "")
 
 
 def test_github_classroom_reads_base64_of_points(

@@ -42,7 +42,7 @@ def test_what_no_program_has_cannot_be_read(word: str) -> None:
 
 def test_what_user_space_has_read_is_unread_again_after_going_back() -> None:
     session = LessonSession.open(read_lesson(LESSONS / "26-ring-buffer-and-perf-events"))
-    do(session, "$ cat /etc/hostname", "consume samples", "$ cat /etc/hostname")
+    do(session, "seek end", "consume samples", "$ cat /etc/hostname")
     assert read_value(session.lab, "count ringbuf.submit wakeup=1") == 2
     read = next(event for event in session.lab.events() if event.fields.get("text") == "ring_buffer__consume samples")
     do(session, f"seek {read.seq - 1}", "$ cat /etc/hostname")
@@ -52,7 +52,7 @@ def test_what_user_space_has_read_is_unread_again_after_going_back() -> None:
 
 def test_perf_rings_are_there_once_user_space_listens() -> None:
     session = LessonSession.open(read_lesson(LESSONS / "26-ring-buffer-and-perf-events"))
-    do(session, "attach perf vfs_read", "$ cat /etc/hostname")
+    do(session, "seek end", "attach perf vfs_read", "$ cat /etc/hostname")
     assert read_value(session.lab, "count perf.output") == 0
     do(session, "listen rings", "$ cat /etc/hostname", "consume rings")
     assert read_value(session.lab, "count perf.output") > 0

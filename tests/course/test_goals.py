@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from kprobesim.course import LessonSession, lessons_folder, read_lesson
+from kprobesim.course.aside import read_file
 from kprobesim.course.conditions import Condition
 from kprobesim.course.finding import View
 from kprobesim.course.goals import GOAL_KINDS, TEXTS, Goal, read_goal
@@ -36,10 +39,6 @@ CASES = [
     ("console", 'contains = "the counter passed"', "seek end"),
     ("kprobe", 'place = "vfs_read"\nstate = "armed"', "seek end"),
     ("kprobe", 'place = "mine"', "probe vfs_write mine"),
-    ("answer", 'question = { en = "?", zh = "？" }\nis = [16, "sixteen"]', "answer two-traps 0x10"),
-    ("answer", 'question = { en = "?", zh = "？" }\n'
-     'machine = { after = "run until trap vector=3", read = "event rip" }',
-     "answer two-traps vfs_read+1"),
 ]  # fmt: skip
 
 
@@ -60,8 +59,7 @@ def session(opened: LessonSession) -> Iterator[LessonSession]:
 
 def view(session: LessonSession) -> View:
     starts = {"start": first_event(session.lab), "task": session.progress.task_seq}
-    answer = session.progress.answers.get("two-traps")
-    return View(session.lab, starts, answer, session.compute, session.read_file)
+    return View(session.lab, starts, None, session.compute, partial(read_file, session.lab))
 
 
 @pytest.mark.parametrize(("kind", "text", "way"), CASES, ids=[f"{kind}-{way.split()[0]}" for kind, _, way in CASES])
@@ -81,8 +79,23 @@ def test_a_goal_is_not_met_at_the_start_and_is_when_it_is_done(
         assert wanted.text(language, before) and wanted.text(language, after)
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('is = [16, "sixteen"]', "0x10"),
+        ('machine = { after = "run until trap vector=3", read = "event rip" }', "vfs_read+1"),
+    ],
+)
+def test_an_answer_is_right_however_it_is_written(session: LessonSession, text: str, answer: str) -> None:
+    wanted = goal("answer", f'question = {{ en = "?", zh = "？" }}\n{text}')
+    before = view(session)
+    assert not wanted.check(before).met
+    assert not wanted.check(replace(before, answer="7")).met
+    assert wanted.check(replace(before, answer=answer)).met
+
+
 def test_every_kind_has_a_case() -> None:
-    assert {kind for kind, _, _ in CASES} == set(GOAL_KINDS)
+    assert {kind for kind, _, _ in CASES} | {"answer"} == set(GOAL_KINDS)
 
 
 @pytest.mark.parametrize(

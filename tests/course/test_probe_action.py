@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kprobesim.course.actions import Budget, parse_action, perform
+from kprobesim.course.actions import parse_action
+from kprobesim.course.perform import Budget, perform
 from kprobesim.errors import BadInput
 from kprobesim.lab import Lab
 

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from kprobesim.lab.kinds import EVENT_KINDS
 from kprobesim.machine import Event, Moment, event_json
+from tests.scripts import load_script
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is only in a checkout")
 
 
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_events", DOCS / "generate_events.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_page_is_up_to_date() -> None:
     stored = (DOCS / "events.md").read_text(encoding="utf-8")
-    assert stored == generator().page(), "run: python docs/generate_events.py"
+    assert stored == load_script(DOCS / "generate_events.py").page(), "run: python docs/generate_events.py"
 
 
 def test_every_kind_has_a_section() -> None:

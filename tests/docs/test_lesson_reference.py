@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -14,19 +11,11 @@ from kprobesim.course.actions import VERBS, parse_actions
 from kprobesim.course.goals import GOAL_KINDS
 from kprobesim.course.readings import READINGS, check_reading
 from kprobesim.course.replay import BLOCKS
+from tests.scripts import load_script
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is only in a checkout")
-
-
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_lesson_reference", DOCS / "generate_lesson_reference.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def section(title: str) -> list[str]:
@@ -37,7 +26,9 @@ def section(title: str) -> list[str]:
 
 def test_the_page_is_up_to_date() -> None:
     stored = (DOCS / "lesson-reference.md").read_text(encoding="utf-8")
-    assert stored == generator().page(), "run: python docs/generate_lesson_reference.py"
+    assert stored == load_script(DOCS / "generate_lesson_reference.py").page(), (
+        "run: python docs/generate_lesson_reference.py"
+    )
 
 
 def test_every_goal_reading_action_and_block_is_in_it() -> None:

@@ -1,18 +1,16 @@
 """The kernel images that ship: what tools find in them, and that the build rule gives them again."""
 
-import importlib.util
 import io
 import struct
-import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from kprobesim.image import BranchKind, Instruction, Kallsyms, decode_range, open_image, read_tables
+from tests.scripts import load_script
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 KERNELS = REPOSITORY / "kernels"
@@ -23,16 +21,7 @@ TEXT_START, PHYSICAL_START = 0xFFFFFFFF81000000, 0x100000
 pytestmark = pytest.mark.skipif(not KERNELS.is_dir(), reason="kernels/ is only in a checkout")
 
 
-def load_build() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kernels_build", KERNELS / "build.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-build = load_build()
+build = load_script(KERNELS / "build.py")
 
 
 def symbols_of(elf: ELFFile) -> dict[str, int]:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from kprobesim.course.actions import Action
 from kprobesim.lab import Grain
-from kprobesim.tui.lesson import LessonView
 from kprobesim.tui.motions import GRAINS
 from kprobesim.tui.screens.lab import LabScreen
-from tests.tui.rig import Run, front, lab_screen, press, settle, wait_until
+from tests.tui.rig import Run, front, lab_screen, press, settle, view, wait_until
 
 _KEYS = {" ": "space"}
 _ENDS = {"start": "home", "end": "end"}
-
-
-def lesson_view(pilot: Run) -> LessonView:
-    """What the screen knows of the lesson."""
-    lesson = lab_screen(pilot).lesson
-    assert lesson is not None
-    return lesson
 
 
 async def ask(pilot: Run, key: str) -> None:
@@ -42,7 +34,7 @@ async def choose_grain(pilot: Run, grain: Grain) -> None:
 
 async def predict(pilot: Run, option: int = 1) -> None:
     """Settle each prediction that waits."""
-    while (asked := lesson_view(pilot).texts["en"].asked) is not None and asked.prediction:
+    while (asked := view(pilot).texts["en"].asked) is not None and asked.prediction:
         await ask(pilot, "ctrl+a")
         await press(pilot, str(option))
 
@@ -51,7 +43,7 @@ async def act(pilot: Run, action: Action) -> None:
     """Do one action as a learner would."""
     match action.verb, action.words:
         case "answer", (_, answer):
-            asked = lesson_view(pilot).texts["en"].asked
+            asked = view(pilot).texts["en"].asked
             await ask(pilot, "ctrl+a")
             # A digit chooses an option at once; a number is typed.
             await (press(pilot, answer) if asked is not None and asked.options else write(pilot, answer))

@@ -1,22 +1,13 @@
 """The whole course, played on the screen: each task's solution by the keys that a learner would press."""
 
-from pathlib import Path
-
 import pytest
 
 from kprobesim.course import Lesson, find_lesson, lessons_folder
 from kprobesim.i18n import LANGUAGES
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.screens.lab import LabScreen
-from tests.tui.playing import act, lesson_view, predict
-from tests.tui.rig import SMALL, Run, front, lab_screen, press, screen_text, wait_until
-
-
-@pytest.fixture(autouse=True)
-def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's real progress is touched."""
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
-
+from tests.tui.playing import act, predict
+from tests.tui.rig import SMALL, Run, front, lab_screen, opened, press, screen_text, view
 
 NAMES = sorted(path.parent.name for path in lessons_folder().glob("*/lesson.toml"))
 
@@ -26,26 +17,25 @@ async def test_a_lessons_solutions_are_played_by_keys_and_each_task_is_done(name
     lesson = find_lesson(name)
     language = LANGUAGES[NAMES.index(name) % len(LANGUAGES)]
     async with KprobesimApp(lesson, language).run_test(size=SMALL) as pilot:
-        await wait_until(pilot, lambda: isinstance(pilot.app.screen, LabScreen))
-        await wait_until(pilot, lambda: lab_screen(pilot).lesson is not None)
+        await opened(pilot)
         for number, task in enumerate(lesson.tasks):
             await predict(pilot)
-            assert lesson_view(pilot).number == number + 1
+            assert view(pilot).number == number + 1
             for action in task.solution:
                 await act(pilot, action)
                 assert front(pilot) is LabScreen, f"{task.id}: a dialog stays open after {action.line}"
                 assert lab_screen(pilot).failure is None, f"{task.id}: {lab_screen(pilot).failure}"
             await press(pilot, "ctrl+e")
-            texts = lesson_view(pilot).texts
-            assert lesson_view(pilot).done == number + 1, f"{task.id}: {texts['en'].goals}"
+            texts = view(pilot).texts
+            assert view(pilot).done == number + 1, f"{task.id}: {texts['en'].goals}"
         await predict(pilot)
         check_that_all_can_be_read(pilot, lesson)
 
 
 def check_that_all_can_be_read(pilot: Run, lesson: Lesson) -> None:
     """At the end each language shows the whole text, the foot says so, and nobody is left with a question."""
-    view = lesson_view(pilot)
-    assert view.over and "■" * len(lesson.tasks) in screen_text(pilot)
+    end = view(pilot)
+    assert end.over and "■" * len(lesson.tasks) in screen_text(pilot)
     for language in LANGUAGES:
-        assert len(view.texts[language].pages) == len(lesson.pages(language))
-        assert view.texts[language].asked is None
+        assert len(end.texts[language].pages) == len(lesson.pages(language))
+        assert end.texts[language].asked is None

@@ -1,7 +1,6 @@
 """Dialogs: they change their language with everything else, and keep what was typed and chosen."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 from textual.widgets import Input, OptionList, TextArea
@@ -98,8 +97,7 @@ async def test_what_was_chosen_in_the_what_if_form_stays() -> None:
         assert form.query_one("#value", Input).value == value
 
 
-async def test_a_question_and_its_options_change_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
+async def test_a_question_and_its_options_change_too() -> None:
     app = KprobesimApp(find_lesson("01-the-first-probe"), "en")
     async with app.run_test(size=LARGE) as pilot:
         await wait_until(pilot, lambda: isinstance(app.screen, LabScreen) and app.screen.lesson is not None)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from kprobesim.course import find_lesson
 from kprobesim.i18n import Language
-from kprobesim.tui import KprobesimApp
-from kprobesim.tui.screens import lab_face
+from kprobesim.tui import KprobesimApp, presses
 from tests.tui.rig import LARGE, SMALL, Run, lab_screen, now, opened, press, screen_text
 
 MOST_KEYS = 45
@@ -37,9 +35,8 @@ async def settled(pilot: Run) -> str:
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 async def test_the_next_key_always_stands_on_the_screen_and_few_are_enough(
-    size: tuple[int, int], language: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], language: Language
 ) -> None:
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
     async with KprobesimApp(find_lesson("01-the-first-probe"), language).run_test(size=size) as pilot:
         await opened(pilot)
         pressed, held, seen = 0, False, [await settled(pilot)]
@@ -60,20 +57,19 @@ async def test_the_next_key_always_stands_on_the_screen_and_few_are_enough(
 
 
 async def test_a_held_key_stops_where_the_task_is_met_and_the_next_press_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
     async with KprobesimApp(find_lesson("01-the-first-probe"), "en").run_test(size=LARGE) as pilot:
         await opened(pilot)
         await settled(pilot)
         while "hold" not in (told := current(pilot, "en")):
             await press(pilot, next(key for word, key in KEYS if word in told))
             await settled(pilot)
-        monkeypatch.setattr(lab_face, "_RELEASED", 600.0)
+        monkeypatch.setattr(presses, "_RELEASED", 600.0)
         await pilot.press(*["left"] * 60)
         await press(pilot)
         assert "55 again" in await settled(pilot)
         stopped = now(pilot).moment
-        monkeypatch.setattr(lab_face, "_RELEASED", 0.0)
+        monkeypatch.setattr(presses, "_RELEASED", 0.0)
         await press(pilot, "left")
         assert now(pilot).moment < stopped

@@ -1,6 +1,5 @@
 """The registry: the user's own keys, the page of keys, themes, plain marks."""
 
-import importlib.util
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.themes import THEME_NAMES
 from kprobesim.tui.wording import TEXTS
+from tests.scripts import load_script
 from tests.tui.rig import (
     LARGE,
     SMALL,
@@ -44,10 +44,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 @pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is only in a checkout")
 def test_the_page_of_keys_is_what_the_registry_says() -> None:
-    spec = importlib.util.spec_from_file_location("generate_keys", DOCS / "generate_keys.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(DOCS / "generate_keys.py")
     assert module.PAGE.read_text(encoding="utf-8") == module.page(), "run python docs/generate_keys.py"
 
 

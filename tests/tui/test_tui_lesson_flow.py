@@ -3,20 +3,21 @@
 from pathlib import Path
 
 import pytest
+from textual.app import App, ComposeResult
+from textual.widgets import Input
 
-from kprobesim.course import Lesson, read_lesson
+from kprobesim.course import Lesson, ProgressStore, find_lesson, read_lesson
+from kprobesim.lab import Grain
 from kprobesim.tui import KprobesimApp
+from kprobesim.tui.lesson import LessonDesk
+from kprobesim.tui.lesson_view import LessonView
+from kprobesim.tui.motions import Motion, step
+from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.step_list import with_short_steps
-from tests.tui.playing import predict
+from tests.tui.playing import ask, predict, write
 from tests.tui.rig import LARGE, SMALL, Run, lab_screen, opened, press, screen_lines, screen_text, view, wait_until
 from tests.tui.walked import walked_lesson
-
-
-@pytest.fixture(autouse=True)
-def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's real progress is touched."""
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path / "data"))
 
 
 @pytest.fixture
@@ -57,6 +58,23 @@ async def test_who_goes_too_far_is_astray_until_they_are_back(lesson: Lesson) ->
         assert (view(pilot).made, view(pilot).astray) == (5, 0)
         await press(pilot, "right")
         assert view(pilot).made == 4
+
+
+def test_where_a_command_led_on_behind_the_listed_steps_the_next_step_begins(tmp_path: Path) -> None:
+    desk = LessonDesk(find_lesson("14-return-probes"), ProgressStore(tmp_path))
+    lab = desk.open()
+
+    def after(*motions: Motion) -> LessonView:
+        for motion in motions:
+            motion(lab, lambda: False)
+            seen = desk.view()
+        return seen
+
+    listed = after(desk.predict("on-the-stack", 1), step(Grain.HIT), step(Grain.PHASE))
+    assert (listed.done, listed.made, listed.astray) == (1, 2, 0)
+    led_on = after(desk.predict("traps", 1), desk.do("run to arch_rethook_trampoline"))
+    assert (led_on.done, led_on.made, led_on.astray) == (2, 2, 0)
+    assert after(desk.answer("2"), step(Grain.PHASE)).made == 3
 
 
 async def test_steps_made_are_known_again_after_leaving(lesson: Lesson) -> None:
@@ -135,6 +153,29 @@ async def test_one_key_is_named_at_each_moment_and_pressing_it_leads_to_the_end(
         assert {"→ (1 of 3)", "→ (2 of 3)", "→ (3 of 3)", "Space (1 of 3)", "← (2 of 3)", "1 2 choose"} <= set(told)
 
 
+async def test_of_the_dialogs_that_a_task_needs_the_one_that_comes_next_is_named(lesson: Lesson) -> None:
+    path = lesson.folder / "lesson.toml"
+    written = """program two\n  r0 = 2\n  exit\nend\nattach two vfs_write\n$ cat /etc/motd\n$ cat /etc/hostname"""
+    goal = 'kind = "event"\nevent = "bpf.exit"\nwhere = { prog = "two" }\ncount = 2\nsince = "task"\n'
+    head = path.read_text(encoding="utf-8").partition('solution = "answer which 1"')[0]
+    path.write_text(f'{head}solution = """\n{written}\n"""\n[[task.goal]]\n{goal}', encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "ctrl+n", "ctrl+n", "end", "f2", "pagedown")
+        told = [now_line(pilot)]
+        for line, text in (("program two", "  r0 = 2\n  exit\n"), ("attach two vfs_write", "")):
+            lab_screen(pilot).study(lambda desk, line=line, text=text: desk.do(line, text))  # type: ignore[misc]
+            await press(pilot)
+            told.append(now_line(pilot))
+        for typed in ("cat /etc/motd", "cat /etc/hostname"):
+            await press(pilot, "f9")
+            pilot.app.screen.query_one(Input).value = typed
+            await pilot.press("enter")
+            await press(pilot)
+            told.append(now_line(pilot))
+        assert [line.split()[0] for line in told] == ["Insert", ":", "F9", "F9", "F2"]
+
+
 async def test_a_task_is_done_by_itself_and_its_page_stays(lesson: Lesson) -> None:
     async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
         await opened(pilot)
@@ -152,6 +193,36 @@ async def test_no_task_is_passed_while_a_prediction_before_it_is_open(lesson: Le
         assert view(pilot).done == 1 and now_line(pilot) == "1 2 choose"
         await press(pilot, "2")
         assert view(pilot).done == 2
+
+
+async def test_of_several_dialogs_the_one_that_the_task_needs_next_is_named_first(lesson: Lesson) -> None:
+    path = lesson.folder / "lesson.toml"
+    solution = 'solution = """\nprobe vfs_write\nprobe vfs_open\n$ cat /etc/motd\n"""'
+    path.write_text(path.read_text(encoding="utf-8").replace('solution = "step 3"', solution), encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        told = [view(pilot).means]
+        for place in ("vfs_write", "nowhere", "vfs_open"):
+            await press(pilot, "colon", *f"probe {place}", "enter")
+            told.append(view(pilot).means)
+        assert [means[0] for means in told] == ["command", "command", "command", "type_line"]
+        assert all(set(means) == {"command", "type_line"} for means in told), "the key line offers both all the time"
+
+
+async def test_a_verdict_does_not_repeat_a_value_that_the_right_option_names(lesson: Lesson) -> None:
+    path = lesson.folder / "lesson.toml"
+    machine = 'machine = { after = "step 3", read = "bytes 1 vfs_read" }'
+    options = '[[prediction.option]]\ntext = "55: as it was"\nvalue = "55"\n'
+    options += '[[prediction.option]]\ntext = "cc: armed"\nvalue = "cc"\n'
+    text = path.read_text(encoding="utf-8").replace("right = 2\n", f"{machine}\n")
+    head, _, rest = text.partition("[[prediction.option]]")
+    path.write_text(f"{head}{options}\n[[task]]{rest.partition('[[task]]')[2]}", encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await walk(pilot, "right", "right", "right", "c")
+        await predict(pilot, 2)
+        text = "".join(view(pilot).texts["en"].pages)
+        assert "You were right" in text and "The machine says" not in text
 
 
 async def test_check_says_what_is_needed_and_where_one_is(lesson: Lesson) -> None:
@@ -190,6 +261,24 @@ async def test_a_page_is_not_left_by_reading_on_before_its_steps_were_made(lesso
         await walk(pilot, "right", "right", "right", "pagedown", "2", "pagedown", "pagedown")
         assert "Page 2 of 4" in screen_text(pilot)
         assert "First the steps of this page" in screen_text(pilot) and now_line(pilot) == "Space (1 of 3)"
+
+
+async def test_a_text_that_grows_behind_a_panel_comes_back_with_its_lines_whole(lesson: Lesson) -> None:
+    wide = "cc 48 89 e5 stands where 55 48 89 e5 was before it"
+    for name in ("en.md", "zh.md"):
+        path = lesson.folder / name
+        task = "<!-- task armed -->"
+        path.write_text(
+            path.read_text(encoding="utf-8").replace(task, f"{task}\n\n```text\n{wide}\n```"), encoding="utf-8"
+        )
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "f2", "right", "right", "right")
+        assert view(pilot).done == 1 and wide not in screen_text(pilot), "the task is done in front of a panel"
+        await press(pilot, "f2")
+        while wide not in screen_text(pilot) and "PgDn reads on" in now_line(pilot):
+            await press(pilot, "pagedown")
+        assert wide in screen_text(pilot)
 
 
 async def test_the_number_of_pages_is_told_from_the_beginning(lesson: Lesson) -> None:
@@ -233,6 +322,95 @@ def test_steps_are_listed_in_columns_and_repetitions_are_counted() -> None:
     assert with_short_steps(f"Text.\n```seen\n{block}\n```\nMore.") == (
         "Text.\n```seen\n→ x2   BPF\n→      kprobe_int3_handler+0x9  HIT_SS\nSpace  run  vfs_read+0x1  IF 1\n```\nMore."
     )
+
+
+async def test_blocks_of_a_text_that_grew_behind_a_panel_are_as_wide_as_ever(lesson: Lesson) -> None:
+    async with KprobesimApp(lesson, "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "f2", "right", "right", "right", "f2")
+        assert "✓ Task 1" in screen_text(pilot) and "→  kprobe.prepare" in screen_text(pilot)
+
+
+async def test_a_step_of_one_instruction_and_a_place_to_write_are_named(tmp_path: Path) -> None:
+    lesson = walked_lesson(tmp_path)
+    blocks = "```seen\nEnter vfs_read+0x1  run  vfs_read+0x1  IF 1  NONE\n```\n"
+    blocks += "```seen\n→ instruction  run  vfs_read+0x4  IF 1  NONE\n```\n"
+    for language in ("en", "zh"):
+        text = lesson.folder / f"{language}.md"
+        title, _, rest = text.read_text(encoding="utf-8").partition("\n")
+        text.write_text(f"{title}\n\n{blocks}{rest}", encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        told = [now_line(pilot)]
+        await ask(pilot, "enter")
+        await write(pilot, "vfs_read+0x1")
+        await wait_until(pilot, lambda: view(pilot).made == 1)
+        for key in ("down", "down", "right"):
+            told.append(now_line(pilot))
+            await press(pilot, key)
+        assert told == [
+            "Enter then write vfs_read+0x1 (1 of 5)",
+            "↓ until a step is one instruction",
+            "↓ until a step is one instruction",
+            "→ (2 of 5)",
+        ]
+        assert view(pilot).made == 2
+
+
+def test_a_compiled_program_goes_by_its_own_name() -> None:
+    block = "→ bpf  BPF  bpf_prog_9dff61549ec8cbf7_kib+0x15  IF 0  HIT_ACTIVE"
+    assert with_short_steps(f"```seen\n{block}\n```") == "```seen\n→  kib+0x15\n```"
+
+
+def test_of_a_line_to_write_nothing_but_that_line_is_listed() -> None:
+    block = "Enter vfs_read  run  vfs_read+0x0  IF 1  NONE\n→ instruction  run  vfs_read+0x1  IF 1  NONE"
+    assert with_short_steps(f"```seen\n{block}\n```") == "```seen\nEnter vfs_read\n→  run  vfs_read+0x1\n```"
+
+
+async def test_a_step_of_another_grain_is_made_at_that_grain() -> None:
+    async with KprobesimApp(find_lesson("25-jit"), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await walk(pilot, *["right"] * 4, "greater_than_sign")
+        await predict(pilot, 2)
+        await walk(pilot, "greater_than_sign", "greater_than_sign", "pagedown", "space", "right")
+        assert now_line(pilot) == "↓ until a step is one BPF instruction", screen_text(pilot)
+        made = view(pilot).made
+        await walk(pilot, "down", "down", "down", "right", "right")
+        assert view(pilot).made == made + 2
+        await walk(pilot, "greater_than_sign", "right", "right", "greater_than_sign", "pagedown", "right")
+        assert now_line(pilot) == "↑ until a step is one instruction", screen_text(pilot)
+
+
+async def test_a_task_that_only_files_tell_of_is_not_for_checking_before_anything_was_done() -> None:
+    async with KprobesimApp(find_lesson("28-kprobe-events-by-hand"), "en").run_test(size=SMALL) as pilot:
+        await opened(pilot)
+        await walk(pilot, "ctrl+n", "ctrl+n", "ctrl+n")
+        assert view(pilot).number == 4 and not view(pilot).by_hand
+        await ask(pilot, "f9")
+        await write(pilot, "pwd")
+        assert not view(pilot).by_hand, "what was typed was looked at at once"
+        await press(pilot, "left")
+        assert view(pilot).by_hand
+
+
+@pytest.mark.parametrize("length", [70, 77])
+async def test_a_block_that_came_while_the_text_was_out_of_sight_is_folded_to_the_texts_own_width(length: int) -> None:
+    class Page(App[None]):
+        def compose(self) -> ComposeResult:
+            yield TextPane()
+
+    line = f"first {'x' * (length - 11)} last"
+    async with Page().run_test(size=SMALL) as pilot:
+        pane = pilot.app.query_one(TextPane)
+        pane.show("1", "## Seen")
+        await pilot.pause()
+        pane.display = False
+        await pilot.pause()
+        pane.show("1", f"## Seen\n\n```text\n{line}\n```")
+        await pilot.pause()
+        pane.display = True
+        await pilot.pause()
+        assert "last" in screen_text(pilot) and (line in screen_text(pilot)) == (length == 70)
 
 
 async def test_a_brief_lesson_tells_what_and_a_key_tells_why(lesson: Lesson) -> None:

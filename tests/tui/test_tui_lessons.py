@@ -1,17 +1,18 @@
 """A lesson on the screen: reading, doing, checking, hints, predictions, exploring; nothing is lost on leaving."""
 
 import threading
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from textual.widgets.markdown import MarkdownFence
 
 from kprobesim.course import Lesson, find_lesson
 from kprobesim.i18n import Language
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.motions import Interrupt, Outcome
-from kprobesim.tui.panels.text_pane import folded, with_refusals
+from kprobesim.tui.panels.text_pane import TextPane, folded, with_refusals
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.reply import ReplyScreen
 from tests.tui.rig import (
@@ -33,12 +34,6 @@ from tests.tui.rig import (
 )
 
 FIRST = "01-the-first-probe"
-
-
-@pytest.fixture(autouse=True)
-def own_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody's real progress is touched."""
-    monkeypatch.setenv("KPROBESIM_DATA", str(tmp_path))
 
 
 @pytest.fixture
@@ -133,7 +128,7 @@ async def test_while_something_is_under_way_that_is_said_and_no_question_of_befo
 
         screen.move(wait)
         await wait_until(pilot, lambda: "正在处理" in screen_lines(pilot)[-1])
-        screen.reply()
+        screen.dialogs.reply()
         assert front(pilot) is LabScreen
         gate.set()
         await wait_until(pilot, lambda: "正在处理" not in screen_lines(pilot)[-1])
@@ -203,7 +198,7 @@ async def test_what_a_prediction_held_back_is_read_on_the_same_page(lesson: Less
         await press(pilot, "greater_than_sign", "greater_than_sign", "2")
         assert "Page 3 of" in screen_text(pilot)
         assert "You were right: “55 cc: the instruction, then int3”." in view(pilot).texts["en"].told
-        assert "“55 cc：那条指令，然后是 int3”。机器给出的是" in "".join(view(pilot).texts["zh"].pages)
+        assert "“55 cc：那条指令，然后是 int3”。" in "".join(view(pilot).texts["zh"].pages)
 
 
 async def test_once_checked_the_goals_follow_the_machine(lesson: Lesson) -> None:
@@ -252,7 +247,7 @@ async def test_text_behind_a_task_comes_by_itself_on_the_page_that_was_read_as_w
 async def test_keys_that_a_task_needs_stand_at_the_foot() -> None:
     async with KprobesimApp(find_lesson("26-ring-buffer-and-perf-events"), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
-        assert "F9 console" in screen_lines(pilot)[-1]
+        assert ": do" in screen_lines(pilot)[-1]
         await press(pilot, "ctrl+n")
         foot = screen_lines(pilot)[-1]
         assert "F9 console" in foot and ": do" in foot
@@ -280,6 +275,19 @@ async def test_the_machines_answer_is_not_repeated_where_it_is_the_options_own_t
         await press(pilot, "ctrl+a")
         await press(pilot, "2")
         assert "正确的是“cc”，不是“e9”。每个 probe" in "".join(view(pilot).texts["zh"].pages)
+
+
+async def test_the_code_that_is_patched_stays_in_sight_from_the_first_stage_to_the_jump() -> None:
+    async with KprobesimApp(find_lesson("15-optimised-probes"), "en").run_test(size=LARGE) as pilot:
+        await opened(pilot)
+        await press(pilot, "colon", *typed("run until text.poke stage=1"), "enter")
+        seen = [now(pilot).event]
+        while (event := seen[-1]) is not None and event.kind != "kprobe.optimize":
+            assert now(pilot).code.name == "vfs_read"
+            await press(pilot, "right")
+            seen.append(now(pilot).event)
+        assert [event.kind for event in seen if event is not None].count("text.sync") == 3
+        assert now(pilot).code.name == "vfs_read"
 
 
 async def test_the_instruction_to_come_is_named_also_in_a_function_that_the_host_plays() -> None:
@@ -375,6 +383,24 @@ async def test_in_a_terminal_that_is_too_small_nothing_else_is_said(size: tuple[
         ]  # fmt: skip
 
 
+async def test_a_text_that_changes_while_it_is_hidden_is_not_folded_more_narrowly() -> None:
+    class OnePane(App[None]):
+        def compose(self) -> ComposeResult:
+            yield TextPane()
+
+    line = "cat /sys/kernel/debug/kprobes/enabled"
+    async with OnePane().run_test(size=(80, 24)) as pilot:
+        pane = pilot.app.query_one(TextPane)
+        pane.show("before", "# Before")
+        await pilot.pause()
+        pane.display = False
+        await pilot.pause()
+        pane.show("page", f"# Page\n\n```text\n{line}\n```")
+        pane.display = True
+        await pilot.pause()
+        assert line in pilot.app.query_one(MarkdownFence).code
+
+
 def test_a_fence_is_never_folded() -> None:
     assert (
         folded("```bpf rejected invalid mem access\n  exit\n```", 12).splitlines()[0]
@@ -405,12 +431,13 @@ async def test_a_symbol_on_the_stack_is_named_whole_where_there_is_room() -> Non
         assert "regs->ip    native_safe_halt+0x2 " in screen_text(pilot)
 
 
-async def test_an_address_is_revealed_in_the_digits_of_the_options() -> None:
+async def test_an_address_that_the_right_option_names_in_digits_is_not_said_again() -> None:
     async with KprobesimApp(find_lesson("05-a-page-fault"), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
-        await press(pilot, "ctrl+n")
         await press(pilot, "ctrl+a", "1")
-        assert "The machine says 0x400000" in "".join(view(pilot).texts["en"].pages)
+        text = view(pilot).texts["en"]
+        assert text.told == "You were right: “0x400000, the instruction itself”."
+        assert "The machine says" not in "".join(text.pages)
 
 
 async def test_a_line_for_the_console_may_be_copied_with_its_prompt() -> None:

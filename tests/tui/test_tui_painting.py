@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from kprobesim.course import LessonSession, find_lesson, parse_action
 from kprobesim.tui.cells import row
 from kprobesim.tui.panels.kprobe import KprobePanel
 from kprobesim.tui.panels.panel import View
@@ -53,3 +54,14 @@ def test_the_byte_of_a_probe_is_the_one_in_memory_also_before_it_is_armed() -> N
         moment = replace(snapshot, kprobe=replace(snapshot.kprobe, probes=probes))
         rows = KprobePanel().draw(View(moment, None, "en"), 40).rows
         assert any(line.plain.startswith(f" text      {told}") for line in rows)
+
+
+def test_while_an_event_tells_of_a_syscall_the_mark_stands_at_that_instruction() -> None:
+    """rip is behind it, and the kernel is not entered: what stands at rip does not run next."""
+    session = LessonSession.open(find_lesson("02-reading-the-screen"))
+    lab = session.lab
+    session.act(parse_action("run until syscall"))
+    look = observe(lab, Memory())
+    assert look.code.current == lab.registers()["rip"] - 2 and look.code.rows[0].text == "syscall"
+    session.act(parse_action("step instruction"))
+    assert observe(lab, Memory()).code.current == lab.registers()["rip"]

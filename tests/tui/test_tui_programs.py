@@ -5,6 +5,7 @@ from dataclasses import replace
 from rich.cells import cell_len
 from textual.widgets import Input, TextArea
 
+from kprobesim.tui.motions import do_line
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.program import Draft, ProgramScreen, draft_beside
 from tests.tui.rig import (
@@ -68,6 +69,18 @@ async def test_a_program_can_be_loaded_without_a_place() -> None:
         program = now(pilot).program
         assert program is not None and program.name == "mine"
         assert now(pilot).kprobe.probes == ()
+
+
+async def test_a_program_loaded_after_another_one_ran_is_the_one_that_is_shown() -> None:
+    async with lab_app(LARGE) as pilot:
+        lab_screen(pilot).move(do_line("run"))
+        await press(pilot)
+        program = now(pilot).program
+        assert program is not None and program.name == "by_pid"
+        lab_screen(pilot).move(do_line("program later", "  r0 = 7\n  exit\n"))
+        await press(pilot, "8")
+        program, walk = now(pilot).program, now(pilot).walk
+        assert program is not None and walk is not None and program.name == walk.name == "later"
 
 
 async def test_a_refused_program_is_shown_in_the_verifier_panel_with_the_reason_at_its_instruction() -> None:

@@ -238,6 +238,21 @@ async def test_the_saved_ip_is_seen_to_move_into_the_slot() -> None:
         assert "HIT_SS ← HIT_ACTIVE" in text
 
 
+async def test_a_probe_without_a_slot_gives_no_word_on_the_stack_a_name() -> None:
+    def opener() -> Lab:
+        lab = Lab.open("toyix", profile="distro", optimization=False)
+        lab.kprobe("vfs_read")
+        lab.type("cat /etc/motd")
+        lab.run(until=["kprobe.hit"])
+        return lab
+
+    async with lab_app(demo=Demo(opener)) as pilot:
+        await press(pilot, "4")
+        text = screen_text(pilot)
+        assert "slot      none: ftrace serves" in text
+        assert "0000000000000000" in text and "slot+" not in text
+
+
 async def test_f5_makes_a_panel_large_and_small_again() -> None:
     async with lab_app() as pilot:
         await press(pilot, "2", "f5")

@@ -41,12 +41,6 @@ praise.zh = "一个字节。"
 kind = "memory"
 place = "vfs_read"
 bytes = "cc"
-[[task.hint]]
-en = "Press the arrow."
-zh = "按箭头。"
-[[task.hint]]
-en = "Press it three times."
-zh = "按三次。"
 
 [[prediction]]
 id = "saved-ip"
@@ -73,12 +67,6 @@ kind = "at"
 event = "gate"
 say.en = "The last event is gate."
 say.zh = "最后一个事件是 gate。"
-[[task.hint]]
-en = "Space."
-zh = "空格。"
-[[task.hint]]
-en = "Space, then twice back."
-zh = "空格，再退两步。"
 
 [[task]]
 id = "which"
@@ -94,12 +82,6 @@ is = 1
 text = "3"
 [[task.goal.option]]
 text = "14"
-[[task.hint]]
-en = "int3."
-zh = "int3。"
-[[task.hint]]
-en = "3."
-zh = "3。"
 '''
 
 _EN = """\

@@ -10,8 +10,6 @@ from kprobesim.linux_errno import Errno
 
 __all__ = ["get_stack", "get_stackid", "get_task_stack"]
 
-_USER_BUILD_ID = 1 << 11
-
 
 def get_stackid(ctx: HelperContext, regs: int, addr: int, flags: int) -> int:
     """Put the stack trace into a map; its id. EINVAL, EFAULT without frames, EEXIST, ENOMEM."""

@@ -100,14 +100,7 @@ class Uprobes:
             "install_breakpoints": self._install_breakpoints,
             "arch_uprobe_copy_ixol": self._copy_ixol,
         }
-        devices = self._machine.devices
-        for address, number in self._kernel.tables.hypercalls:
-            place = self._kernel.kallsyms.lookup_size_offset(address)
-            name = place[0].name if place else ""
-            if name in functions:
-                devices.hypercalls[number] = functions[name]
-            elif name in deferred:
-                devices.deferred[number] = deferred[name]
+        self._kernel.bind(functions, deferred)
 
     def __iter__(self) -> Iterator[Uprobe]:
         """All of them, in the order of registration."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from kprobesim.errors import BadInput
-from kprobesim.lab.act import LONGEST_OBJECT
+from kprobesim.lab.act_on_programs import LONGEST_OBJECT
 
 __all__ = ["INPUT_KINDS", "REFERRING", "check_input", "whole_number"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from kprobesim.bpf import BpfMap, Program
 from kprobesim.linux_errno import Errno
@@ -10,6 +11,8 @@ from kprobesim.tracing.bpf import BpfPrograms
 from kprobesim.tracing.bpftool.answer import BpftoolError
 
 __all__ = ["Words", "find_maps", "find_programs", "one_map", "one_program", "os_error"]
+
+T = TypeVar("T")
 
 _OBJ_NAME = 15
 
@@ -83,12 +86,7 @@ def find_programs(programs: BpfPrograms, words: Words) -> list[Program]:
 
 def one_program(programs: BpfPrograms, words: Words) -> Program:
     """The one program that the next two words mean."""
-    found = find_programs(programs, words)
-    if len(found) > 1:
-        raise BpftoolError("several programs match this handle")
-    if not found:
-        raise BpftoolError("")
-    return found[0]
+    return _only(find_programs(programs, words), "programs")
 
 
 def find_maps(programs: BpfPrograms, words: Words) -> list[BpfMap]:
@@ -110,9 +108,12 @@ def find_maps(programs: BpfPrograms, words: Words) -> list[BpfMap]:
 
 def one_map(programs: BpfPrograms, words: Words) -> BpfMap:
     """The one map that the next two words mean."""
-    found = find_maps(programs, words)
+    return _only(find_maps(programs, words), "maps")
+
+
+def _only(found: Sequence[T], what: str) -> T:
     if len(found) > 1:
-        raise BpftoolError("several maps match this handle")
+        raise BpftoolError(f"several {what} match this handle")
     if not found:
         raise BpftoolError("")
     return found[0]

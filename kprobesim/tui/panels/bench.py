@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
+from kprobesim.tui.layout import Layout
 from kprobesim.tui.panels.bpf import BpfPanel
 from kprobesim.tui.panels.code import CodePanel
 from kprobesim.tui.panels.console import ConsolePanel
@@ -97,29 +98,27 @@ class PanelBench(Horizontal):
             else:
                 panel.keep(view)
 
-    def lay_out(self, width: int, height: int, selected: str, *, single: bool, paired: bool) -> None:
+    def lay_out(self, layout: Layout, selected: str) -> None:
         """Show all panels, or one.
 
         Args:
-            width, height: what the screen leaves for the lab, in cells.
+            layout: which, and in how much room.
             selected: name of the panel that is shown where only one is.
-            single: whether only one is.
-            paired: whether the kprobe state and the registers stand beside it.
         """
         # Each change of a class would apply all styles below it at once: they are applied together at the end.
         for group in _SHARED:
             if selected in group:
                 self._on_top[group] = selected
             for name in group:
-                covered = name != self._on_top[group] and not single
+                covered = name != self._on_top[group] and not layout.single
                 self.query_one(f"#{name}").set_class(covered, "-covered", update=False)
-        self.set_class(width >= _ROOMY, "-roomy", update=False)
-        self.set_class(height >= _HIGH, "-high", update=False)
-        self.set_class(height < _LOW, "-low", update=False)
-        self.set_class(single, "-single", update=False)
+        self.set_class(layout.width >= _ROOMY, "-roomy", update=False)
+        self.set_class(layout.height >= _HIGH, "-high", update=False)
+        self.set_class(layout.height < _LOW, "-low", update=False)
+        self.set_class(layout.single, "-single", update=False)
         # Under a low kprobe panel there is no room for a second neighbour.
-        alone = selected == "kprobe" and height < _LOW
-        self.set_class(single and paired and not alone, "-paired", update=False)
+        alone = selected == "kprobe" and layout.height < _LOW
+        self.set_class(layout.single and layout.paired and not alone, "-paired", update=False)
         for panel in self.query(Panel):
             panel.set_class(panel.id == selected, "-selected", update=False)
             panel.set_class(panel.has_class("-near") and selected == panel.NAME, "-twice", update=False)

@@ -168,6 +168,14 @@ class Panel(Widget, can_focus=True):
         self._shift += by
         self.refresh()
 
+    def scroll_halves(self, by: int) -> None:
+        """The same by so many halves of what is in sight.
+
+        Args:
+            by: in halves, downwards.
+        """
+        self.scroll_rows(by * max(self.content_size.height // 2, 1))
+
     def move_cursor(self, by: int) -> None:
         """To the next row that stands for something, and into sight.
 

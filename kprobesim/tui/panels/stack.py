@@ -54,7 +54,8 @@ class StackPanel(Panel):
 def _slot_name(value: int, view: View) -> str:
     """A place in a probe's slot, by name."""
     for probe in view.now.kprobe.probes:
-        if probe.slot <= value < probe.slot + _SLOT_SIZE:
+        # A probe that ftrace serves has none.
+        if probe.slot and probe.slot <= value < probe.slot + _SLOT_SIZE:
             return f"slot+{value - probe.slot:#x}"
     return ""
 

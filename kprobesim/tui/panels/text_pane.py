@@ -54,6 +54,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     _text = ""
     _width = 0
+    _room = 0
     _quote: int | None = None
 
     class Moved(Message):
@@ -76,9 +77,12 @@ class TextPane(VerticalScroll, inherit_bindings=False):
                 self.scroll_home(animate=False)
 
     def on_resize(self, event: events.Resize) -> None:
-        """In another width long lines of blocks are broken elsewhere; otherwise the reader stays at their line."""
-        if event.size.width != self._width:
-            self._width = event.size.width
+        """In another width long lines of blocks are broken elsewhere; otherwise the reader stays at their line.
+
+        A pane that is hidden has no width, and keeps its lines for when it is back.
+        """
+        if self.size.width not in (0, self._width):
+            self._width = self.size.width
             self._fill()
 
     def on_mount(self) -> None:
@@ -152,7 +156,9 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         return True
 
     def _fill(self) -> None:
-        text = folded(with_refusals(self._text), max(self.size.width - _AROUND, _LEAST))
+        # Behind a panel that stands in front the pane has no width; it will have the one of before again.
+        self._room = self.size.width or self._room
+        text = folded(with_refusals(self._text), max(self._room - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 

@@ -8,9 +8,10 @@ from textual import events
 from textual.screen import Screen
 
 from kprobesim.i18n import Language
-from kprobesim.tui.actions import APP_ACTIONS, Place, Stage
+from kprobesim.tui.actions import APP_ACTIONS, Place
 from kprobesim.tui.keymap import Keymap
 from kprobesim.tui.panels.too_small import HEIGHT, WIDTH, TooSmall
+from kprobesim.tui.roles import Stage
 
 __all__ = ["SizedScreen"]
 

@@ -17,7 +17,7 @@ from kprobesim.lab import Grain, Moment
 from kprobesim.tui import styles
 from kprobesim.tui.actions import WHAT_IF_ACTIONS, Place, bindings
 from kprobesim.tui.cells import fit, wrap
-from kprobesim.tui.motions import GRAINS, Motion, Outcome
+from kprobesim.tui.motions import Motion, Outcome, finer
 from kprobesim.tui.panels.code import CodePanel
 from kprobesim.tui.panels.differences import Differences
 from kprobesim.tui.panels.events import EventsPanel
@@ -263,8 +263,7 @@ class WhatIfScreen(SizedScreen):
 
     def change_grain(self, by: int) -> None:
         """Step finer or coarser."""
-        index = GRAINS.index(self.grain) + by
-        self.grain = GRAINS[min(max(index, 0), len(GRAINS) - 1)]
+        self.grain = finer(self.grain, by)
         self.query_one(KeyLine).show(self.grain, self.language, has_text=False)
 
     def go_to_parting(self) -> None:
@@ -292,7 +291,7 @@ class WhatIfScreen(SizedScreen):
         """Look further up or down in the focused panel."""
         panel = self.focused
         if isinstance(panel, Panel):
-            panel.scroll_rows(by * max(panel.content_size.height // 2, 1))
+            panel.scroll_halves(by)
 
     def stop_motion(self) -> bool:
         """Stop what is under way; whether there was anything."""
