@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from kprobesim.tui.actions import APP_ACTIONS, GROUPS, LAB_ACTIONS, WHAT_IF_ACTIONS, Entry, key_text
+from kprobesim.tui.actions import APP_ACTIONS, GROUPS, LAB_ACTIONS, WHAT_IF_ACTIONS, Entry
+from kprobesim.tui.key_names import key_text
 from kprobesim.tui.wording import say
 
 PAGE: Final = Path(__file__).with_name("keys.md")

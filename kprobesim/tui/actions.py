@@ -11,6 +11,7 @@ from textual.binding import Binding
 from kprobesim.course import PANELS
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
+from kprobesim.tui.key_names import key_text
 from kprobesim.tui.motions import step, to_end, to_start
 from kprobesim.tui.roles import Bench, Fork, Shelf, Stage, Traveller
 from kprobesim.tui.wording import say
@@ -27,7 +28,6 @@ __all__ = [
     "Place",
     "bindings",
     "entries",
-    "key_text",
 ]
 
 GROUPS: Final = ("what_if", "move", "find", "look", "class", "lesson", "app")
@@ -166,7 +166,7 @@ APP_ACTIONS: Final[tuple[Action[Stage], ...]] = (
     Action("theme", ("f4",), "app", lambda stage: stage.switch_theme(), priority=True),
     Action("palette", ("ctrl+p",), "app", lambda stage: stage.open_palette(), priority=True),
     Action("stop_or_quit", ("ctrl+c",), "app", lambda stage: stage.stop_or_quit(), priority=True),
-    Action("quit", ("ctrl+q", "q"), "app", lambda stage: stage.leave_app()),
+    Action("quit", ("q", "ctrl+q"), "app", lambda stage: stage.leave_app()),
 )
 
 
@@ -179,29 +179,6 @@ def bindings(actions: tuple[Action[T], ...]) -> list[Binding]:
         )
         for action in actions
     ]  # fmt: skip
-
-
-_KEY_NAMES: Final = {
-    "right": "→", "left": "←", "up": "↑", "down": "↓", "space": "Space", "backspace": "Backspace", "home": "Home",
-    "end": "End", "enter": "Enter", "escape": "Esc", "tab": "Tab", "pageup": "PgUp", "pagedown": "PgDn",
-    "question_mark": "?", "asterisk": "*", "dollar_sign": "$", "left_square_bracket": "[",
-    "right_square_bracket": "]", "less_than_sign": "<", "greater_than_sign": ">", "colon": ":",
-    "insert": "Insert", "plus": "+", "equals_sign": "=", "minus": "-", "full_stop": ".", "slash": "/",
-    "ideographic_comma": "、",
-    "shift": "Shift", "ctrl": "Ctrl",
-}  # fmt: skip
-
-
-def key_text(key: str) -> str:
-    """A key as it is written on keyboards."""
-    *modifiers, last = key.split("+")
-    name = _KEY_NAMES.get(last, last.upper() if modifiers or _is_function_key(last) else last)
-    return "+".join([*(_KEY_NAMES.get(word, word.title()) for word in modifiers), name])
-
-
-def _is_function_key(key: str) -> bool:
-    """F1 to F24."""
-    return key[:1] == "f" and key[1:].isdigit()
 
 
 FILES_ACTIONS: Final[tuple[Action[Shelf], ...]] = (

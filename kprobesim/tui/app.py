@@ -18,6 +18,7 @@ from kprobesim.error_texts import in_language
 from kprobesim.i18n import LANGUAGES, Language, default_language
 from kprobesim.tui.actions import APP_ACTIONS, bindings
 from kprobesim.tui.ascii_only import AsciiOnly
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.keymap import Keymap, default_keymap_file, read_keymap
 from kprobesim.tui.line_breaks import install
 from kprobesim.tui.scenario import Offer, Scenario
@@ -30,7 +31,7 @@ from kprobesim.tui.screens.start import StartScreen
 from kprobesim.tui.themes import THEME_NAMES, THEMES
 from kprobesim.tui.worker import end_workers
 
-__all__ = ["KprobesimApp", "run_app"]
+__all__ = ["KprobesimApp", "ascii_wanted", "dress_as_wanted", "run_app"]
 
 _INTERRUPTED = 130
 _COMPLAINT_SECONDS = 20
@@ -55,6 +56,9 @@ class KprobesimApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(APP_ACTIONS)]
     CSS = """
     SearchIcon { display: none; }
+    ActionPalette CommandList > .option-list--option-highlighted {
+        color: $block-cursor-foreground; background: $block-cursor-background;
+    }
     """
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {ActionProvider}
     COMMAND_PALETTE_BINDING = "ctrl+backslash"
@@ -72,9 +76,12 @@ class KprobesimApp(App[None]):
         install()
         for theme in THEMES:
             self.register_theme(theme)
+        if "TEXTUAL_THEME" not in os.environ:
+            self.theme = THEME_NAMES[0]
         self._ascii = AsciiOnly(enabled=ascii_only)
         self.ascii_only = ascii_only
         self.keys = read_keymap(keymap) if keymap is not None else Keymap()
+        KEY_NAMES.choose(self.keys.keys, plain=ascii_only)
         self.language: Language = language or default_language()
         self._scenario = scenario
         self._scenarios = scenarios
@@ -131,6 +138,10 @@ class KprobesimApp(App[None]):
                 screen.retell()
             elif isinstance(screen, Dialog):
                 screen.retell(self.language)
+        self._reopen_palette()
+
+    def _reopen_palette(self) -> None:
+        """Textual leaves an open palette with the words and the look that it was opened with."""
         if isinstance(self.screen, ActionPalette):
             typed = self.screen.typed
             self.screen.dismiss()
@@ -140,6 +151,8 @@ class KprobesimApp(App[None]):
         """The next look."""
         place = THEME_NAMES.index(self.theme) if self.theme in THEME_NAMES else -1
         self.theme = THEME_NAMES[(place + 1) % len(THEME_NAMES)]
+        # The look is there with the next message.
+        self.call_next(self._reopen_palette)
 
     def open_palette(self) -> None:
         """Search all actions by name."""
@@ -156,6 +169,17 @@ class KprobesimApp(App[None]):
     def leave_app(self) -> None:
         """Leave."""
         self.exit()
+
+
+def ascii_wanted() -> bool:
+    """``KPROBESIM_ASCII`` asks for frames and marks in letters of ASCII."""
+    return bool(os.environ.get("KPROBESIM_ASCII"))
+
+
+def dress_as_wanted(app: KprobesimApp) -> None:
+    """Take the look that ``KPROBESIM_THEME`` names, if there is one of that name."""
+    if (theme := os.environ.get("KPROBESIM_THEME", "")) in THEME_NAMES:
+        app.theme = theme
 
 
 def run_app(
@@ -177,15 +201,8 @@ def run_app(
     Returns:
         the exit code: 0, or 130 after an interrupt.
     """
-    app = KprobesimApp(
-        scenario,
-        language,
-        scenarios=scenarios,
-        ascii_only=bool(os.environ.get("KPROBESIM_ASCII")),
-        keymap=default_keymap_file(),
-    )
-    if (theme := os.environ.get("KPROBESIM_THEME", "")) in THEME_NAMES:
-        app.theme = theme
+    app = KprobesimApp(scenario, language, scenarios=scenarios, ascii_only=ascii_wanted(), keymap=default_keymap_file())
+    dress_as_wanted(app)
     # What was loaded so far stays: the collector need not walk over it again in the middle of a step.
     gc.freeze()
     try:

@@ -8,20 +8,14 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-__all__ = ["AsciiOnly", "in_ascii", "keys_in_ascii"]
+__all__ = ["AsciiOnly", "in_ascii"]
 
 _PAIRS: Final = {
     "─━╌┄═▔▁╶╴╺╸": "-", "│┃╎║▏▎▕▊╷╵": "|", "╭╮╰╯┌┐└┘┏┓┗┛├┤┬┴┼": "+", "▶▷►": ">", "▸": "*", "◀": "<", "←": "<", "→": ">",
     "↑": "^", "↓": "v", "●": "@", "○": "o", "◇": "#", "◆": "%", "■▪▉█▂▃▄▅▆▇": "#", "•·": ".", "▼": "v", "⚑": "!",
-    "↔": "x", "≡": "=", "≠": "/", "✗×": "x", "…": "~", "“”": '"', "‘’": "'",
+    "↔": "x", "≡": "=", "≠": "/", "✗×": "x", "…": "~", "✓": "+", "□": "_", "▲": "^", "“”": '"', "‘’": "'",
 }  # fmt: skip
 _TABLE: Final = {ord(letter): plain for letters, plain in _PAIRS.items() for letter in letters}
-_KEYS: Final = {ord(mark): name for mark, name in zip("←→↑↓⌫", ("<-", "->", "Up", "Dn", "Bksp"), strict=True)}
-
-
-def keys_in_ascii(text: str) -> str:
-    """Names of keys without arrows: as marks they would read like the keys ``<``, ``>``, ``^`` and ``v``."""
-    return text.translate(_KEYS)
 
 
 def in_ascii(text: str) -> str:

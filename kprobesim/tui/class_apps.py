@@ -10,7 +10,7 @@ from textual.screen import Screen
 from kprobesim.classroom import Crowd, Follower, Leader, Link, Told
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
-from kprobesim.tui.app import KprobesimApp
+from kprobesim.tui.app import KprobesimApp, ascii_wanted, dress_as_wanted
 from kprobesim.tui.keymap import default_keymap_file
 from kprobesim.tui.scenario import Offer, Scenario
 from kprobesim.tui.screens.follow import FollowScreen, WaitingScreen
@@ -38,7 +38,9 @@ class LeadingApp(KprobesimApp):
         language: Language | None = None,
         scenarios: Offer | None = None,
     ) -> None:
-        super().__init__(scenario, language, scenarios=scenarios, keymap=default_keymap_file())
+        super().__init__(
+            scenario, language, scenarios=scenarios, ascii_only=ascii_wanted(), keymap=default_keymap_file()
+        )
         self._leader = leader
         self._link = link
         leader.changed = self._crowd_changed
@@ -62,7 +64,7 @@ class FollowingApp(KprobesimApp):
     """
 
     def __init__(self, link: Link, language: Language | None = None) -> None:
-        super().__init__(None, language, keymap=default_keymap_file())
+        super().__init__(None, language, ascii_only=ascii_wanted(), keymap=default_keymap_file())
         self.follower = Follower(link, self._heard)
         self._link = link
         self._failure = ""
@@ -134,6 +136,7 @@ def run_leading(
         await leader.start(*address)
         try:
             app = LeadingApp(leader, leader.link(name), scenario, language, scenarios)
+            dress_as_wanted(app)
             await app.run_async()
             return app.return_code or 0
         finally:
@@ -152,6 +155,7 @@ def run_following(link: Link, language: Language) -> int:
         the exit code.
     """
     app = FollowingApp(link, language)
+    dress_as_wanted(app)
     try:
         app.run()
     finally:

@@ -23,7 +23,7 @@ _DWELL: Final = 2.0
 _SLOWER: Final = {Phase.BREAKPOINT: 2.0, Phase.SLOT: 2.0, Phase.SECOND_BREAKPOINT: 1.5}
 """How much longer the moments stay that a class has to think about."""
 _ANSWER: Final = 3.0
-_OVER: Final = ("idle", "no_hit", "no_bpf", "no_program", "end", "stopped", "limit")
+_OVER: Final = ("idle", "no_hit", "no_bpf", "no_program", "oops", "end", "stopped", "limit")
 _PROJECTOR: Final = "projector"
 
 

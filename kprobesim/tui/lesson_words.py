@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from kprobesim.course import LessonSession, Part, Reveal
+from kprobesim.course import PANELS, LessonSession, Part, Reveal
 from kprobesim.i18n import Language
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.step_list import with_short_steps
 from kprobesim.tui.wording import say
 
-__all__ = ["Asked", "LessonWords", "last_part", "option_keys"]
+__all__ = ["Asked", "LessonWords", "answer_keys", "last_part", "option_keys"]
 
 _MARKDOWN: Final = re.compile(r"[!-/:-@\[-`{-~]")
 
@@ -114,7 +115,7 @@ class LessonWords:
             told = _plain(self._revealed(part.text))
             how = ""
             if part.text not in self._session.progress.revealed:
-                how = say(language, "lesson.choose", keys=option_keys(len(options)))
+                how = say(language, "lesson.choose", keys=answer_keys(len(options)))
             asked = f"{head}{self._between}{how}".rstrip()
             return "\n".join([f"> **{asked}**", ">", *listed, *((">", f"> {told}") if told else ())])
         task = self._lesson.task(part.text)
@@ -125,7 +126,7 @@ class LessonWords:
         shown, total = self._session.progress.hints.get(task.id, 0), len(task.hints)
         if task.question is not None:
             choices = task.question.options
-            keys = option_keys(len(choices))
+            keys = answer_keys(len(choices))
             how = say(language, "lesson.choose", keys=keys) if choices else say(language, "lesson.type_answer")
             asked = _plain(task.question.question[language])
             lines += [">", f"> {asked}{self._between}{'' if mark else how}".rstrip(), ">"]
@@ -166,8 +167,13 @@ def last_part(session: LessonSession, language: Language) -> Part | None:
 
 
 def option_keys(count: int) -> str:
-    """The keys that choose one of so many options."""
+    """The keys that choose one of so many options in a dialog."""
     return " ".join(str(number) for number in range(1, count + 1))
+
+
+def answer_keys(count: int) -> str:
+    """The keys that choose one of them where the question stands in the text: those of so many panels."""
+    return " ".join(KEY_NAMES[f"panel_{panel}"] for panel in PANELS[:count])
 
 
 def _plain(text: str) -> str:

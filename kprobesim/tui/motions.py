@@ -45,6 +45,8 @@ GRAINS = (Grain.HIT, Grain.PHASE, Grain.LINE, Grain.INSTRUCTION, Grain.BPF)
 """From the coarsest to the finest."""
 
 _PLACE = re.compile(r"0x[0-9a-fA-F]{1,16}|[A-Za-z_][\w.]{2,}(\+(0x[0-9a-fA-F]+|\d+))?")
+_OOPS = re.compile(r"(?:^|\] )(\S[^\]]*: [0-9a-f]{4} \[#\d+\])")
+"""The first line of an oops, as ``die`` of the kernel prints it."""
 _FAR = 1_000_000_000
 _WINDOWS = (2_000, 60_000, 1_000_000, 16_000_000, 1 << 60)
 _HITS = ("kprobe.hit", "kprobe.opt_hit", "kprobe.miss", "rethook.handler", "fprobe.entry", "fprobe.exit")
@@ -84,14 +86,28 @@ def step(grain: Grain, *, back: bool = False) -> Motion:
     """One step at a grain; the outcome says so where there was nothing to step to."""
 
     def move(lab: Lab, interrupt: Interrupt) -> Outcome:
+        begun = lab.seq
         moved = lab.step(grain, back=back, interrupt=interrupt)
         if interrupt():
             return Outcome()
         if back:
             return Outcome() if moved else Outcome("start")
+        if grain is Grain.HIT and (words := _oops(lab, begun)):
+            return Outcome("oops", {"text": words})
         return _forward(lab, grain, moved)
 
     return move
+
+
+def _oops(lab: Lab, begun: int) -> str:
+    """What the kernel printed if it ended a task for an error of its own on the way: nobody looks at the console then.
+
+    Args:
+        lab: where it is now.
+        begun: how many events lay behind where it came from.
+    """
+    printed = (str(event.fields["text"]) for event in lab.events(begun, lab.seq) if event.kind == "console")
+    return next((found[1] for text in printed if (found := _OOPS.search(text))), "")
 
 
 def _forward(lab: Lab, grain: Grain, moved: bool) -> Outcome:

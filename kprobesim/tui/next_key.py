@@ -8,14 +8,18 @@ from typing import Final
 from kprobesim.course.trail import HELD, KEYS, WRITTEN
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.lesson_view import LessonView
-from kprobesim.tui.lesson_words import option_keys
+from kprobesim.tui.lesson_words import answer_keys
 from kprobesim.tui.motions import GRAINS
 from kprobesim.tui.wording import say
 
 __all__ = ["Reading", "next_key", "step_to_make"]
 
-_ARROWS: Final = {False: "→", True: "←"}
+_STEPS: Final = {False: "step_forward", True: "step_back"}
+"""The action that a step of a text is, by whether it goes back."""
+_ACTIONS: Final = {"→": _STEPS[False], "←": _STEPS[True], "Space": "next_hit", "Enter": "go_to", ":": "command"}
+"""What the keys do that a text lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ def next_key(view: LessonView, language: Language, how: Reading) -> str:
         return say(language, "now.read_on")
     asked = view.texts[language].asked
     if how.page == last and asked is not None and asked.prediction:
-        return say(language, "now.choose", keys=option_keys(len(asked.options)))
+        return say(language, "now.choose", keys=answer_keys(len(asked.options)))
     if step:
         return step
     if how.look:
@@ -92,18 +96,23 @@ def _step(view: LessonView, language: Language, how: Reading) -> str:
     step = view.steps[view.made]
     press, _, written = step.key.partition(" ")
     same = [number for number, one in enumerate(view.steps[: view.listed]) if one.page == step.page]
-    values = {"press": press, "number": view.made - same[0] + 1, "total": len(same), "page": step.page + 1}
+    values = {
+        "press": KEY_NAMES[_ACTIONS[press.rstrip("…")]],
+        "number": view.made - same[0] + 1,
+        "total": len(same),
+        "page": step.page + 1,
+    }
     if press in WRITTEN:
         values["written"] = written
         return say(language, "now.write" if step.page == how.page else "now.write_before", **values)
     grain, back = KEYS[step.key]
     if grain is not Grain.HIT and how.grain is not grain:
-        key = "↓" if GRAINS.index(how.grain) < GRAINS.index(grain) else "↑"
-        return say(language, "now.grain", press=key, grain=say(language, f"one.{grain.value}"))
+        action = "finer" if GRAINS.index(how.grain) < GRAINS.index(grain) else "coarser"
+        return say(language, "now.grain", press=KEY_NAMES[action], grain=say(language, f"one.{grain.value}"))
     if step.key in HELD:
-        return say(language, "now.hold", press=_ARROWS[back])
+        return say(language, "now.hold", press=KEY_NAMES[_STEPS[back]])
     if view.astray == (-1 if back else 1):
-        return say(language, "now.too_far", press=_ARROWS[not back])
+        return say(language, "now.too_far", press=KEY_NAMES[_STEPS[not back]])
     return say(language, "now.step" if step.page == how.page else "now.step_before", **values)
 
 
@@ -114,7 +123,7 @@ def _task(view: LessonView, language: Language, how: Reading) -> str:
     asked = view.texts[language].asked
     if asked is not None:
         return (
-            say(language, "now.choose", keys=option_keys(len(asked.options)))
+            say(language, "now.choose", keys=answer_keys(len(asked.options)))
             if asked.options
             else say(language, "now.answer")
         )

@@ -7,22 +7,25 @@ from typing import Any, Final
 from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language, Texts
+from kprobesim.tui.key_names import KEY_NAMES
 
 __all__ = ["TEXTS", "knows", "say", "told_error"]
 
 TEXTS: Final = Texts("kprobesim.tui.texts")
 
 
-def say(language: Language, key: str, **values: Any) -> str:
+def say(language: Language, name: str, /, **values: Any) -> str:
     """A text, filled in; the key itself where no language has it, so that a gap is seen and not hidden.
+
+    What it calls ``{key[...]}`` is a key of the keyboard, as `kprobesim.tui.key_names` knows it.
 
     Args:
         language: of the text.
-        key: dotted path in the table.
+        name: dotted path in the table.
         values: what ``{name}`` stands for.
     """
-    text = TEXTS.get(language, key, **values)
-    return key if text is None else text
+    text = TEXTS.get(language, name, key=KEY_NAMES, **values)
+    return name if text is None else text
 
 
 def knows(key: str) -> bool:

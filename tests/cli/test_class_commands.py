@@ -36,7 +36,7 @@ async def test_followed_as_text_each_place_of_the_teachers_is_a_sentence() -> No
     assert (process.returncode, output) == (0, b"")
     assert errors.decode().splitlines() == [
         "with the teacher",
-        "The teacher has ended the lesson; you may go on alone.",
+        "The teacher has ended; you may go on alone.",
     ]
 
 

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
 
-from kprobesim.classroom import Leader, Link, read_link
+from kprobesim.classroom import Leader, Link, read_link, say
+from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.lab import Lab, Moment
 from kprobesim.tui.class_apps import FollowingApp, LeadingApp
 from kprobesim.tui.screens.follow import FollowScreen, WaitingScreen
@@ -93,7 +95,7 @@ async def test_who_moves_explores_and_may_come_back() -> None:
         mine = now(follower).moment
         assert mine > now(teacher).moment
         assert "on your own" in screen_text(follower)
-        await wait_until(teacher, lambda: "1 follow, 1 of them on their own" in screen_text(teacher))
+        await wait_until(teacher, lambda: "followers: 1, on their own: 1" in screen_text(teacher))
         await press(teacher, "space")
         await wait_until(follower, lambda: follower.app.screen._heard.moment == now(teacher).moment)  # type: ignore[attr-defined]
         assert now(follower).moment == mine, "the teacher no longer moves this screen"
@@ -131,6 +133,25 @@ async def test_who_explores_keeps_the_lab_until_coming_back_to_the_teachers_new_
         assert lab_screen(follower).grain is grain
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("state", ["lost", "over", "apart", "exploring"])
+def test_what_is_said_of_the_teacher_and_the_way_back_fit_a_small_screen(state: str, language: Language) -> None:
+    told = f" ○ {say(language, state)}   {say(language, 'rejoin', press='Ctrl+G')}"
+    assert cell_len(told) <= SMALL[0]
+
+
+async def test_a_follower_may_ask_for_plain_marks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KPROBESIM_ASCII", "1")
+    async with class_of_one(SMALL) as (_, follower, _):
+        assert "<- -> step" in screen_text(follower).splitlines()[-1]
+
+
+async def test_a_follower_is_not_offered_a_list_to_go_back_to_but_the_way_out() -> None:
+    async with class_of_one(SMALL) as (_, follower, _):
+        foot = screen_text(follower).splitlines()[-1]
+        assert "q quit" in foot and "F10" not in foot
+
+
 async def test_looking_closer_is_not_leaving() -> None:
     async with class_of_one() as (teacher, follower, _):
         await press(follower, "tab", "f5", "f3", "f1")
@@ -145,7 +166,7 @@ async def test_looking_closer_is_not_leaving() -> None:
 async def test_when_the_teacher_ends_the_lab_stays() -> None:
     async with class_of_one() as (_, follower, leader):
         await leader.stop()
-        await wait_until(follower, lambda: "has ended the lesson" in screen_text(follower))
+        await wait_until(follower, lambda: "has ended; you may go on alone" in screen_text(follower))
         before = now(follower).moment
         await press(follower, "right")
         assert now(follower).moment > before

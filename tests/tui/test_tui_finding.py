@@ -189,6 +189,7 @@ async def test_the_tasks_panel_shows_cpus_and_processes() -> None:
         await press(pilot, "9", "z")
         text = screen_text(pilot)
         assert "cpu0 ring 0" in text
+        assert "9 tasks ─ CPUs: 1, tasks: 3 " in text
         assert any(cell.split()[:4] == ["1", "0", "R", "0"] for cell in _cells(text, "init"))
 
 

@@ -428,7 +428,7 @@ async def test_a_symbol_on_the_stack_is_named_whole_where_there_is_room() -> Non
     async with KprobesimApp(find_lesson("03-a-trap"), "en").run_test(size=SMALL) as pilot:
         await opened(pilot)
         await press(pilot, "enter", *"sysvec_serial_interrupt", "enter", "4")
-        assert "regs->ip    native_safe_halt+0x2 " in screen_text(pilot)
+        assert "regs->ip      native_safe_halt+0x2 " in screen_text(pilot)
 
 
 async def test_an_address_that_the_right_option_names_in_digits_is_not_said_again() -> None:

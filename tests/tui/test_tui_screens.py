@@ -10,6 +10,7 @@ from kprobesim.i18n import Language
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
 from kprobesim.tui.panels.header import Header
+from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.screens.help import HelpScreen
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.start import StartScreen
@@ -74,11 +75,22 @@ async def test_the_small_screen_keeps_banner_narration_and_keys_and_shows_one_pa
         await press(pilot, "shift+tab")
         assert "8 verifier" in screen_lines(pilot)[2]
         await press(pilot, "0")
-        assert "10 console" in screen_lines(pilot)[2]
+        assert "0 console" in screen_lines(pilot)[2], "its key is 0"
+        assert "10 console" not in screen_lines(pilot)[2]
         await press(pilot, "tab")
         assert "1 code" in screen_lines(pilot)[2]
         await press(pilot, "4")
         assert "4 stack" in screen_lines(pilot)[2]
+
+
+async def test_every_sentence_of_a_hit_is_whole_on_a_small_screen() -> None:
+    async with lab_app(SMALL) as pilot:
+        for _ in range(12):
+            told = pilot.app.screen.query_one(NarrationPanel).render().plain
+            assert len(told.splitlines()) <= 4 and "…" not in told
+            await press(pilot, "right")
+        await press(pilot, "4", "backspace")
+        assert "regs->orig_ax" in screen_text(pilot), "names of fields, too"
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL, (200, 50), (60, 20)])
@@ -97,6 +109,41 @@ def _corners(lines: list[str]) -> list[tuple[int, int]]:
     return [
         (y, cell_len(line[:x])) for y, line in enumerate(lines) for x, letter in enumerate(line) if letter in "╰╯┗┛╭┏"
     ]
+
+
+async def test_the_header_of_the_smallest_screen_tells_machine_time_and_event_whole() -> None:
+    async with lab_app((60, 20)) as pilot:
+        head = screen_lines(pilot)[0]
+        assert re.search(r" 1 CPU  .*  \d+\.\d{3} ms +event \d+ / \d+ $", head), head
+
+
+async def test_a_dialog_outlives_a_terminal_that_becomes_tiny_and_large_again() -> None:
+    async with lab_app(SMALL) as pilot:
+        await press(pilot, "f9", *"cat")
+        for size in ((40, 10), (120, 36), (60, 20)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert "cat" in screen_text(pilot) and {cell_len(line) for line in screen_lines(pilot)} == {size[0]}
+        await press(pilot, "escape")
+        assert front(pilot) is LabScreen and "q quit" in screen_lines(pilot)[-1]
+
+
+async def test_the_keys_of_a_dialog_that_end_it_are_whole_on_the_smallest_screen() -> None:
+    async with lab_app((60, 20)) as pilot:
+        for key, words in (("f12", "Esc closes"), ("insert", "Esc put aside"), ("enter", "Esc closes")):
+            await press(pilot, key)
+            assert words in screen_text(pilot), key
+            await press(pilot, "escape")
+
+
+async def test_help_leaves_no_room_for_groups_of_which_it_has_nothing_to_say() -> None:
+    async with KprobesimApp(None, "en", scenarios=lambda: [Demo()]).run_test(size=SMALL) as pilot:
+        await wait_until(pilot, lambda: isinstance(pilot.app.screen, StartScreen))
+        await pilot.press("f1")
+        await pilot.pause(0.1)
+        lines = screen_lines(pilot)
+        said = next(y for y, line in enumerate(lines) if "taken back" in line)
+        assert any("Application" in line for line in lines[said : said + 4])
 
 
 async def test_a_terminal_too_small_for_a_layout_says_what_it_needs() -> None:

@@ -2,14 +2,30 @@
 
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from kprobesim.errors import BadInput
+from kprobesim.errors import BadInput, GuestError
+from kprobesim.i18n import LANGUAGES, Language
+from kprobesim.kprobes import FixUp
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp, worker
 from kprobesim.tui.motions import Interrupt, Outcome
-from tests.tui.rig import PATIENCE, Demo, lab_app, lab_screen, now, open_plain, press, screen_text, settle, wait_until
+from tests.tui.rig import (
+    PATIENCE,
+    SMALL,
+    Demo,
+    lab_app,
+    lab_screen,
+    now,
+    open_plain,
+    press,
+    screen_text,
+    settle,
+    wait_until,
+)
 
 
 def endless(lab: Lab, interrupt: Interrupt) -> Outcome:
@@ -63,6 +79,66 @@ async def test_an_error_is_a_sentence_with_a_hint_and_the_lab_goes_on() -> None:
         assert "Try another one." in text
         await press(pilot, "right")
         assert "There is no such thing." not in screen_text(pilot)
+
+
+def poked(symbol: str, data: bytes) -> Lab:
+    """A lab whose memory was changed, and in which cat is about to run."""
+    lab = open_plain()
+    lab.run()
+    lab.kprobe("vfs_read")
+    lab.poke(lab.kernel.symbol(symbol), data)
+    lab.type("cat /etc/motd")
+    return lab
+
+
+def open_doomed() -> Lab:
+    """A lab whose next return from a slot ends in a panic."""
+    lab = Lab.open("toyix", optimization=False, without=[FixUp.RESUME_IP])
+    lab.run()
+    lab.kprobe("vfs_read")
+    lab.type("cat /etc/motd")
+    return lab
+
+
+DEAD: dict[Language, tuple[str, str]] = {
+    "en": ("The machine has stopped for good", "But one can go back: ← a step, Backspace a hit."),
+    "zh": ("机器停住了，无法继续", "仍可后退：← 退一步，Backspace 退到上次命中。"),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("opener", "said"),
+    [(open_doomed, "panic"), (partial(poked, "idt_table", bytes(4096)), "Triple fault")],
+    ids=["panic", "triple fault"],
+)
+async def test_when_the_machine_dies_that_is_said_with_the_way_back_and_the_way_back_works(
+    opener: Callable[[], Lab], said: str, language: Language
+) -> None:
+    async with lab_app(SMALL, Demo(opener), language) as pilot:
+        before = now(pilot).moment
+        await press(pilot, "space", "space")
+        dead, text = now(pilot).moment, screen_text(pilot)
+        assert before < dead and DEAD[language][0] in text and DEAD[language][1] in text
+        assert isinstance(lab_screen(pilot).failure, GuestError)
+        assert said in str(lab_screen(pilot).failure)
+        await press(pilot, "right")
+        assert now(pilot).moment == dead and DEAD[language][0] in screen_text(pilot)
+        await press(pilot, "left")
+        assert now(pilot).moment < dead and lab_screen(pilot).failure is None
+        assert DEAD[language][0] not in screen_text(pilot)
+        await press(pilot, "right", "right")
+        assert now(pilot).moment == dead, "the same death"
+
+
+async def test_a_run_that_passes_an_oops_says_so() -> None:
+    async with lab_app(SMALL, Demo(partial(poked, "vfs_open", b"\x0f\x0b"))) as pilot:
+        await press(pilot, "space")
+        assert "invalid opcode: 0000 [#1]. See the console, 0." in " ".join(
+            screen_text(pilot).replace("│", " ").split()
+        )
+        await press(pilot, "0")
+        assert "Call Trace:" in screen_text(pilot) or "invalid opcode" in screen_text(pilot)
 
 
 async def test_a_mistake_of_the_program_itself_is_a_sentence_too() -> None:

@@ -108,7 +108,7 @@ async def test_both_lives_stand_at_the_first_event_that_differs_and_it_is_marked
             "events alike, and part there",
             "With the change the machine cannot go on",
             "As it was",
-            "With the change",
+            "Changed",
             "ip → vfs_read+0x1",
             "ip → kprobe_insn_page+0x2",
             "what differs here ─ registers: 0, stretches of memory: 1",
@@ -229,10 +229,31 @@ async def test_at_every_size_all_lines_are_whole_and_both_languages_are_spoken(s
     async with forked(size) as pilot:
         await do(pilot, "right")
         assert {cell_len(line) for line in screen_lines(pilot)} == {size[0]}
-        assert "As it was" in screen_text(pilot) and "With the change" in screen_text(pilot)
+        assert "As it was" in screen_text(pilot) and "Changed" in screen_text(pilot)
         await press(pilot, "f3")
         assert {cell_len(line) for line in screen_lines(pilot)} == {size[0]}
         assert "改动后" in screen_text(pilot)
+
+
+async def test_on_a_small_screen_place_of_each_life_is_whole_and_its_sentence_says_what_changed() -> None:
+    async with forked(SMALL) as pilot:
+        lines = screen_lines(pilot)
+        where = next(line for line in lines if "As it was" in line)
+        assert where.count("kprobe_int3_handler+0x9") == 2 and "…" not in where
+        told = lines[next(y for y, line in enumerate(lines) if "What happened" in line) + 1 :][:4]
+        assert "belongs to" in told[0] and "vfs_read+0x1" in told[2] + told[3]
+
+
+async def test_the_form_says_which_fields_a_change_does_not_need_and_keeps_what_was_typed() -> None:
+    async with lab_app(SMALL, Demo(open_lived)) as pilot:
+        await press(pilot, "f12")
+        pilot.app.screen.query_one("#at", Input).value = "24.6ms"
+        assert "not needed" not in screen_text(pilot) and "Esc closes" in screen_text(pilot)
+        await press(pilot, "down", "down")
+        assert screen_text(pilot).count("not needed for this") == 2
+        await press(pilot, "up")
+        assert "not needed" not in screen_text(pilot)
+        assert pilot.app.screen.query_one("#at", Input).value == "24.6ms"
 
 
 async def test_every_action_can_be_asked_for_and_help_lists_them() -> None:

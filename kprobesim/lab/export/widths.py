@@ -28,12 +28,13 @@ def cells(text: str) -> int:
 def runs(text: str) -> Iterator[tuple[str, int]]:
     """Stretches of characters that are equally wide, each with the width of the whole stretch.
 
-    A character without a width of its own stays with the one before it.
+    An arrow or an ellipsis may be wider in the viewer's font than a letter is, and would push letters in its stretch
+    aside. A character without a width of its own stays with the one before it.
     """
-    kinds: list[tuple[int, str]] = []
+    kinds: list[tuple[tuple[int, bool], str]] = []
     for character in text:
-        width = _width(character) or (kinds[-1][0] if kinds else 1)
-        kinds.append((width, character))
+        width = _width(character)
+        kinds.append(((width, character.isascii()) if width or not kinds else kinds[-1][0], character))
     for _, group in groupby(kinds, key=lambda item: item[0]):
         run = "".join(character for _, character in group)
         yield run, cells(run)

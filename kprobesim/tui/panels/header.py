@@ -55,6 +55,9 @@ class Header(Widget):
             fit_right(event, max(20 if wide else 15, cell_len(last))),
         )
         right = "{} {}  {} ".format(*columns)
+        if cell_len(left) + cell_len(right) >= width:
+            # The kprobe panel and the narration tell of the task as well.
+            right = f"{columns[1]}  {columns[2]} "
         room = width - cell_len(left) - cell_len(right)
         title = fit(f"{'   ' if wide else '  '}{self._title}", room - 1) + " " if room > 5 else " " * max(room, 0)
         return Content.assemble(left, (title, styles.STRONG), right).truncate(width, pad=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -12,73 +12,98 @@ from textual.widget import Widget
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui import styles
-from kprobesim.tui.ascii_only import keys_in_ascii
 from kprobesim.tui.cells import fit
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.wording import say
 
-__all__ = ["FILES_KEYS", "LAB_KEYS", "LEAVE", "LECTURE_KEYS", "LECTURE_PANEL_KEYS", "WHAT_IF_KEYS", "KeyLine"]
+__all__ = [
+    "END_LECTURE",
+    "FILES_KEYS",
+    "LAB_KEYS",
+    "LEAVE",
+    "LECTURE_KEYS",
+    "LECTURE_PANEL_KEYS",
+    "QUIT",
+    "START_KEYS",
+    "WHAT_IF_KEYS",
+    "Entry",
+    "KeyLine",
+]
 
-Entry = tuple[str, str, str]
+
+class Entry(NamedTuple):
+    """A place in the line.
+
+    Attributes:
+        actions: their keys are named; a click does the last of them. On the start screen also names of keys.
+        word: key of the short text.
+    """
+
+    actions: tuple[str, ...]
+    word: str
+
+    @property
+    def action(self) -> str:
+        """What a click does."""
+        return self.actions[-1]
+
+
+_STEP: Final = Entry(("step_back", "step_forward"), "step")
+_GRAIN: Final = Entry(("coarser", "finer"), "grain")
+_HIT: Final = Entry(("next_hit",), "hit")
+_BACK: Final = Entry(("previous_hit",), "back")
+
+
+def _named(*names: str) -> tuple[Entry, ...]:
+    """Actions whose short text has their own name."""
+    return tuple(Entry((name,), name) for name in names)
+
+
+_PANEL: Final = Entry(("next_panel",), "panel")
 
 LAB_KEYS: Final = (
-    ("← →", "step_forward", "step"),
-    ("↑ ↓", "finer", "grain"),
-    ("Space", "next_hit", "hit"),
-    ("F2", "text", "text"),
-    ("F1", "help", "help"),
-    ("⌫", "previous_hit", "back"),
-    ("F3", "language", "language"),
-    ("PgDn", "read_on", "read_on"),
-    ("Tab", "next_panel", "panel"),
-    ("Enter", "go_to", "go_to"),
-    ("F6", "run_to_cursor", "run_to_cursor"),
-    ("F7", "who_set_this", "who_set_this"),
-    ("F12", "what_if", "what_if"),
-    ("F5", "maximise", "maximise"),
-    ("F9", "type_line", "type_line"),
-    (":", "command", "command"),
-    ("Ins", "write_program", "write_program"),
-    ("Ctrl+P", "palette", "palette"),
+    _STEP,
+    _GRAIN,
+    _HIT,
+    *_named("text", "help"),
+    _BACK,
+    *_named("language", "read_on"),
+    _PANEL,
+    *_named("go_to", "run_to_cursor", "who_set_this", "what_if", "maximise", "type_line", "command", "write_program"),
+    *_named("palette"),
 )
-"""Key, action, key of the short text; the most important first, as narrow screens drop the last ones."""
+"""The most important first, as narrow screens drop the last ones."""
 
 WHAT_IF_KEYS: Final = (
-    ("← →", "step_forward", "step"),
-    ("↑ ↓", "finer", "grain"),
-    ("Enter", "parting", "parting"),
-    ("F12", "fork", "fork"),
-    ("Space", "next_hit", "hit"),
-    ("⌫", "previous_hit", "back"),
-    ("Tab", "next_panel", "panel"),
-    ("Ctrl+G", "take", "take"),
-    ("F1", "help", "help"),
-    ("F3", "language", "language"),
+    _STEP,
+    _GRAIN,
+    *_named("parting", "fork"),
+    _HIT,
+    _BACK,
+    _PANEL,
+    *_named("take", "help", "language"),
 )
 
-FILES_KEYS: Final = (
-    ("F9", "type_line", "type_line"),
-    ("F1", "help", "help"),
-    ("F3", "language", "language"),
-    ("Ctrl+P", "palette", "palette"),
-)
+START_KEYS: Final = (Entry(("up", "down"), "choose"), Entry(("enter",), "open"), *_named("help", "language", "theme"))
+
+FILES_KEYS: Final = _named("type_line", "help", "language", "palette")
 
 LECTURE_KEYS: Final = (
-    ("← →", "step_forward", "step"),
-    ("Ctrl+Y", "play", "play"),
-    ("Ctrl+U", "again", "again"),
-    ("- +", "faster", "speed"),
-    ("Ctrl+K", "blank", "blank"),
-    ("Tab", "next_panel", "panel"),
-    ("↑ ↓", "finer", "grain"),
-    ("F3", "language", "language"),
-    ("Ctrl+L", "present", "present"),
+    _STEP,
+    *_named("play", "again"),
+    Entry(("slower", "faster"), "speed"),
+    *_named("blank"),
+    _PANEL,
+    _GRAIN,
+    *_named("language"),
 )
-LECTURE_PANEL_KEYS: Final = (LECTURE_KEYS[0], ("Esc", "stop", "letters"), *LECTURE_KEYS[1:])
+LECTURE_PANEL_KEYS: Final = (_STEP, Entry(("stop",), "letters"), *LECTURE_KEYS[1:])
 """The same where one panel is looked at instead of the large letters."""
 
-QUIT: Final = ("q", "quit", "quit")
-LEAVE: Final = ("Esc", "stop", "return")
-F10: Final = ("F10", "leave", "leave")
+QUIT: Final = Entry(("quit",), "quit")
+LEAVE: Final = Entry(("stop",), "return")
+END_LECTURE: Final = Entry(("present",), "present")
+TO_LIST: Final = Entry(("leave",), "leave")
 _MOTIONS: Final = 2
 """So many entries stay in front of those that a task needs; the way back to the text comes right behind them."""
 _UNKNOWN = -1
@@ -91,7 +116,6 @@ class KeyLine(Widget):
     Args:
         keys: from left to right, as many as fit.
         last: always shown.
-        plain: name keys in letters of ASCII.
     """
 
     DEFAULT_CSS = """
@@ -102,9 +126,9 @@ class KeyLine(Widget):
     }
     """
 
-    def __init__(self, keys: Sequence[Entry] = LAB_KEYS, last: Entry = QUIT, *, plain: bool = False) -> None:
+    def __init__(self, keys: Sequence[Entry] = LAB_KEYS, last: Entry = QUIT) -> None:
         super().__init__()
-        self._keys, self._last, self._plain = keys, last, plain
+        self._keys, self._last = keys, last
         self._grain = Grain.PHASE
         self._language: Language = "en"
         self._so_far: int | None = None
@@ -138,10 +162,15 @@ class KeyLine(Widget):
             self._grain, self._language, self._has_text, self._count, self._needed, self._listed = told
             self.refresh()
 
-    def offer(self, keys: Sequence[Entry]) -> None:
-        """Show other keys from now on."""
-        if keys is not self._keys:
-            self._keys = keys
+    def offer(self, keys: Sequence[Entry], last: Entry = QUIT) -> None:
+        """Show other keys from now on.
+
+        Args:
+            keys: from left to right, as many as fit.
+            last: always shown.
+        """
+        if (keys, last) != (self._keys, self._last):
+            self._keys, self._last = keys, last
             self.refresh()
 
     def running(self, instructions: int | None) -> None:
@@ -170,23 +199,23 @@ class KeyLine(Widget):
         if self._count is not None:
             text = say(self._language, "keys.count", count=self._count or "_")
             return Content.styled(f" × {text}", styles.STRONG).truncate(width, ellipsis=True, pad=True)
-        last = self._entry(*(F10 if self._listed and self._last is QUIT else self._last))
+        last = self._entry(TO_LIST if self._listed and self._last is QUIT else self._last)
         line = Content("")
-        needed = [entry for entry in self._keys if entry[1] in self._needed]
+        needed = [entry for entry in self._keys if entry.action in self._needed]
         if needed:
-            needed += [entry for entry in self._keys if entry[1] == "text"]
+            needed += [entry for entry in self._keys if entry.action == "text"]
         others = [entry for entry in self._keys if entry not in needed]
-        for key, action, word in (*others[:_MOTIONS], *needed, *others[_MOTIONS:]):
-            if action in ("text", "read_on") and not self._has_text:
+        for entry in (*others[:_MOTIONS], *needed, *others[_MOTIONS:]):
+            if entry.action in ("text", "read_on") and not self._has_text:
                 continue
-            entry = self._entry(key, action, word)
-            if line.cell_length + entry.cell_length + last.cell_length > width:
+            written = self._entry(entry)
+            if line.cell_length + written.cell_length + last.cell_length > width:
                 break
-            line = Content.assemble(line, entry)
+            line = Content.assemble(line, written)
         return Content.assemble(line, last).truncate(width, pad=True)
 
-    def _entry(self, key: str, action: str, word: str) -> Content:
-        text = self._grain_text() if word == "grain" else say(self._language, f"keys.{word}")
-        click = f"@click=screen.perform('{action}')"
-        key = keys_in_ascii(key) if self._plain else key
+    def _entry(self, entry: Entry) -> Content:
+        text = self._grain_text() if entry.word == "grain" else say(self._language, f"keys.{entry.word}")
+        key = " ".join(KEY_NAMES.short(action) for action in entry.actions)
+        click = f"@click=screen.perform('{entry.action}')"
         return Content.from_markup(f"[{click}] [b]$key[/b] $text [/]", key=key, text=text)

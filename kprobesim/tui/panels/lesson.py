@@ -10,6 +10,7 @@ from kprobesim.error_texts import in_language
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, wrap
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.lesson_view import LessonView
 from kprobesim.tui.wording import say
 
@@ -115,7 +116,7 @@ class LessonBar(Widget):
         return Content("\n").join(Content.styled(line, style) for line, style in lines)
 
     def _wrapped(self, texts: list[tuple[str, str]], width: int) -> list[tuple[str, str]]:
-        return [(line, style) for text, style in texts for line in wrap(text, max(width, 1))]
+        return [(line, style) for text, style in texts for line in wrap(KEY_NAMES.written(text), max(width, 1))]
 
 
 def _is_offered(name: str, view: LessonView, language: Language) -> bool:

@@ -6,6 +6,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widget import Widget
 
+from kprobesim.errors import GuestError, TripleFault
 from kprobesim.i18n import Language
 from kprobesim.lab import Phase
 from kprobesim.tui import styles
@@ -144,6 +145,20 @@ class NarrationPanel(Widget):
         """Show why a motion could not be made."""
         self.border_title, self.border_subtitle = say(language, "narration.failed"), ""
         self._told = [(f"✗ {sentence}", styles.FAILED), (hint, "")]
+        self.refresh()
+
+    def mourn(self, error: GuestError, language: Language) -> None:
+        """Say behind a failure that the machine is dead, and that one can go back all the same.
+
+        Args:
+            error: what it died of.
+            language: of the sentences.
+        """
+        self.border_title = say(language, "narration.dead")
+        if isinstance(error, TripleFault):
+            # Its hint is on the report, which only the command line prints.
+            self._told.pop()
+        self._told.append((say(language, "narration.dead_hint"), ""))
         self.refresh()
 
     def render(self) -> Content:

@@ -16,8 +16,8 @@ from textual.widget import Widget
 
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
-from kprobesim.tui.actions import PANELS
 from kprobesim.tui.cells import row, wrap
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.snapshot import Snapshot
 from kprobesim.tui.targets import Target
 from kprobesim.tui.wording import say
@@ -70,7 +70,7 @@ class Panel(Widget, can_focus=True):
         border: round $foreground 30%;
         border-title-color: $foreground 80%;
         border-title-style: none;
-        border-subtitle-color: $foreground 60%;
+        border-subtitle-color: $foreground 80%;
         border-subtitle-style: none;
         padding: 0;
         &:focus { border: heavy $primary; border-title-style: bold; border-title-color: $foreground; }
@@ -107,8 +107,8 @@ class Panel(Widget, can_focus=True):
         return ""
 
     def label(self, view: View) -> str:
-        """The panel's name, and the number of its key where it has one."""
-        return f"{PANELS.index(self.NAME) + 1} {say(view.language, f'panel.{self.NAME}.title')}"
+        """The panel's name, behind its key."""
+        return f"{KEY_NAMES[f'panel_{self.NAME}']} {say(view.language, f'panel.{self.NAME}.title')}"
 
     def aside_width(self, view: View, width: int) -> int:
         """Cells on the right that do not scroll with the rows; 0 for none."""

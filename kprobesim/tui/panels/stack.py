@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["StackPanel"]
 
 _WIDE = 50
-_BEFORE = 18
-"""Cells of a narrow line before the value."""
+_BEFORE = 7
+"""Cells of a narrow line that neither the name of a field nor its value takes."""
+_NAME, _SHORT_NAME = 13, 11
+"""Cells of that name, the longest being ``regs->orig_ax``; fewer where the value's 16 digits have no room beside it."""
 _SLOT_SIZE = 16
 
 
@@ -60,17 +62,18 @@ def _slot_name(value: int, view: View) -> str:
 
 def _word(word: StackWord, symbol: str, old: int | None, width: int, *, first: bool) -> Content:
     wide = width >= _WIDE
+    column = _NAME if width >= _BEFORE + _NAME + 16 else _SHORT_NAME
     changed = old is not None and old != word.value
     value = f"{word.value:016x}"
     if symbol and not wide:
         # In the value's stead, and as far as the line goes.
-        value = fit(symbol, max(width - _BEFORE, 16)).rstrip()
+        value = fit(symbol, max(width - _BEFORE - column, 16)).rstrip()
     return row(
         width,
         ("▸" if changed else " ", styles.CHANGED),
         (f"{word.address:016x}" if width >= _WIDE + 16 else f"{word.address & 0xFFFF:04x}", styles.DIM),
         " ",
-        (fit(word.field or ("rsp" if first else ""), 13 if wide else 11), styles.HEAD if word.field else styles.STRONG),
+        (fit(word.field or ("rsp" if first else ""), column), styles.HEAD if word.field else styles.STRONG),
         " ",
         (value, styles.CHANGED if changed else ""),
         " " if wide else "",

@@ -9,6 +9,7 @@ from textual.content import Content
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, row
 from kprobesim.tui.panels.panel import Panel, Rows, View, note
+from kprobesim.tui.wording import say
 
 if TYPE_CHECKING:
     from kprobesim.lab import CpuView, TaskView
@@ -23,7 +24,7 @@ class TasksPanel(Panel):
 
     def heading(self, view: View) -> str:
         """How many there are."""
-        return f"{len(view.now.vcpus)} CPU, {len(view.now.tasks)}"
+        return say(view.language, "panel.tasks.counts", cpus=len(view.now.vcpus), tasks=len(view.now.tasks))
 
     def draw(self, view: View, width: int) -> Rows:
         """A row for each."""

@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Markdown
 from textual.widgets.markdown import MarkdownFence
 
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.line_breaks import words
 
 __all__ = ["TextPane", "folded", "with_refusals"]
@@ -39,7 +40,11 @@ class TextPane(VerticalScroll, inherit_bindings=False):
     ]
 
     DEFAULT_CSS = """
-    TextPane { border: round $foreground 30%; padding: 0 1; &:focus { border: heavy $primary; } }
+    TextPane {
+        border: round $foreground 30%; padding: 0 1;
+        border-title-color: $foreground; border-subtitle-color: $foreground;
+        &:focus { border: heavy $primary; }
+    }
     TextPane Markdown { padding: 0; }
     TextPane MarkdownH1, TextPane MarkdownH2 { margin: 0 0 1 0; padding: 0; content-align: left middle; }
     TextPane MarkdownFence { margin: 0 0 1 0; & > Label { padding: 0; } }
@@ -63,6 +68,7 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         """Show another text; where only more of the same page is there, the reader stays at their line."""
         if title != self.border_title:
             self.border_title = title
+        text = KEY_NAMES.written(text)
         if text != self._text:
             same_page = text.partition("\n")[0] == self._text.partition("\n")[0]
             self._text = text

@@ -105,6 +105,9 @@ class FilesScreen(SizedScreen):
     DEFAULT_CSS = """
     FilesScreen { layout: vertical; }
     FilesScreen Horizontal { height: 1fr; }
+    FilesScreen Tree, FilesScreen VerticalScroll {
+        border-title-color: $foreground; border-subtitle-color: $foreground;
+    }
     FilesScreen Tree { width: 40%; border: round $foreground 30%; background: $background; padding: 0; }
     FilesScreen Tree:focus { border: heavy $primary; }
     FilesScreen VerticalScroll { border: round $foreground 30%; padding: 0 1; height: 2fr; }
@@ -133,7 +136,7 @@ class FilesScreen(SizedScreen):
                     yield Static(id="text")
                 with VerticalScroll(id="terminal"):
                     yield Static(id="printed")
-        yield KeyLine(FILES_KEYS, LEAVE, plain=self.ascii_only)
+        yield KeyLine(FILES_KEYS, LEAVE)
         yield TooSmall()
 
     def on_mount(self) -> None:

@@ -16,6 +16,7 @@ from kprobesim.i18n import Language
 from kprobesim.lab import Lab, Moment
 from kprobesim.lab.recording import Recording, replay
 from kprobesim.tui.conductor import Arrived, Failed
+from kprobesim.tui.key_names import KEY_NAMES
 from kprobesim.tui.motions import Interrupt, Motion, Outcome, stay
 from kprobesim.tui.panels.class_bar import ClassBar
 from kprobesim.tui.panels.too_small import TooSmall
@@ -163,6 +164,10 @@ class FollowScreen(LabScreen):
         self._keep_up()
         self.post_message(self.Rejoined())
 
+    @property
+    def _has_list(self) -> bool:
+        return False
+
     def leave(self) -> None:
         """There is no list to go back to."""
 
@@ -189,7 +194,7 @@ class FollowScreen(LabScreen):
             mark, key = "!", told.state
         else:
             mark, key = ("●", "with") if self.following else ("○", "exploring")
-        advice = "" if self.following else say(language, "rejoin")
+        advice = "" if self.following else say(language, "rejoin", press=KEY_NAMES["rejoin"])
         self.query_one(ClassBar).tell(
             f"{mark} {say(language, key) if key else in_language(self._failure, language)}", advice
         )

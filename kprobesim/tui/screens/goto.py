@@ -37,7 +37,7 @@ class GoToScreen(Dialog[str | None]):
     GoToScreen Label { width: 1fr; height: auto; }
     GoToScreen Input { border: none; background: $boost; height: 1; margin: 1 0; padding: 0 1; }
     GoToScreen Input:focus { border: none; }
-    GoToScreen #complaint { color: $error; text-style: bold; width: 1fr; height: auto; min-height: 1; }
+    GoToScreen #complaint { color: $text-error; text-style: bold; width: 1fr; height: auto; min-height: 1; }
     """
 
     def __init__(self, language: Language) -> None:

@@ -14,8 +14,8 @@ from textual.widgets import Markdown, Static
 from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.actions import GROUPS, Place, entries
-from kprobesim.tui.ascii_only import keys_in_ascii
 from kprobesim.tui.cells import fit, wrap
+from kprobesim.tui.key_names import keys_in_ascii
 from kprobesim.tui.keymap import Keymap
 from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
@@ -85,8 +85,9 @@ class HelpScreen(Dialog[None]):
         lines: list[Content] = []
         for group in GROUPS:
             here = [entry for entry in listed if entry.group == group]
-            if here:
-                lines.append(Content.styled(say(language, f"help.group.{group}"), styles.HEAD))
+            if not here:
+                continue
+            lines.append(Content.styled(say(language, f"help.group.{group}"), styles.HEAD))
             for entry in here:
                 title = entry.title(language)
                 lines.append(Content.assemble(" ", (fit(entry.keys, column), styles.STRONG), title))

@@ -12,7 +12,7 @@ from kprobesim.i18n import LANGUAGES
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
 from kprobesim.tui.lesson import LessonDesk
-from kprobesim.tui.lesson_words import Asked, option_keys
+from kprobesim.tui.lesson_words import Asked, answer_keys
 from kprobesim.tui.motions import Motion, Outcome, back_to, finer, go_to_event, go_to_moment, run_to, step, who_set
 from kprobesim.tui.next_key import step_to_make
 from kprobesim.tui.panels.panel import Panel
@@ -84,7 +84,7 @@ class LabScreen(LabFace):
             self.reader.reply()
             self.answer(asked, str(number))
         else:
-            self.remark(Outcome("no_option", {"keys": option_keys(len(asked.options))}))
+            self.remark(Outcome("no_option", {"keys": answer_keys(len(asked.options))}))
 
     def move_cursor(self, by: int) -> None:
         """The next place in the selected panel, or the one before."""

@@ -14,7 +14,7 @@ from textual.timer import Timer
 from kprobesim.course import Lesson
 from kprobesim.course import Scenario as Demo
 from kprobesim.course.trail import STEP_BLOCKS
-from kprobesim.errors import KprobesimError
+from kprobesim.errors import GuestError, KprobesimError
 from kprobesim.lab import Grain
 from kprobesim.tui.actions import Place
 from kprobesim.tui.bookmarks import Bookmarks
@@ -29,7 +29,7 @@ from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
 from kprobesim.tui.panels.events import EventsPanel
 from kprobesim.tui.panels.header import Header
-from kprobesim.tui.panels.keyline import LAB_KEYS, LECTURE_KEYS, LECTURE_PANEL_KEYS, KeyLine
+from kprobesim.tui.panels.keyline import END_LECTURE, LAB_KEYS, LECTURE_KEYS, LECTURE_PANEL_KEYS, QUIT, KeyLine
 from kprobesim.tui.panels.lesson import LessonBar
 from kprobesim.tui.panels.narration import NarrationPanel
 from kprobesim.tui.panels.panel import Panel, View
@@ -101,7 +101,7 @@ class LabFace(SizedScreen):
     LabFace.-present.-high NarrationPanel { padding: 1 4; }
     LabFace.-present #foot { height: 8; }
     LabFace.-present.-high #foot { height: 12; }
-    LabFace.-present Panel.-near { text-opacity: 45%; border: round $foreground 15%; }
+    LabFace.-present Panel.-near { text-opacity: 92%; border: round $foreground 15%; }
     """
 
     def __init__(self, scenario: Scenario) -> None:
@@ -137,7 +137,7 @@ class LabFace(SizedScreen):
             yield NarrationPanel()
             yield EventsPanel(id="recent")
         yield TimelineBar()
-        yield KeyLine(plain=self.ascii_only)
+        yield KeyLine()
         yield TooSmall()
 
     def on_mount(self) -> None:
@@ -256,12 +256,17 @@ class LabFace(SizedScreen):
             gave_way=self.reader.gave_way,
             look=self.reader.unseen_panel if self.has_class("-narrow") else "",
             grain=self.grain,
-            has_list=self.app.screen_stack.index(self) > 1,
+            has_list=self._has_list,
         )
         turns = page < self.reader.last_page(self.language) and here is None
         more = "more" if pane.goes_on else "next_page" if turns else ""
         pane.border_subtitle = say(self.language, f"lesson.{more}") if more else ""
         self.query_one(LessonBar).tell_next(next_key(lesson, self.language, how))
+
+    @property
+    def _has_list(self) -> bool:
+        """There is a list of scenarios to go back to."""
+        return self.app.screen_stack.index(self) > 1
 
     def _draw(self) -> None:
         language, now = self.language, self.snapshot
@@ -273,7 +278,7 @@ class LabFace(SizedScreen):
             has_text=bool(self.scenario.text(language)),
             count=self.presses.count,
             needed=self.lesson.means if self.lesson is not None else (),
-            listed=self.app.screen_stack.index(self) > 1,
+            listed=self._has_list,
         )
         self._tell_next()
         if not self.conductor.busy:
@@ -300,6 +305,8 @@ class LabFace(SizedScreen):
                 narration.tell(self.snapshot, self.outcome, language, why=self._why)
             case KprobesimError() as error:
                 narration.fail(*told_error(error, language), language)
+                if isinstance(error, GuestError) and self.snapshot is not None:
+                    narration.mourn(error, language)
             case error:
                 sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
                 narration.fail(sentence, say(language, "narration.mistake_hint"), language)
@@ -314,7 +321,7 @@ class LabFace(SizedScreen):
         self.set_class(large and not self._panel_wanted, "-spot")
         self.query_one(NarrationPanel).enlarge(large)
         keys = LECTURE_PANEL_KEYS if self._panel_wanted else LECTURE_KEYS
-        self.query_one(KeyLine).offer(keys if large else LAB_KEYS)
+        self.query_one(KeyLine).offer(*(keys, END_LECTURE) if large else (LAB_KEYS, QUIT))
         layout = layout_of(self.app.size, self.selected, reading=reading, maximised=self._maximised, large=large)
         self.set_class(layout.single, "-single")
         if not reading:

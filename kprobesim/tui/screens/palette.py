@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from kprobesim.i18n import LANGUAGES, Language
 from kprobesim.tui.actions import Entry, entries
-from kprobesim.tui.ascii_only import keys_in_ascii
+from kprobesim.tui.key_names import keys_in_ascii
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.wording import say
 

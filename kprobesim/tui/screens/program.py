@@ -101,6 +101,8 @@ class ProgramScreen(Dialog[Draft]):
     ProgramScreen Input:focus { border: none; }
     ProgramScreen TextArea { height: 1fr; border: none; padding: 0; }
     ProgramScreen TextArea:focus { border: none; }
+    ProgramScreen TextArea .text-area--gutter { color: $foreground 80%; }
+    ProgramScreen TextArea .text-area--cursor-gutter { color: $foreground; }
     """
 
     def __init__(self, draft: Draft, language: Language) -> None:

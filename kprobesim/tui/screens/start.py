@@ -8,15 +8,17 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from kprobesim.course import Lesson, default_store
 from kprobesim.error_texts import in_language
 from kprobesim.errors import KprobesimError
 from kprobesim.i18n import Language
+from kprobesim.lab import Grain
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, wrap
+from kprobesim.tui.panels.keyline import START_KEYS, KeyLine
 from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.scenario import Offer, Scenario
 from kprobesim.tui.screens.base import SizedScreen
@@ -66,8 +68,7 @@ class StartScreen(SizedScreen):
 
     DEFAULT_CSS = """
     StartScreen { layout: vertical; }
-    #scenarios { height: 1fr; margin: 0 1; border: round $primary; }
-    #start-keys { height: 1; background: $panel; }
+    #scenarios { height: 1fr; margin: 0 1; border: round $primary; border-title-color: $foreground; }
     """
 
     def __init__(self, offer: Offer) -> None:
@@ -81,7 +82,7 @@ class StartScreen(SizedScreen):
         """A welcome, the list, the keys."""
         yield Welcome()
         yield OptionList(id="scenarios")
-        yield Static(id="start-keys")
+        yield KeyLine(START_KEYS)
         yield TooSmall()
 
     def on_mount(self) -> None:
@@ -97,7 +98,7 @@ class StartScreen(SizedScreen):
         self._read()
         language = self.language
         self.query_one(Welcome).tell(language)
-        self.query_one("#start-keys", Static).update(Content(f" {say(language, 'start.keys')}"))
+        self.query_one(KeyLine).show(Grain.PHASE, language, has_text=False)
         options = self.query_one("#scenarios", OptionList)
         options.border_title = say(language, "start.title")
         place = options.highlighted or 0
@@ -136,6 +137,20 @@ class StartScreen(SizedScreen):
         """Summaries are cut at the new width."""
         super().on_resize(event)
         self.retell()
+
+    def action_perform(self, name: str) -> None:
+        """Carry out an action of the whole app, or what a click at the foot asks the list for.
+
+        Args:
+            name: its id, or that of a key.
+        """
+        options = self.query_one("#scenarios", OptionList)
+        if name == "down":
+            options.action_cursor_down()
+        elif name == "enter":
+            options.action_select()
+        else:
+            super().action_perform(name)
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:

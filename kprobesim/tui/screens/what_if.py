@@ -88,9 +88,11 @@ class Life(Vertical):
         """Draw another moment."""
         now, language = view.now, view.language
         word = say(language, f"what_if.side{self.side}")
-        place = f"{now.place}   {milliseconds(now.ns)}"
-        told = Content.assemble((f" {word}  ", styles.HEAD), (place, ""))
-        self.query_one(".where", Static).update(told.truncate(max(self.size.width, 1), ellipsis=True, pad=True))
+        told = Content.assemble((f" {word}  ", styles.HEAD), now.place)
+        timed = Content.assemble(told, f"   {milliseconds(now.ns)}")
+        width = max(self.size.width, 1)
+        told = timed if timed.cell_length <= width else told
+        self.query_one(".where", Static).update(told.truncate(width, ellipsis=True, pad=True))
         listed = self.query_one(EventsPanel)
         listed.parting = twins.parting[self.side]
         for panel in self.query(Panel):
@@ -102,7 +104,9 @@ class Life(Vertical):
         if isinstance(outcome, KprobesimError):
             narration.fail(*told_error(outcome, language), language)
         else:
-            narration.tell(now, outcome, language)
+            # Where there are few rows, the story above has said it.
+            few = self.screen.has_class("-low") and outcome.key == "at_parting"
+            narration.tell(now, Outcome() if few else outcome, language)
 
 
 class WhatIfScreen(SizedScreen):
@@ -129,8 +133,7 @@ class WhatIfScreen(SizedScreen):
     Differences { height: 8; }
     WhatIfScreen.-low LifeCode { display: none; }
     WhatIfScreen.-low LifeEvents { height: 1fr; }
-    WhatIfScreen.-low NarrationPanel { height: 5; }
-    WhatIfScreen.-low Differences { height: 5; }
+    WhatIfScreen.-low Differences { height: 4; }
     WhatIfScreen.-tall Differences { height: 12; }
     WhatIfScreen.-tall #story { height: 4; }
     """
@@ -155,7 +158,7 @@ class WhatIfScreen(SizedScreen):
             yield Life(1)
         yield Differences(id="differences")
         yield ForkLine()
-        yield KeyLine(WHAT_IF_KEYS, LEAVE, plain=self.ascii_only)
+        yield KeyLine(WHAT_IF_KEYS, LEAVE)
         yield TooSmall()
 
     def on_mount(self) -> None:

@@ -29,6 +29,7 @@ __all__ = ["WhatIfForm", "Wish", "change_of"]
 
 Sort = Literal["byte", "register", "profile", "without"]
 _MOMENTARY: Final = ("byte", "register")
+_EXAMPLE: Final = "vfs_read+0x1=90"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class WhatIfForm(Dialog[Wish | None]):
     WhatIfForm OptionList:focus { border: none; }
     WhatIfForm Input { border: none; background: $boost; height: 1; padding: 0 1; }
     WhatIfForm Input:focus { border: none; }
-    WhatIfForm #complaint { color: $error; text-style: bold; min-height: 1; }
+    WhatIfForm #complaint { color: $text-error; text-style: bold; min-height: 1; }
     """
 
     def __init__(self, now: Snapshot, target: Target | None, language: Language, earlier: Wish | None = None) -> None:
@@ -112,22 +113,31 @@ class WhatIfForm(Dialog[Wish | None]):
             yield Label(id="question")
             yield OptionList()
             yield Label(id="value-label")
-            yield Input(id="value", placeholder="vfs_read+0x1=90")
+            yield Input(id="value")
             yield Label(id="at-label")
             yield Input(self._at, id="at")
             yield Label("", id="complaint")
 
     def tell(self, language: Language) -> None:
         """Fill in all words, keeping the place among the options; first it is what the cursor is on."""
-        self.query_one(Vertical).border_title = say(language, "what_if.title")
+        box = self.query_one(Vertical)
+        box.border_title, box.border_subtitle = say(language, "what_if.title"), say(language, "what_if.keys")
         for name, key in (("question", "question"), ("value-label", "value"), ("at-label", "at")):
             self.query_one(f"#{name}", Label).update(say(language, f"what_if.{key}"))
-        self.query_one("#at", Input).placeholder = say(language, "what_if.here")
         options = self.query_one(OptionList)
         place = options.highlighted
         options.clear_options()
         options.add_options(Option(Content(self._offer(sort, value))) for sort, value in self._offers)
         options.highlighted = self._first if place is None else place
+        self._tell_fields()
+
+    def _tell_fields(self) -> None:
+        """What may stand in the fields; with an option that has no moment they are not needed."""
+        needed = self._sort in _MOMENTARY
+        for name, example in (("value", _EXAMPLE), ("at", say(self._language, "what_if.here"))):
+            field = self.query_one(f"#{name}", Input)
+            field.disabled = not needed
+            field.placeholder = example if needed else say(self._language, "what_if.not_needed")
 
     def _offer(self, sort: Sort, value: str) -> str:
         return say(self._language, f"what_if.{sort}{'_' if value else ''}{value.replace('-', '_')}")
@@ -139,9 +149,9 @@ class WhatIfForm(Dialog[Wish | None]):
     @on(OptionList.OptionHighlighted)
     def _looked_at(self, event: OptionList.OptionHighlighted) -> None:
         sort = self._offers[event.option_index][0]
-        for field in self.query(Input):
-            field.disabled = sort not in _MOMENTARY
+        self._tell_fields()
         self.query_one("#value", Input).value = self._values.get(sort, "")
+        self.query_one("#at", Input).value = self._at if sort in _MOMENTARY else ""
         self.query_one("#complaint", Label).update("")
 
     @on(OptionList.OptionSelected)
@@ -156,6 +166,11 @@ class WhatIfForm(Dialog[Wish | None]):
     def _typed(self, event: Input.Changed) -> None:
         if self._sort in _MOMENTARY:
             self._values[self._sort] = event.value
+
+    @on(Input.Changed, "#at")
+    def _timed(self, event: Input.Changed) -> None:
+        if self._sort in _MOMENTARY:
+            self._at = event.value
 
     @on(Input.Submitted)
     def _answered(self) -> None:

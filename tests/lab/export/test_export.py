@@ -45,6 +45,11 @@ def test_fitted_and_wrapped_lines_have_their_width_and_lose_no_character(text: s
     assert "".join(run for run, _ in runs(text)) == text
 
 
+def test_a_mark_that_a_font_may_draw_wider_than_a_letter_is_placed_by_itself() -> None:
+    assert list(runs("▶ab …")) == [("▶", 1), ("ab ", 3), ("…", 1)]
+    assert list(runs("e\u0301中文")) == [("e\u0301", 1), ("中文", 4)]
+
+
 # Frames and screens
 
 
