@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from textual.message import Message
 
-from kprobesim.tui.lesson import LessonDesk
-from kprobesim.tui.lesson_view import LessonView
+from kprobesim.tui.lessons.desk import LessonDesk
+from kprobesim.tui.lessons.view import LessonView
 from kprobesim.tui.motions import Interrupt, Outcome
 from kprobesim.tui.snapshot import Memory, Snapshot, observe
 from kprobesim.tui.worker import Worker

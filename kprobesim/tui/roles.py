@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kprobesim.lab import Grain
 from kprobesim.tui.lecture import Lecture
-from kprobesim.tui.lesson import LessonDesk
+from kprobesim.tui.lessons.desk import LessonDesk
 from kprobesim.tui.motions import Motion
 
 if TYPE_CHECKING:

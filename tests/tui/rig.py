@@ -15,7 +15,7 @@ from kprobesim.i18n import Language
 from kprobesim.image import LineTable
 from kprobesim.lab import Lab
 from kprobesim.tui import KprobesimApp
-from kprobesim.tui.lesson_view import LessonView
+from kprobesim.tui.lessons.view import LessonView
 from kprobesim.tui.screens.lab import LabScreen
 from kprobesim.tui.screens.program import TEMPLATE
 from kprobesim.tui.snapshot import Snapshot

@@ -9,12 +9,12 @@ from textual.widgets import Input
 from kprobesim.course import Lesson, ProgressStore, find_lesson, read_lesson
 from kprobesim.lab import Grain
 from kprobesim.tui import KprobesimApp
-from kprobesim.tui.lesson import LessonDesk
-from kprobesim.tui.lesson_view import LessonView
+from kprobesim.tui.lessons.desk import LessonDesk
+from kprobesim.tui.lessons.step_list import with_short_steps
+from kprobesim.tui.lessons.view import LessonView
 from kprobesim.tui.motions import Motion, step
 from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.screens.start import StartScreen
-from kprobesim.tui.step_list import with_short_steps
 from tests.tui.playing import ask, predict, write
 from tests.tui.rig import LARGE, SMALL, Run, lab_screen, opened, press, screen_lines, screen_text, view, wait_until
 from tests.tui.walked import walked_lesson

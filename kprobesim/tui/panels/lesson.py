@@ -11,7 +11,7 @@ from kprobesim.i18n import Language
 from kprobesim.tui import styles
 from kprobesim.tui.cells import fit, wrap
 from kprobesim.tui.key_names import KEY_NAMES
-from kprobesim.tui.lesson_view import LessonView
+from kprobesim.tui.lessons.view import LessonView
 from kprobesim.tui.wording import say
 
 __all__ = ["LessonBar"]

@@ -11,10 +11,10 @@ from textual.binding import BindingType
 from kprobesim.i18n import LANGUAGES
 from kprobesim.tui.actions import LAB_ACTIONS, PANELS, bindings
 from kprobesim.tui.conductor import Failed
-from kprobesim.tui.lesson import LessonDesk
-from kprobesim.tui.lesson_words import Asked, answer_keys
+from kprobesim.tui.lessons.desk import LessonDesk
+from kprobesim.tui.lessons.next_key import step_to_make
+from kprobesim.tui.lessons.words import Asked, answer_keys
 from kprobesim.tui.motions import Motion, Outcome, back_to, finer, go_to_event, go_to_moment, run_to, step, who_set
-from kprobesim.tui.next_key import step_to_make
 from kprobesim.tui.panels.panel import Panel
 from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.track import TimelineBar

@@ -21,10 +21,11 @@ from kprobesim.tui.bookmarks import Bookmarks
 from kprobesim.tui.conductor import Arrived, Conductor, Failed
 from kprobesim.tui.layout import has_room_for_all, layout_of
 from kprobesim.tui.lecture import Lecture
-from kprobesim.tui.lesson import LessonDesk
-from kprobesim.tui.lesson_view import LessonView
+from kprobesim.tui.lessons.desk import LessonDesk
+from kprobesim.tui.lessons.next_key import Reading, next_key, step_to_make
+from kprobesim.tui.lessons.reader import Reader
+from kprobesim.tui.lessons.view import LessonView
 from kprobesim.tui.motions import Motion, Outcome, stay
-from kprobesim.tui.next_key import Reading, next_key, step_to_make
 from kprobesim.tui.panels.banner import Banner
 from kprobesim.tui.panels.bench import PanelBench
 from kprobesim.tui.panels.events import EventsPanel
@@ -38,7 +39,6 @@ from kprobesim.tui.panels.text_pane import TextPane
 from kprobesim.tui.panels.too_small import TooSmall
 from kprobesim.tui.panels.track import TimelineBar
 from kprobesim.tui.presses import Presses
-from kprobesim.tui.reader import Reader
 from kprobesim.tui.scenario import Scenario
 from kprobesim.tui.screens.base import SizedScreen
 from kprobesim.tui.snapshot import Snapshot

@@ -14,7 +14,7 @@ from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from kprobesim.i18n import Language
-from kprobesim.tui.lesson_words import Asked, option_keys
+from kprobesim.tui.lessons.words import Asked, option_keys
 from kprobesim.tui.screens.dialog import Dialog
 from kprobesim.tui.wording import say
 

@@ -9,8 +9,8 @@ from kprobesim.course.trail import HELD, KEYS, WRITTEN
 from kprobesim.i18n import Language
 from kprobesim.lab import Grain
 from kprobesim.tui.key_names import KEY_NAMES
-from kprobesim.tui.lesson_view import LessonView
-from kprobesim.tui.lesson_words import answer_keys
+from kprobesim.tui.lessons.view import LessonView
+from kprobesim.tui.lessons.words import answer_keys
 from kprobesim.tui.motions import GRAINS
 from kprobesim.tui.wording import say
 

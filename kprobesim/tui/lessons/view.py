@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kprobesim.course import Cue, Step
 from kprobesim.i18n import Language
-from kprobesim.tui.lesson_words import Asked
+from kprobesim.tui.lessons.words import Asked
 
 __all__ = ["LessonText", "LessonView"]
 

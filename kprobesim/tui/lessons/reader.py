@@ -5,8 +5,8 @@ from __future__ import annotations
 from kprobesim.course import Cue
 from kprobesim.course.trail import HELD
 from kprobesim.i18n import Language
-from kprobesim.tui.lesson_view import LessonView
-from kprobesim.tui.lesson_words import Asked
+from kprobesim.tui.lessons.view import LessonView
+from kprobesim.tui.lessons.words import Asked
 
 __all__ = ["Reader"]
 

@@ -22,9 +22,9 @@ from kprobesim.course import (
 from kprobesim.course.progress import ProgressStore
 from kprobesim.course.state_goals import AnswerGoal
 from kprobesim.i18n import LANGUAGES, Language
-from kprobesim.tui.lesson_view import LessonText, LessonView
-from kprobesim.tui.lesson_words import LessonWords, last_part
-from kprobesim.tui.means import means, way
+from kprobesim.tui.lessons.means import means, way
+from kprobesim.tui.lessons.view import LessonText, LessonView
+from kprobesim.tui.lessons.words import LessonWords, last_part
 from kprobesim.tui.motions import Interrupt, Motion, Outcome
 from kprobesim.tui.wording import say
 

@@ -10,7 +10,7 @@ from typing import Final
 from kprobesim.course import PANELS, LessonSession, Part, Reveal
 from kprobesim.i18n import Language
 from kprobesim.tui.key_names import KEY_NAMES
-from kprobesim.tui.step_list import with_short_steps
+from kprobesim.tui.lessons.step_list import with_short_steps
 from kprobesim.tui.wording import say
 
 __all__ = ["Asked", "LessonWords", "answer_keys", "last_part", "option_keys"]
