@@ -62,8 +62,8 @@ def lint_texts(lesson: Lesson) -> Iterator[str]:
         yield f"en.md has {len(english)} headings, zh.md {len(chinese)}."
         return
     for one, other in zip(english, chinese, strict=True):
-        if [(part.kind, part.text) for part in one.parts if part.kind != "prose"] != [
-            (part.kind, part.text) for part in other.parts if part.kind != "prose"
+        if [(part.kind, part.text, bool(part.look)) for part in one.parts if part.kind != "prose"] != [
+            (part.kind, part.text, bool(part.look)) for part in other.parts if part.kind != "prose"
         ]:
             yield f"'{one.title}' and '{other.title}' have other tasks, predictions or panels to show."
     cues = {language: Trail(pages[language]).cues for language in LANGUAGES}

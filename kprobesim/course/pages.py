@@ -4,7 +4,7 @@ A mark is a line of its own, invisible wherever Markdown is shown::
 
     <!-- task find-the-gate -->
     <!-- predict saved-ip -->
-    <!-- show stack -->
+    <!-- show stack: regs->ip -->
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ __all__ = ["PANELS", "Block", "Page", "Part", "fenced_blocks", "page_behind", "p
 PANELS: Final = ("code", "registers", "kprobe", "stack", "bpf", "maps", "events", "verifier", "tasks", "console")
 """What a screen can show of the machine; their order is that of the number keys."""
 
-_MARK: Final = re.compile(r"<!--\s*(task|predict|show)\s+([a-z0-9-]{1,64})\s*-->")
+_MARK: Final = re.compile(r"<!--\s*(?:(task|predict)\s+([a-z0-9-]{1,64})|show\s+([a-z]{1,64})(?::\s*(\S.*?))?)\s*-->")
+_LONGEST_LOOK: Final = 32
+"""Cells of what to look at: it stands in the line that says which key comes next."""
 _MOST_PAGES: Final = 60
 
 
@@ -34,10 +36,12 @@ class Part:
     Attributes:
         kind: ``prose``, ``task``, ``predict`` or ``show``.
         text: Markdown, the id of the task or prediction, or the panel to look at.
+        look: what there is to see in that panel, or empty.
     """
 
     kind: Literal["prose", "task", "predict", "show"]
     text: str
+    look: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,11 +134,13 @@ def read_pages(source: str, path: Path, tasks: Sequence[str], predictions: Seque
                 raise BadInput(f"{path}:{number}: there are more than {_MOST_PAGES} headings.")
         elif mark is not None:
             close_prose()
-            kind, name = mark[1], mark[2]
-            if kind == "show":
-                if name not in PANELS:
-                    raise BadInput(f"{path}:{number}: there is no panel {name}.", hint=f"Panels: {', '.join(PANELS)}.")
-                parts.append(Part("show", name))
+            kind, name, panel, look = mark[1], mark[2], mark[3], mark[4] or ""
+            if panel:
+                if panel not in PANELS:
+                    raise BadInput(f"{path}:{number}: there is no panel {panel}.", hint=f"Panels: {', '.join(PANELS)}.")
+                if sum(1 + _is_wide(mark) for mark in look) > _LONGEST_LOOK:
+                    raise BadInput(f"{path}:{number}: what to look at takes more than {_LONGEST_LOOK} cells.")
+                parts.append(Part("show", panel, look))
                 continue
             if name not in (tasks if kind == "task" else predictions):
                 raise BadInput(f"{path}:{number}: lesson.toml has no {kind} {name}.")

@@ -56,6 +56,10 @@ class Presses:
         self._last = now
         return repeated(motion, count) if count > 1 else motion
 
+    def let_go(self) -> None:
+        """A key of another kind was pressed: whichever motion's key was held before is no longer."""
+        self._last = self._drawn = -math.inf
+
     def drawn(self) -> None:
         """What a motion led to was drawn, now by the host's clock."""
         self._drawn = time.monotonic()

@@ -62,7 +62,7 @@ class CodeView:
         current: address that the CPU stands at, of a ``syscall`` that is under way, or of the probed instruction while
             the host plays a function.
         host: the function that the host plays at this moment, or empty.
-        about: an event is about this code while the CPU sleeps elsewhere, in the function named here; or empty.
+        asleep: an event is about this code while the CPU sleeps elsewhere.
         rows: the instructions.
         sources: the text of a source line, by the address where it begins.
         file: source file of the current line, or empty.
@@ -72,7 +72,7 @@ class CodeView:
     start: int
     current: int
     host: str
-    about: str
+    asleep: bool
     rows: tuple[CodeLine, ...]
     sources: dict[int, str]
     file: str
@@ -242,7 +242,7 @@ def observe(lab: Lab, memory: Memory) -> Snapshot:
     comm, pid = _task(lab)
     running = lab.bpf_view()
     shown = _program(lab, running)
-    upcoming = code.here if not code.host and not code.about else None
+    upcoming = code.here if not code.host and not code.asleep else None
     return Snapshot(
         kernel=lab.image.name,
         profile=lab.profile.value,
@@ -307,10 +307,9 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
     other = elsewhere and (symbol is None or elsewhere[0].address != symbol[0].address)
     current = probed if host and probed is not None and other else _under_way(lab, rip)
     rows = lab.code(current)
-    about = ""
-    if not host and _sleeps(rows, rip) and (patched := _patched(lab)) is not None:
-        about, current = symbol[0].name if symbol is not None else lab.symbolize(rip), patched
-        rows = lab.code(current)
+    patched = _patched(lab) if not host and _sleeps(rows, rip) else None
+    if patched is not None:
+        current, rows = patched, lab.code(patched)
     where = lab.kernel.kallsyms.lookup_size_offset(current)
     sources: dict[int, str] = {}
     for line in rows:
@@ -323,7 +322,7 @@ def _code(lab: Lab, rip: int, probed: int | None) -> CodeView:
         start=where[0].address if where else (rows[0].address if rows else current),
         current=current,
         host=host,
-        about=about,
+        asleep=patched is not None,
         rows=rows,
         sources=sources,
         file=f"{at.file}:{at.line}" if at else "",

@@ -118,6 +118,7 @@ def test_a_text_that_does_not_fit_the_tasks_is_told() -> None:
         ("<!-- task one-byte -->", "<!-- task two-bytes -->", "no task two-bytes"),
         ("<!-- task one-byte -->", "<!-- task a-program -->", "a mark already"),
         ("<!-- task one-byte -->", "<!-- show heap -->\n<!-- task one-byte -->", "no panel heap"),
+        ("<!-- task one-byte -->", f"<!-- show maps: {'x' * 33} -->\n<!-- task one-byte -->", "more than 32 cells"),
         ("# The first probe", "The first probe", "begins with its title"),
     ):
         error = read(GOOD, GOOD_TEXT.replace(old, new, 1))

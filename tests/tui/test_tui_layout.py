@@ -1,5 +1,7 @@
 """Which panels have room on a terminal, and how the keys of motions are counted."""
 
+import time
+
 import pytest
 
 from kprobesim.lab import Lab
@@ -51,3 +53,23 @@ def test_a_count_is_used_up_by_one_press_and_has_five_digits_at_most() -> None:
     assert presses.press(motion) is not motion
     assert presses.count is None
     assert presses.press(motion) is motion
+
+
+def test_what_happened_before_another_key_was_pressed_ends_no_motion() -> None:
+    made: list[Outcome] = []
+
+    def motion(lab: Lab, interrupt: Interrupt) -> Outcome:
+        made.append(Outcome())
+        return made[-1]
+
+    lab = Lab.open("tiny", boot=False)
+    presses = Presses()
+    presses.press(motion)
+    happened = time.monotonic()
+    presses.press(motion)
+    presses.ended_by(motion, lambda: happened)(lab, lambda: False)
+    assert not made, "the key is still held"
+    presses.let_go()
+    presses.press(motion)
+    presses.ended_by(motion, lambda: happened)(lab, lambda: False)
+    assert len(made) == 1

@@ -131,6 +131,25 @@ def now_line(pilot: Run) -> str:
     return lines[0].strip("│ ").removeprefix("Now: ").strip()
 
 
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(SMALL, "look at regs->ip; then PgDn or F2 back to the text"), (LARGE, "look at regs->ip; then PgDn")],
+)
+async def test_when_the_steps_are_made_the_line_says_what_to_look_at(
+    size: tuple[int, int], told: str, lesson: Lesson
+) -> None:
+    for path in lesson.folder.glob("*.md"):
+        text = path.read_text(encoding="utf-8").replace("<!-- show stack -->", "<!-- show stack: regs->ip -->")
+        path.write_text(text, encoding="utf-8")
+    async with KprobesimApp(read_lesson(lesson.folder), "en").run_test(size=size) as pilot:
+        await opened(pilot)
+        await to_the_hit(pilot)
+        await walk(pilot, "space", "left")
+        assert "regs->ip;" not in now_line(pilot)
+        await press(pilot, "left")
+        assert now_line(pilot).startswith(told)
+
+
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 async def test_one_key_is_named_at_each_moment_and_pressing_it_leads_to_the_end(
     size: tuple[int, int], lesson: Lesson
@@ -143,7 +162,7 @@ async def test_one_key_is_named_at_each_moment_and_pressing_it_leads_to_the_end(
             assert len(told) < 40, told
             told.append(now_line(pilot))
             word = told[-1].partition(" ")[0]
-            if told[-1].startswith("look here"):
+            if told[-1].startswith("look "):
                 word = "PgDn"
             if view(pilot).done == 2 and word == "1":
                 await press(pilot, "1")

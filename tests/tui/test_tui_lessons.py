@@ -320,11 +320,11 @@ async def test_what_was_just_probed_is_shown_while_the_cpu_sleeps(lesson: Lesson
     async with KprobesimApp(lesson, "en").run_test(size=LARGE) as pilot:
         await opened(pilot)
         await press(pilot, "asterisk", "6", "right")
-        assert (now(pilot).code.name, now(pilot).code.about) == ("vfs_read", "native_safe_halt")
+        assert (now(pilot).code.name, now(pilot).code.asleep) == ("vfs_read", True)
         assert "cc (was 55)" in screen_text(pilot)
         assert "ret at native_safe_halt+0x2" not in now(pilot).next_text
         await press(pilot, "space")
-        assert now(pilot).code.about == ""
+        assert not now(pilot).code.asleep
 
 
 async def test_a_place_is_somewhere_to_go_to(lesson: Lesson) -> None:

@@ -312,4 +312,5 @@ class LessonDesk:
         if report is not None and task is not None and report.task == task.id:
             goals = tuple((goal.met, goal.text, goal.why) for goal in report.goals)
         told = self._told.get(language, "")
-        return LessonText(words.pages(), words.task(), goals, told, words.asked())
+        looks = tuple(part.look for page in self.session.pages(language) for part in page.parts if part.kind == "show")
+        return LessonText(words.pages(), words.task(), goals, told, words.asked(), looks)

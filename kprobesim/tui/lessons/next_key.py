@@ -32,7 +32,8 @@ class Reading:
         more: the page goes on below.
         listed: the block that lists the next step is in sight, or above.
         gave_way: the text was left for a panel that the page asks for.
-        look: the panel that the page asks for and that only a key brings in front, or empty.
+        hidden: the panel that the page asks for and that only a key brings in front, or empty.
+        look: what the page says there is to see in a panel that is in sight, or empty.
         grain: of one step.
         has_list: there is a list of lessons to go back to.
     """
@@ -42,6 +43,7 @@ class Reading:
     more: bool
     listed: bool
     gave_way: bool
+    hidden: str
     look: str
     grain: Grain
     has_list: bool
@@ -63,7 +65,7 @@ def next_key(view: LessonView, language: Language, how: Reading) -> str:
         return step
     if not how.shown:
         if how.gave_way:
-            return say(language, "now.back_to_text")
+            return say(language, "now.look_back" if how.look else "now.back_to_text", look=how.look)
         if view.begun and not view.praised and not step and view.texts[language].asked is None:
             # The task was begun in a dialog, and needs more than one line.
             return _task(view, language, how)
@@ -71,17 +73,22 @@ def next_key(view: LessonView, language: Language, how: Reading) -> str:
     if step and how.listed:
         return step
     if how.more:
-        return say(language, "now.read_on")
+        return _behind_a_look(language, "now.read_on", "" if step else how.look)
     asked = view.texts[language].asked
     if how.page == last and asked is not None and asked.prediction:
         return say(language, "now.choose", keys=answer_keys(len(asked.options)))
     if step:
         return step
-    if how.look:
-        return say(language, "now.look", panel=say(language, f"panel.{how.look}.title"))
+    if how.hidden:
+        return say(language, "now.look", panel=say(language, f"panel.{how.hidden}.title"))
     if how.page < last:
-        return say(language, "now.next_page")
+        return _behind_a_look(language, "now.next_page", how.look)
     return _task(view, language, how)
+
+
+def _behind_a_look(language: Language, key: str, look: str) -> str:
+    told = say(language, key)
+    return say(language, "now.look_then", look=look, then=told) if look else told
 
 
 def step_to_make(view: LessonView, page: int) -> bool:

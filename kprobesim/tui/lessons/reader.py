@@ -99,6 +99,17 @@ class Reader:
         """The panel that the page asks for, as long as nobody looked at the panels; or empty."""
         return self._cue.panel if self._cue is not None and self._unseen else ""
 
+    def look(self, language: Language) -> str:
+        """What the page says there is to see in its panel, once the steps before that were made; or empty."""
+        if self.lesson is None:
+            return ""
+        due = [
+            number
+            for number, cue in enumerate(self.lesson.cues)
+            if cue.page == self.page(language) and cue.due <= self.lesson.made
+        ]
+        return self.lesson.texts[language].looks[due[-1]] if due else ""
+
     def saw_panels(self) -> None:
         """The panels were in front, and not the text."""
         self._unseen = False

@@ -21,6 +21,7 @@ class LessonText:
         goals: of the last check: met, what is asked for, why not yet.
         told: the hint, praise or answer asked for last.
         asked: the question that waits, or None.
+        looks: what there is to see in the panel of each cue, or empty.
     """
 
     pages: tuple[str, ...]
@@ -28,6 +29,7 @@ class LessonText:
     goals: tuple[tuple[bool, str, str], ...]
     told: str
     asked: Asked | None
+    looks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,8 @@ class CodePanel(Panel):
         if code.host:
             told = say(view.language, "panel.code.host", function=code.host)
             rows.append(row(width, (f"◇ {told}", styles.STRONG)))
-        if code.about:
-            told = say(view.language, "panel.code.about", function=code.about)
+        if code.asleep:
+            told = say(view.language, "panel.code.asleep")
             rows.append(row(width, (f"◇ {told}", styles.STRONG)))
         here = code.here
         probes = {probe.address: probe.armed for probe in now.kprobe.probes}
@@ -69,7 +69,7 @@ def _instruction(
     code: CodeView, line: CodeLine, here: bool, armed: bool | None, width: int, language: Language
 ) -> Content:
     wide = width >= _WIDE
-    apart = bool(code.host or code.about)
+    apart = bool(code.host) or code.asleep
     pointer = " " if not here else "◇" if apart else "▶"
     probe = " " if armed is None else "●" if armed else "○"
     place = f"{line.address:016x}" if wide or not code.name else f"+{line.address - code.start:#x}"

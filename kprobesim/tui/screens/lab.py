@@ -146,6 +146,7 @@ class LabScreen(LabFace):
     def turn_page(self, by: int) -> None:
         """The page of the lesson behind the one shown (1) or before it (-1)."""
         if self.lesson is not None:
+            self.presses.let_go()
             self._bring_up(self.reader.turn(by, narrow=self.has_class("-narrow")))
             self._tell_lesson()
             self._arrange()

@@ -247,14 +247,15 @@ class LabFace(SizedScreen):
         page = self.reader.page(self.language)
         due = lesson.steps[lesson.made] if step_to_make(lesson, page) else None
         here = due if due is not None and due.page == page else None
-        shown = self.has_class("-reading")
+        shown, narrow = self.has_class("-reading"), self.has_class("-narrow")
         how = Reading(
             page=page,
             shown=shown,
             more=pane.goes_on,
             listed=here is None or pane.shows_block(here.block, STEP_BLOCKS),
             gave_way=self.reader.gave_way,
-            look=self.reader.unseen_panel if self.has_class("-narrow") else "",
+            hidden=self.reader.unseen_panel if narrow else "",
+            look=self.reader.look(self.language) if not narrow or self.reader.gave_way else "",
             grain=self.grain,
             has_list=self._has_list,
         )
