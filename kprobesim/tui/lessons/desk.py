@@ -50,6 +50,7 @@ class LessonDesk:
         self._store = store or default_store()
         self._session: LessonSession | None = None
         self._trail = Trail(())
+        self._looks: dict[Language, tuple[str, ...]] = {}
         self._told: dict[Language, str] = {}
         self._told_at: Moment | None = None
         self._praised = False
@@ -78,6 +79,10 @@ class LessonDesk:
         session = self._session = LessonSession.open(self.lesson, self._store)
         self._trail = Trail(session.pages("en"))
         self._trail.begin(session.progress.steps, session.lab.moment)
+        self._looks = {
+            language: tuple(part.look for page in session.pages(language) for part in page.parts if part.kind == "show")
+            for language in LANGUAGES
+        }
         return session.lab
 
     def close(self) -> None:
@@ -312,5 +317,4 @@ class LessonDesk:
         if report is not None and task is not None and report.task == task.id:
             goals = tuple((goal.met, goal.text, goal.why) for goal in report.goals)
         told = self._told.get(language, "")
-        looks = tuple(part.look for page in self.session.pages(language) for part in page.parts if part.kind == "show")
-        return LessonText(words.pages(), words.task(), goals, told, words.asked(), looks)
+        return LessonText(words.pages(), words.task(), goals, told, words.asked(), self._looks[language])

@@ -6,7 +6,6 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widget import Widget
 
-from kprobesim.errors import GuestError, TripleFault
 from kprobesim.i18n import Language
 from kprobesim.lab import Phase
 from kprobesim.tui import styles
@@ -147,19 +146,11 @@ class NarrationPanel(Widget):
         self._told = [(f"✗ {sentence}", styles.FAILED), (hint, "")]
         self.refresh()
 
-    def mourn(self, error: GuestError, language: Language) -> None:
-        """Say behind a failure that the machine is dead, and that one can go back all the same.
-
-        Args:
-            error: what it died of.
-            language: of the sentences.
-        """
+    def mourn(self, sentence: str, hint: str, language: Language) -> None:
+        """Show what the machine died of, and that one can go back all the same."""
+        self.fail(sentence, hint, language)
         self.border_title = say(language, "narration.dead")
-        if isinstance(error, TripleFault):
-            # Its hint is on the report, which only the command line prints.
-            self._told.pop()
         self._told.append((say(language, "narration.dead_hint"), ""))
-        self.refresh()
 
     def render(self) -> Content:
         """The sentences, wrapped; what does not fit ends in an ellipsis."""

@@ -54,7 +54,6 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     _text = ""
     _width = 0
-    _room = 0
     _quote: int | None = None
 
     class Moved(Message):
@@ -82,7 +81,6 @@ class TextPane(VerticalScroll, inherit_bindings=False):
         A pane that is hidden has no width, and keeps its lines for when it is back.
         """
         if self.size.width not in (0, self._width):
-            self._width = self.size.width
             self._fill()
 
     def on_show(self) -> None:
@@ -161,8 +159,8 @@ class TextPane(VerticalScroll, inherit_bindings=False):
 
     def _fill(self) -> None:
         # Behind a panel that stands in front the pane has no width; it will have the one of before again.
-        self._room = self.size.width or self._room
-        text = folded(with_refusals(self._text), max(self._room - _AROUND, _LEAST))
+        self._width = self.size.width or self._width
+        text = folded(with_refusals(self._text), max(self._width - _AROUND, _LEAST))
         self.call_later(self._filled, self.query_one(Markdown).update(text))
 
 

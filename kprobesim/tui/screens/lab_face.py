@@ -14,7 +14,7 @@ from textual.timer import Timer
 from kprobesim.course import Lesson
 from kprobesim.course import Scenario as Demo
 from kprobesim.course.trail import STEP_BLOCKS
-from kprobesim.errors import GuestError, KprobesimError
+from kprobesim.errors import GuestError, KprobesimError, TripleFault
 from kprobesim.lab import Grain
 from kprobesim.tui.actions import Place
 from kprobesim.tui.bookmarks import Bookmarks
@@ -304,10 +304,12 @@ class LabFace(SizedScreen):
             case None:
                 self.set_class(not self._why, "-brief")
                 narration.tell(self.snapshot, self.outcome, language, why=self._why)
+            case GuestError() as error if self.snapshot is not None:
+                sentence, hint = told_error(error, language)
+                # A triple fault's hint is on the report, which only the command line prints.
+                narration.mourn(sentence, "" if isinstance(error, TripleFault) else hint, language)
             case KprobesimError() as error:
                 narration.fail(*told_error(error, language), language)
-                if isinstance(error, GuestError) and self.snapshot is not None:
-                    narration.mourn(error, language)
             case error:
                 sentence = say(language, "narration.mistake", kind=type(error).__name__, message=error)
                 narration.fail(sentence, say(language, "narration.mistake_hint"), language)
